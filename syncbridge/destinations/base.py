@@ -1,0 +1,131 @@
+"""The contract between syncbridge and a remote system. Nothing above this layer knows which one it is.
+
+What every destination promises, and `tests/contract/destination.py` proves:
+
+* **At-least-once.** Any call may be repeated after a crash or a lost answer. Upserting the same record twice changes
+  nothing; deleting a missing record succeeds.
+* **One result per record, in order.** A record that is refused never raises and never fails its neighbours. Only what
+  concerns the whole call is raised, by remedy (`errors`): `RetryLater`, `QuotaExhausted`, `LoginRefused`, `SchemaDrift`.
+  A lost answer is not raised for a call of many: the records it concerned come back as `Rejected` with
+  `uncertain=True`, those that were answered as they were answered.
+* **Normal form.** `normaliser(field)` gives a function from a Postgres value to what the system will store and return.
+  Equal normal forms mean equal records; nothing else is compared.
+* **Finite.** Every call has a connect and a read time limit; `call_seconds` bounds one call of `upsert` or `delete`
+  (with its own retries), and leases are made longer than that.
+* **Thread-safe.** Several threads may call at once; calls in flight are limited by the destination itself.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..errors import Finding, Remedy
+from ..model import Fields, Normal, Value
+from ..schemas import RemoteField, RemoteObject
+
+Normaliser = Callable[[Value], Normal]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The record is stored. `created` tells an insert from an update."""
+
+    remote_id: str
+    created: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The record is not stored (or, when `uncertain`, may be: the answer was lost)."""
+
+    code: str
+    message: str  # as the destination worded it, with values of the record cut out
+    remedy: Remedy
+    fields: tuple[str, ...] = ()
+    remote_id: str | None = None  # of the record that holds the key, for Remedy.ADOPT
+    uncertain: bool = False
+    delay: float | None = None  # seconds the destination asked to wait
+
+
+Result = Delivered | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRecord:
+    """A record as read from the destination, in normal form."""
+
+    remote_id: str
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The allowance of API calls and what this process spent. None where the destination does not say."""
+
+    used: int | None = None
+    allowed: int | None = None
+    calls: int = 0  # made by this process since it started
+    state: str = "ok"  # ok | slow | stopped
+    detail: str = ""
+
+
+class Destination(ABC):
+    """One configured remote system."""
+
+    name: str  # as in the settings
+    type: str  # as in the registry
+    batch_size: int  # records one call can take
+    call_seconds: float  # upper bound of one `upsert` or `delete` of `batch_size * calls_in_flight` records
+    calls_in_flight: int
+
+    @abstractmethod
+    def verify(self) -> list[Finding]:
+        """Log in and tell what is wrong, without raising; an empty list means ready."""
+
+    @abstractmethod
+    def objects(self) -> list[str]:
+        """Names of all objects the login may see."""
+
+    @abstractmethod
+    def describe(self, object: str, *, refresh: bool = False) -> RemoteObject:
+        """Describe one object; cached until `refresh`. Raises SchemaDrift when there is none, with near names."""
+
+    @abstractmethod
+    def normaliser(self, field: RemoteField) -> Normaliser:
+        """A function to this field's normal form. It raises RecordRejected for what could never be stored."""
+
+    @abstractmethod
+    def upsert(
+        self, object: str, external_id: str, records: Sequence[Fields], *, lane: str = ""
+    ) -> list[Result]:
+        """Create or update by external id; each record holds `external_id` and only the fields to write.
+
+        Any number of records, distinct in their external id; None clears a field. `lane` names the mapping, so that
+        calls in flight are shared fairly between mappings.
+        """
+
+    @abstractmethod
+    def delete(self, object: str, remote_ids: Sequence[str], *, lane: str = "") -> list[Result]:
+        """Delete by remote id; a record that is already gone counts as Delivered."""
+
+    @abstractmethod
+    def read(
+        self, object: str, remote_ids: Sequence[str], fields: Sequence[str]
+    ) -> list[RemoteRecord | None]:
+        """Current values in normal form, in order; None for a record that is gone."""
+
+    @abstractmethod
+    def find(
+        self, object: str, field: str, values: Sequence[Normal], fields: Sequence[str] = ()
+    ) -> dict[Normal, list[RemoteRecord]]:
+        """Records whose `field` equals each value (as the destination compares); missing values are left out."""
+
+    @abstractmethod
+    def limits(self) -> Limits:
+        """What is known of the allowance, without making a call."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release connections and threads; may be called twice."""

@@ -1,0 +1,98 @@
+"""The values that every layer speaks: positions, keys, values of fields, and outcomes.
+
+Nothing here does I/O or imports another module of the package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+from typing import Self
+
+
+class Lsn(int):
+    """A position in the write-ahead log: 64 bits, shown as Postgres shows it (`16/B374D848`)."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the `X/X` form; ValueError on anything else."""
+        high, slash, low = text.partition("/")
+        if not slash:
+            raise ValueError(f"not an LSN: {text!r}")
+        return cls((int(high, 16) << 32) | int(low, 16))
+
+    def __str__(self) -> str:
+        return f"{self >> 32:X}/{self & 0xFFFFFFFF:X}"
+
+    def __repr__(self) -> str:
+        return f"Lsn({str(self)!r})"
+
+
+#: A Postgres value as compose hands it to a destination's normal form.
+Value = str | int | float | bool | Decimal | date | datetime | time | list[str] | None
+
+#: A value in a destination's normal form: what JSON can hold. Bases are made of these.
+Normal = str | int | float | bool | None
+
+#: The fields of one remote record (or of a base) in normal form.
+Fields = dict[str, Normal]
+
+
+class Reason(StrEnum):
+    """Why an entity key stands in the outbox; the last reason wins."""
+
+    CHANGE = "change"  # a committed change in the source
+    TRUNCATE = "truncate"  # its table was truncated
+    FIRST_SYNC = "first_sync"  # the mapping is new
+    RESYNC = "resync"  # a person asked for it
+    REQUEUE = "requeue"  # a person sent a dead letter back
+
+
+class Priority(IntEnum):
+    """Lower goes first: a resync never delays a live change."""
+
+    LIVE = 0
+    BULK = 10
+
+
+class Operation(StrEnum):
+    """What was, or would be, done to the remote record."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    NOTHING = "nothing"
+
+
+class Outcome(StrEnum):
+    """How a delivery ended; the words of the sync log."""
+
+    DELIVERED = "delivered"
+    SAME = "same"  # equal to the base: nothing was sent
+    RETRY = "retry"  # will be tried again by itself
+    DEAD = "dead"  # given up until a person acts or the row changes
+    IGNORED = "ignored"  # the mapping says to do nothing (deletes: ignore)
+
+
+class MappingStatus(StrEnum):
+    """Whether a mapping delivers; `halted` and `guard` name what a person must look at."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"  # a person paused it
+    HALTED = "halted"  # an error that a person must mend
+    GUARD = "guard"  # a mass change or mass delete waits for approval
+    WAITING = "waiting"  # a quota or an outage; goes on by itself at `until`
+
+
+@dataclass(frozen=True, slots=True)
+class DirtyKey:
+    """One entity that a committed transaction may have touched."""
+
+    mapping_id: int
+    key: str
+    lsn: Lsn  # commit LSN of the last transaction that touched it
+    commit_time: datetime

@@ -1,0 +1,140 @@
+"""What the two sides look like, as values: tables of Postgres and objects of a destination.
+
+They lie below mapping, source and destinations, so that a mapping can be checked against both without any of these
+importing another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class FieldKind(StrEnum):
+    """The kinds of remote field that a mapping can meet, common to all destinations."""
+
+    STRING = "string"
+    TEXT = "text"  # long text
+    EMAIL = "email"
+    PHONE = "phone"
+    URL = "url"
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    NUMBER = "number"  # with precision and scale
+    DATE = "date"
+    DATETIME = "datetime"
+    TIME = "time"
+    PICKLIST = "picklist"
+    MULTIPICKLIST = "multipicklist"
+    REFERENCE = "reference"  # holds a remote id
+    IDENTIFIER = "id"
+    OTHER = "other"  # compound, binary: cannot be mapped
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteField:
+    """One field as the destination describes it."""
+
+    name: str
+    kind: FieldKind
+    label: str = ""
+    length: int | None = None  # characters, None when unlimited or not a string
+    precision: int | None = None  # digits in all
+    scale: int | None = None  # digits after the point
+    options: tuple[str, ...] = ()  # active picklist values
+    restricted: bool = False  # only `options` are accepted
+    required: bool = False  # must be given on create
+    createable: bool = True
+    updateable: bool = True
+    nillable: bool = True
+    unique: bool = False
+    external_id: bool = False
+    case_sensitive: bool = False
+    refers_to: tuple[str, ...] = ()  # objects a REFERENCE may point at
+    calculated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteObject:
+    """One object as the destination describes it. Names are looked up as the destination compares them."""
+
+    name: str
+    fields: Mapping[str, RemoteField]
+    createable: bool = True
+    updateable: bool = True
+    deletable: bool = True
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table or of a described query."""
+
+    name: str
+    type: str  # as format_type() shows it: `character varying(80)`, `numeric(12,2)`
+    type_oid: int = 0
+    base_type: str = ""  # without modifier, domains resolved: `varchar`, `numeric`, `text[]`; enums as `enum`
+    not_null: bool = False
+    length: int | None = None  # of varchar(n) and char(n)
+    precision: int | None = None
+    scale: int | None = None
+    has_default: bool = False
+    generated: bool = False
+    options: tuple[str, ...] = ()  # labels of an enum
+    readable: bool = True  # the login may select it
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table as the catalog describes it."""
+
+    schema: str
+    name: str
+    columns: Mapping[str, Column]
+    oid: int = 0
+    primary_key: tuple[str, ...] = ()
+    unique_keys: tuple[
+        tuple[str, ...], ...
+    ] = ()  # unique indexes that are valid, not partial, over plain columns
+    replica_identity: str = "d"  # d default, n nothing, f full, i index
+    identity_columns: tuple[str, ...] = ()  # columns that an old key carries
+    kind: str = "r"  # r table, p partitioned, v view, m materialised view, f foreign
+    persistence: str = "p"  # p permanent, u unlogged, t temporary
+    rows: int = 0  # the planner's estimate
+    readable: bool = True
+
+    @property
+    def qualified(self) -> str:
+        """`schema.name`, for people."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The tables a set of mappings speaks of, and what the server can do."""
+
+    tables: Mapping[tuple[str, str], Table]
+    server_version: int = 0  # server_version_num: 180006
+    wal_level: str = "logical"
+    max_replication_slots: int = 0
+    free_replication_slots: int = 0
+    max_wal_senders: int = 0
+    free_wal_senders: int = 0
+    can_replicate: bool = True  # the login has REPLICATION (or the provider's equivalent)
+    can_create: bool = True  # the login may create a schema in this database
+    user: str = ""
+    database: str = ""
+    settings: Mapping[str, str] = field(
+        default_factory=dict
+    )  # others worth a finding: wal_sender_timeout ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Changes of one table make keys of one mapping: `columns`, as text, are the key."""
+
+    mapping_id: int
+    schema: str
+    table: str
+    columns: tuple[str, ...]
