@@ -94,9 +94,7 @@ class Table:
     columns: Mapping[str, Column]
     oid: int = 0
     primary_key: tuple[str, ...] = ()
-    unique_keys: tuple[
-        tuple[str, ...], ...
-    ] = ()  # unique indexes that are valid, not partial, over plain columns
+    unique_keys: tuple[tuple[str, ...], ...] = ()  # unique indexes that are valid, not partial, over plain columns
     replica_identity: str = "d"  # d default, n nothing, f full, i index
     identity_columns: tuple[str, ...] = ()  # columns that an old key carries
     kind: str = "r"  # r table, p partitioned, v view, m materialised view, f foreign
@@ -125,9 +123,7 @@ class Catalog:
     can_create: bool = True  # the login may create a schema in this database
     user: str = ""
     database: str = ""
-    settings: Mapping[str, str] = field(
-        default_factory=dict
-    )  # others worth a finding: wal_sender_timeout ...
+    settings: Mapping[str, str] = field(default_factory=dict)  # others worth a finding: wal_sender_timeout ...
 
 
 @dataclass(frozen=True, slots=True)

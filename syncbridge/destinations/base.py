@@ -21,9 +21,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..errors import Finding, Remedy
-from ..model import Fields, Normal, Value
-from ..schemas import RemoteField, RemoteObject
+from syncbridge.errors import Finding, Remedy
+from syncbridge.model import Fields, Normal, Value
+from syncbridge.schemas import RemoteField, RemoteObject
 
 Normaliser = Callable[[Value], Normal]
 
@@ -97,9 +97,7 @@ class Destination(ABC):
         """A function to this field's normal form. It raises RecordRejected for what could never be stored."""
 
     @abstractmethod
-    def upsert(
-        self, object: str, external_id: str, records: Sequence[Fields], *, lane: str = ""
-    ) -> list[Result]:
+    def upsert(self, object: str, external_id: str, records: Sequence[Fields], *, lane: str = "") -> list[Result]:
         """Create or update by external id; each record holds `external_id` and only the fields to write.
 
         Any number of records, distinct in their external id; None clears a field. `lane` names the mapping, so that
@@ -111,9 +109,7 @@ class Destination(ABC):
         """Delete by remote id; a record that is already gone counts as Delivered."""
 
     @abstractmethod
-    def read(
-        self, object: str, remote_ids: Sequence[str], fields: Sequence[str]
-    ) -> list[RemoteRecord | None]:
+    def read(self, object: str, remote_ids: Sequence[str], fields: Sequence[str]) -> list[RemoteRecord | None]:
         """Current values in normal form, in order; None for a record that is gone."""
 
     @abstractmethod
