@@ -5,7 +5,7 @@ What every destination promises, and `tests/contract/destination.py` proves:
 * **At-least-once.** Any call may be repeated after a crash or a lost answer. Upserting the same record twice changes
   nothing; deleting a missing record succeeds.
 * **One result per record, in order.** A record that is refused never raises and never fails its neighbours. Only what
-  concerns the whole call is raised, by remedy (`errors`): `RetryLater`, `QuotaExhausted`, `LoginRefused`, `SchemaDrift`.
+  concerns the whole call is raised, by remedy: `RetryLater`, `QuotaExhausted`, `LoginRefused`, `SchemaDrift`.
   A lost answer is not raised for a call of many: the records it concerned come back as `Rejected` with
   `uncertain=True`, those that were answered as they were answered.
 * **Normal form.** `normaliser(field)` gives a function from a Postgres value to what the system will store and return.

@@ -1,4 +1,4 @@
-"""Destination types by name. Adding one is one line here, beside its module, its contract test and an example mapping."""
+"""Destination types by name. Adding one is one line here, beside its module, contract test and example mapping."""
 
 from __future__ import annotations
 

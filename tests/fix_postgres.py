@@ -1,0 +1,80 @@
+"""A real Postgres for tests: one server per test process, a fresh database per test cloned from a template.
+
+`SYNCBRIDGE_TEST_POSTGRES` chooses the server: unset, the one from the wheel; a major version (`15`), the system's
+server of that version; anything else is taken as the conninfo of a running server with wal_level=logical.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+
+import psycopg
+import pytest
+
+from syncbridge.sandbox.postgres import LocalPostgres, all_binaries
+
+_serial = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Conninfo of a running server's `postgres` database, as superuser."""
+    chosen = os.environ.get("SYNCBRIDGE_TEST_POSTGRES") or os.environ.get("SYNCBRIDGE_POSTGRES_DSN") or ""
+    if chosen and not chosen.isdigit():
+        yield chosen
+        return
+    with LocalPostgres(binaries=all_binaries()[int(chosen)] if chosen else None) as server:
+        yield server.dsn
+
+
+@pytest.fixture
+def dsn(postgres_server: str) -> Iterator[str]:
+    """Conninfo of a new, empty database; its slots, sessions and itself are removed at the end."""
+    name = f"test_{os.getpid()}_{next(_serial)}"
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(f'create database "{name}" template template0')
+        yield psycopg.conninfo.make_conninfo(postgres_server, dbname=name)
+        admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
+        for (slot,) in admin.execute("select slot_name from pg_replication_slots where database = %s", (name,)):
+            _drop_slot(admin, slot)
+        admin.execute(f'drop database "{name}" with (force)')
+
+
+def _drop_slot(admin: psycopg.Connection, slot: str) -> None:
+    """A terminated walsender lets go of its slot a moment later: try until it has."""
+    for attempt in range(200):
+        try:
+            admin.execute("select pg_drop_replication_slot(%s)", (slot,))
+            return
+        except psycopg.errors.ObjectInUse:
+            admin.execute("select pg_sleep(0.05)")
+            if attempt == 199:
+                raise
+
+
+@pytest.fixture
+def connection(dsn: str) -> Iterator[psycopg.Connection]:
+    """An autocommit connection to the test's database."""
+    with psycopg.connect(dsn, autocommit=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def own_server() -> Iterator[LocalPostgres]:
+    """A server of the test's own, to stop, restart or break."""
+    chosen = os.environ.get("SYNCBRIDGE_TEST_POSTGRES", "")
+    with LocalPostgres(binaries=all_binaries()[int(chosen)] if chosen.isdigit() else None) as server:
+        yield server
+
+
+@pytest.fixture
+def server_version(connection: psycopg.Connection) -> int:
+    """Major version of the server under test."""
+    return connection.info.server_version // 10000
+
+
+def pytest_report_header() -> str:
+    servers = ", ".join(f"{major} ({path})" for major, path in all_binaries().items())
+    return f"postgres servers found: {servers or 'none'}"
