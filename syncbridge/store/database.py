@@ -1,0 +1,111 @@
+"""Connections to the state database, and its schema."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import psycopg
+from psycopg import Connection
+
+from syncbridge.errors import RetryLater, SettingsError, SourceUnusable
+from syncbridge.store import arrays
+
+#: Advisory lock of everything that changes the schema: "sync" as ASCII.
+_SETUP_LOCK = 0x73796E63
+
+_SESSION = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c lock_timeout=30s"
+
+
+def connect(conninfo: str, *, purpose: str) -> Connection:
+    """An autocommit connection named `syncbridge PURPOSE` in pg_stat_activity, with text output in one fixed form.
+
+    Raises SettingsError when the login or database is refused, RetryLater when the server cannot be reached or is
+    not ready; neither message holds a password.
+    """
+    try:
+        connection = psycopg.connect(
+            conninfo,
+            autocommit=True,
+            application_name=f"syncbridge {purpose}",
+            options=_SESSION,
+            connect_timeout=10,
+            keepalives_idle=30,
+            client_encoding="UTF8",
+        )
+    except psycopg.OperationalError as error:
+        raise _unreachable(conninfo, error) from None
+    except psycopg.Error as error:
+        raise SettingsError(f"Postgres settings are wrong: {_first_line(error)}") from None
+    arrays.register(connection)
+    return connection
+
+
+def _unreachable(conninfo: str, error: psycopg.OperationalError) -> Exception:
+    parts = psycopg.conninfo.conninfo_to_dict(conninfo)
+    where = (
+        f"{parts.get('user', '')}@{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+    )
+    message = f"cannot connect to Postgres {where}: {_first_line(error)}"
+    text = str(error)
+    if re.search(r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry", text):
+        return SettingsError(message, hint="Check [source] in syncbridge.toml and SYNCBRIDGE_SOURCE__PASSWORD.")
+    return RetryLater(message, hint="Is the server running and reachable from here?")
+
+
+def _first_line(error: psycopg.Error) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    fatal = [line.split("FATAL:", 1)[1].strip() for line in lines if "FATAL:" in line]
+    return (fatal or lines or [type(error).__name__])[0]
+
+
+def setup(connection: Connection) -> list[str]:
+    """Bring the schema `syncbridge` up to this version; the names of the files that were applied.
+
+    Idempotent and safe to run at the same time from several places. Raises SourceUnusable when the login may not
+    create the schema, with the GRANT to run.
+    """
+    try:
+        with connection.transaction():
+            connection.execute("select pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
+            connection.execute("create schema if not exists syncbridge")
+            connection.execute(
+                "create table if not exists syncbridge.migration"
+                " (number integer primary key, name text not null, applied_at timestamptz not null default now())"
+            )
+            return _apply_missing(connection)
+    except psycopg.errors.InsufficientPrivilege as error:
+        database, user = connection.info.dbname, connection.info.user
+        raise SourceUnusable(
+            f"the state schema cannot be set up: {_first_line(error)}",
+            hint=f'As an owner of the database run: GRANT CREATE ON DATABASE "{database}" TO "{user}";',
+        ) from None
+
+
+def _apply_missing(connection: Connection) -> list[str]:
+    done = {number for (number,) in connection.execute("select number from syncbridge.migration")}
+    applied = []
+    for file in sorted(files("syncbridge.store").joinpath("schema").iterdir(), key=lambda entry: entry.name):
+        number = int(file.name.split("_")[0]) if file.name.endswith(".sql") else 0
+        if number and number not in done:
+            connection.execute(file.read_bytes())
+            connection.execute("insert into syncbridge.migration (number, name) values (%s, %s)", (number, file.name))
+            applied.append(file.name)
+    return applied
+
+
+def ensure_ready(connection: Connection) -> None:
+    """Raise SettingsError when the state schema is missing or older than this program."""
+    wanted = max(
+        int(file.name.split("_")[0])
+        for file in files("syncbridge.store").joinpath("schema").iterdir()
+        if file.name.endswith(".sql")
+    )
+    row = connection.execute("select to_regclass('syncbridge.migration') is not null").fetchone()
+    found = 0
+    if row is not None and row[0]:
+        newest = connection.execute("select coalesce(max(number), 0) from syncbridge.migration").fetchone()
+        found = newest[0] if newest else 0
+    if found < wanted:
+        what = "is missing" if found == 0 else f"is at version {found}, this program needs {wanted}"
+        raise SettingsError(f"the state schema `syncbridge` {what}", hint="Run: syncbridge setup")

@@ -1,0 +1,79 @@
+"""Links: which remote record an entity is, and its base, the field values both sides last agreed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from psycopg import Connection
+
+from syncbridge.model import Fields
+from syncbridge.store.arrays import json_array, text_array
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`base` is in the destination's normal form."""
+
+    key: str
+    remote_id: str
+    base: Fields
+    delivered_at: datetime
+
+
+_UPSERT = """
+insert into syncbridge.link as l (mapping_id, key, remote_id, base)
+select %(mapping)s, key, remote_id, base from unnest(%(keys)s, %(remote_ids)s, %(bases)s) as new (key, remote_id, base)
+on conflict (mapping_id, key) do update
+   set remote_id = excluded.remote_id, base = excluded.base, delivered_at = now()
+"""
+
+
+def upsert(connection: Connection, mapping_id: int, links: Mapping[str, tuple[str, Fields]]) -> None:
+    """Record key -> (remote id, new base)."""
+    if not links:
+        return
+    keys = sorted(links)
+    parameters = {
+        "mapping": mapping_id,
+        "keys": text_array(keys),
+        "remote_ids": text_array(links[key][0] for key in keys),
+        "bases": json_array(orjson.dumps(links[key][1]) for key in keys),
+    }
+    connection.execute(_UPSERT, parameters, prepare=True)
+
+
+def remove(connection: Connection, mapping_id: int, keys: Sequence[str]) -> None:
+    """Forget links whose remote record is gone."""
+    if keys:
+        connection.execute(
+            "delete from syncbridge.link where mapping_id = %s and key = any(%s)",
+            (mapping_id, text_array(sorted(keys))),
+        )
+
+
+def read(connection: Connection, mapping_id: int, key: str) -> Link | None:
+    """One link."""
+    row = connection.execute(
+        "select key, remote_id, base, delivered_at from syncbridge.link where mapping_id = %s and key = %s",
+        (mapping_id, key),
+    ).fetchone()
+    return None if row is None else Link(*row)
+
+
+def keys_after(connection: Connection, mapping_id: int, after: str | None, limit: int) -> list[str]:
+    """The next page of linked keys in key order."""
+    rows = connection.execute(
+        'select key from syncbridge.link where mapping_id = %s and (%s::text is null or key > %s::text collate "C")'
+        " order by key limit %s",
+        (mapping_id, after, after, limit),
+    )
+    return [key for (key,) in rows]
+
+
+def count(connection: Connection, mapping_id: int) -> int:
+    """How many entities have a remote record."""
+    row = connection.execute("select count(*) from syncbridge.link where mapping_id = %s", (mapping_id,)).fetchone()
+    return 0 if row is None else int(row[0])

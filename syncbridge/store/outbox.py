@@ -1,0 +1,273 @@
+"""The outbox: entity keys that wait for delivery, at most one row per mapping and key.
+
+Life of a row: enqueued -> claimed (leased) -> settled: removed, or kept for another try, or dead. A change that comes
+while a row is claimed bumps its version, so that settling the older claim keeps the row. A claim whose lease ended may
+be taken by another; the late one then finds its number gone and changes nothing.
+
+Every statement that locks many rows takes them in bytewise key order, so that two of them cannot deadlock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection
+
+from syncbridge.model import Lsn, Priority, Reason
+from syncbridge.store.arrays import bigint_array, boolean_array, lsn_array, text_array, time_array, to_microseconds
+
+#: Channel that wakes deliverers when something was enqueued.
+CHANNEL = "syncbridge_outbox"
+
+#: Commit LSN, and microseconds since 2000-01-01 UTC of the commit: as they stand in the write-ahead log.
+Commit = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One outbox row under a lease, with the link of its entity."""
+
+    key: str
+    version: int
+    lsn: str
+    commit_time: datetime
+    reason: str
+    attempts: int  # tries before this one
+    resend: bool
+    remote_id: str | None
+    base: str | None  # JSON
+
+
+_ENQUEUE = """
+insert into syncbridge.outbox as o
+       (mapping_id, key, lsn, commit_time, since_lsn, since, reason, priority, resend)
+select %(mapping)s, key, lsn, moment, lsn, moment, %(reason)s, %(priority)s, %(resend)s
+  from unnest(%(keys)s, %(lsns)s, %(times)s) as new (key, lsn, moment)
+on conflict (mapping_id, key) do update set
+       version = o.version + 1,
+       lsn = greatest(o.lsn, excluded.lsn),
+       commit_time = greatest(o.commit_time, excluded.commit_time),
+       after_lsn = case when o.claim is null then null else coalesce(o.after_lsn, excluded.lsn) end,
+       after = case when o.claim is null then null else coalesce(o.after, excluded.commit_time) end,
+       reason = case when o.status = 'dead' or excluded.priority <= o.priority then excluded.reason else o.reason end,
+       priority = case when o.status = 'dead' then excluded.priority else least(o.priority, excluded.priority) end,
+       available_at = case when o.claim is null then now() else o.available_at end,
+       attempts = case when o.claim is null then 0 else o.attempts end,
+       resend = o.resend or excluded.resend,
+       since_lsn = case when o.status = 'dead' then excluded.lsn else o.since_lsn end,
+       since = case when o.status = 'dead' then excluded.commit_time else o.since end,
+       status = 'pending'
+"""
+
+_CLAIM = """
+with next as materialized (
+    select ctid, key, claim
+      from syncbridge.outbox
+     where mapping_id = %(mapping)s and status = 'pending' and available_at <= now()
+     order by priority, available_at
+     limit %(limit)s
+       for update skip locked
+)
+update syncbridge.outbox o
+   set claim = %(claim)s,
+       available_at = now() + %(lease)s * interval '1 second',
+       resend = o.resend or next.claim is not null,
+       since_lsn = least(o.since_lsn, o.after_lsn), since = least(o.since, o.after), after_lsn = null, after = null
+  from next left join syncbridge.link l on l.mapping_id = %(mapping)s and l.key = next.key
+ where o.ctid = next.ctid
+returning o.key, o.version, o.lsn::text, o.commit_time, o.reason, o.attempts, o.resend, l.remote_id, l.base::text
+"""
+
+_DELETE = """
+delete from syncbridge.outbox o
+ using unnest(%(keys)s, %(versions)s) as done (key, version)
+ where o.mapping_id = %(mapping)s and o.key = done.key and o.version = done.version and o.claim = %(claim)s
+returning o.key
+"""
+
+# What is left of a settled claim: rows that changed meanwhile. They are due at once, for the newer change.
+_RELEASE_CHANGED = """
+update syncbridge.outbox o
+   set claim = null, available_at = now(), attempts = 0, resend = false, error_code = null, error = null,
+       error_at = null, since_lsn = coalesce(after_lsn, lsn), since = coalesce(after, commit_time),
+       after_lsn = null, after = null
+  from unnest(%(keys)s) as done (key)
+ where o.mapping_id = %(mapping)s and o.key = done.key and o.claim = %(claim)s
+returning o.key
+"""
+
+_KEEP = """
+update syncbridge.outbox o
+   set claim = null,
+       status = case when kept.dead and o.version = kept.version then 'dead' else 'pending' end,
+       attempts = case when o.version = kept.version then o.attempts + kept.tried::int else 0 end,
+       available_at = case when o.version = kept.version then now() + kept.delay * interval '1 ms'
+                           else now() end,
+       resend = o.resend or kept.resend,
+       error_code = coalesce(kept.code, o.error_code), error = coalesce(kept.message, o.error),
+       error_at = case when kept.message is null then o.error_at else clock_timestamp() end,
+       since_lsn = least(o.since_lsn, o.after_lsn), since = least(o.since, o.after), after_lsn = null, after = null
+  from unnest(%(keys)s, %(versions)s, %(dead)s, %(tried)s, %(resend)s, %(delays)s, %(codes)s, %(messages)s)
+       as kept (key, version, dead, tried, resend, delay, code, message)
+ where o.mapping_id = %(mapping)s and o.key = kept.key and o.claim = %(claim)s
+"""
+
+
+def enqueue_changes(connection: Connection, mapping_id: int, changes: Mapping[bytes, Commit]) -> None:
+    """Mark entities as touched by commits; a key that already waits is coalesced into its row."""
+    keys = sorted(changes)
+    _enqueue(connection, mapping_id, keys, [changes[key] for key in keys], Reason.CHANGE, Priority.LIVE, resend=False)
+
+
+def enqueue(
+    connection: Connection,
+    mapping_id: int,
+    keys: Iterable[str],
+    *,
+    reason: Reason,
+    priority: Priority,
+    lsn: Lsn,
+    moment: datetime,
+    resend: bool = False,
+) -> int:
+    """Mark entities for another look at the source's position `lsn`; how many keys that were."""
+    ordered = sorted({key.encode() for key in keys})
+    commit = (int(lsn), to_microseconds(moment))
+    _enqueue(connection, mapping_id, ordered, [commit] * len(ordered), reason, priority, resend=resend)
+    return len(ordered)
+
+
+def _enqueue(
+    connection: Connection,
+    mapping_id: int,
+    keys: Sequence[bytes],
+    commits: Sequence[Commit],
+    reason: Reason,
+    priority: Priority,
+    *,
+    resend: bool,
+) -> None:
+    if not keys:
+        return
+    parameters = {
+        "mapping": mapping_id,
+        "keys": text_array(keys),
+        "lsns": lsn_array(commit[0] for commit in commits),
+        "times": time_array(commit[1] for commit in commits),
+        "reason": reason.value,
+        "priority": int(priority),
+        "resend": resend,
+    }
+    connection.execute(_ENQUEUE, parameters)
+
+
+def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit) -> None:
+    """Mark every entity of the mapping that has a remote record: its table was truncated."""
+    connection.execute(
+        _ENQUEUE.replace(
+            "from unnest(%(keys)s, %(lsns)s, %(times)s) as new (key, lsn, moment)",
+            "from syncbridge.link, (select %(lsns)s[1] as lsn, %(times)s[1] as moment) as new"
+            " where mapping_id = %(mapping)s order by key",
+        ),
+        {
+            "mapping": mapping_id,
+            "lsns": lsn_array([commit[0]]),
+            "times": time_array([commit[1]]),
+            "reason": Reason.TRUNCATE.value,
+            "priority": int(Priority.LIVE),
+            "resend": False,
+        },
+    )
+
+
+def notify(connection: Connection) -> None:
+    """Wake deliverers when this transaction commits."""
+    connection.execute("select pg_notify(%s, '')", (CHANNEL,))
+
+
+def claim(connection: Connection, mapping_id: int, *, limit: int, lease: float) -> tuple[int, list[Claimed]]:
+    """Take up to `limit` due rows, live changes first, for `lease` seconds; the number of the claim and the rows.
+
+    A row whose earlier claim never settled comes with `resend`: what was sent then is unknown.
+    """
+    number = _next_claim(connection)
+    parameters = {"mapping": mapping_id, "limit": limit, "claim": number, "lease": lease}
+    rows = connection.execute(_CLAIM, parameters, prepare=True).fetchall()
+    return number, [Claimed(*row) for row in rows]
+
+
+def _next_claim(connection: Connection) -> int:
+    row = connection.execute("select nextval('syncbridge.claim')", prepare=True).fetchone()
+    assert row is not None  # nextval always gives a row
+    return int(row[0])
+
+
+def finish(connection: Connection, mapping_id: int, number: int, done: Mapping[str, int]) -> set[str]:
+    """Remove settled rows, `done` being key -> claimed version; the keys that were still ours.
+
+    A row that changed meanwhile stays, due at once. Keys whose lease another claim took over are left out of the
+    answer: what this claim learnt about them must not be recorded.
+    """
+    if not done:
+        return set()
+    keys = sorted(done)
+    parameters = {
+        "mapping": mapping_id,
+        "claim": number,
+        "keys": text_array(keys),
+        "versions": bigint_array(done[key] for key in keys),
+    }
+    ours = {key for (key,) in connection.execute(_DELETE, parameters, prepare=True)}
+    if len(ours) < len(keys):
+        ours.update(key for (key,) in connection.execute(_RELEASE_CHANGED, parameters))
+    return ours
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A claimed row that stays: for another try, or as a dead letter."""
+
+    key: str
+    version: int
+    delay: float = 0.0  # seconds until the next try
+    dead: bool = False
+    tried: bool = True  # False: nothing was attempted (quota, guard, pause), so no attempt is counted
+    resend: bool = False
+    code: str | None = None
+    message: str | None = None
+
+
+def keep(connection: Connection, mapping_id: int, number: int, rows: Sequence[Kept]) -> None:
+    """Give claimed rows back; one that changed meanwhile is due at once instead."""
+    if not rows:
+        return
+    ordered = sorted(rows, key=lambda row: row.key.encode())
+    connection.execute(
+        _KEEP,
+        {
+            "mapping": mapping_id,
+            "claim": number,
+            "keys": text_array(row.key for row in ordered),
+            "versions": bigint_array(row.version for row in ordered),
+            "dead": boolean_array(row.dead for row in ordered),
+            "tried": boolean_array(row.tried for row in ordered),
+            "resend": boolean_array(row.resend for row in ordered),
+            "delays": bigint_array(int(row.delay * 1000) for row in ordered),
+            "codes": text_array(row.code for row in ordered),
+            "messages": text_array(row.message for row in ordered),
+        },
+    )
+
+
+def next_due(connection: Connection, mapping_id: int) -> float | None:
+    """Seconds until the next row can be claimed (0 or less: now); None when nothing waits."""
+    row = connection.execute(
+        "select extract(epoch from min(first.available_at) - now())::float8 from unnest(array[0, 10]) as level,"
+        " lateral (select available_at from syncbridge.outbox where mapping_id = %s and status = 'pending'"
+        " and priority = level order by available_at limit 1) as first",
+        (mapping_id,),
+        prepare=True,
+    ).fetchone()
+    return None if row is None else row[0]

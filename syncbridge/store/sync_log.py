@@ -1,0 +1,165 @@
+"""The sync log: what happened to each record, append-only, partitioned by day. It holds no values of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from psycopg import Connection
+from psycopg.sql import SQL, Identifier, Literal
+
+from syncbridge.model import Operation, Outcome
+from syncbridge.store.arrays import bigint_array, text_array
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One delivery as it ended; `fields` are names only."""
+
+    key: str
+    operation: Operation
+    outcome: Outcome
+    reason: str = ""
+    lsn: str | None = None
+    remote_id: str | None = None
+    fields: str | None = None
+    attempt: int = 1
+    code: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An entry as read back."""
+
+    at: datetime
+    id: int
+    mapping: str
+    key: str
+    direction: str
+    operation: str
+    outcome: str
+    reason: str
+    remote_id: str | None
+    fields: str | None
+    attempt: int
+    code: str | None
+    message: str | None
+
+
+_APPEND = """
+insert into syncbridge.sync_log
+       (mapping_id, key, operation, outcome, reason, lsn, remote_id, fields, attempt, code, message)
+select %(mapping)s, key, operation, outcome, reason, lsn::pg_lsn, remote_id, fields, attempt, code, message
+  from unnest(%(keys)s, %(operations)s, %(outcomes)s, %(reasons)s, %(lsns)s, %(remote_ids)s, %(fields)s, %(attempts)s,
+              %(codes)s, %(messages)s)
+       as new (key, operation, outcome, reason, lsn, remote_id, fields, attempt, code, message)
+"""
+
+
+def append(connection: Connection, mapping_id: int, entries: Sequence[Entry]) -> None:
+    """Add entries, all with the clock's time."""
+    if not entries:
+        return
+    parameters = {
+        "mapping": mapping_id,
+        "keys": text_array(e.key for e in entries),
+        "operations": text_array(e.operation for e in entries),
+        "outcomes": text_array(e.outcome for e in entries),
+        "reasons": text_array(e.reason for e in entries),
+        "lsns": text_array(e.lsn for e in entries),
+        "remote_ids": text_array(e.remote_id for e in entries),
+        "fields": text_array(e.fields for e in entries),
+        "attempts": bigint_array(e.attempt for e in entries),
+        "codes": text_array(e.code for e in entries),
+        "messages": text_array(e.message for e in entries),
+    }
+    connection.execute(_APPEND, parameters, prepare=True)
+
+
+def read(
+    connection: Connection,
+    *,
+    mapping: str | None = None,
+    key: str | None = None,
+    outcome: str | None = None,
+    since: datetime | None = None,
+    after_id: int | None = None,
+    limit: int = 50,
+) -> list[Logged]:
+    """The newest entries that match, oldest first; `after_id` gives only what came later (for following)."""
+    rows = connection.execute(
+        """
+        select * from (
+            select l.at, l.id, m.name, l.key, l.direction, l.operation, l.outcome, l.reason, l.remote_id, l.fields,
+                   l.attempt, l.code, l.message
+              from syncbridge.sync_log l join syncbridge.mapping m on m.id = l.mapping_id
+             where (%(mapping)s::text is null or m.name = %(mapping)s)
+               and (%(key)s::text is null or l.key = %(key)s)
+               and (%(outcome)s::text is null or l.outcome = %(outcome)s)
+               and (%(since)s::timestamptz is null or l.at >= %(since)s)
+               and (%(after)s::bigint is null or l.id > %(after)s)
+             order by l.at desc, l.id desc limit %(limit)s) as newest
+        order by at, id
+        """,
+        {"mapping": mapping, "key": key, "outcome": outcome, "since": since, "after": after_id, "limit": limit},
+    )
+    return [Logged(*row) for row in rows]
+
+
+def keep_partitions(connection: Connection, *, today: date, retention_days: int, ahead: int = 2) -> tuple[int, int]:
+    """Make the partitions of today and the next `ahead` days, drop those older than the retention; (made, dropped)."""
+    existing = {
+        name
+        for (name,) in connection.execute(
+            "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid"
+            " where i.inhparent = 'syncbridge.sync_log'::regclass"
+        )
+    }
+    days = [today + timedelta(days=n) for n in range(-1, ahead + 1)]
+    missing = [day for day in days if _partition(day) not in existing]
+    for day in missing:
+        _make_partition(connection, day)
+    oldest = _partition(today - timedelta(days=retention_days))
+    stale = [name for name in existing if name.startswith("sync_log_2") and name < oldest]
+    for name in stale:
+        connection.execute(SQL("drop table if exists syncbridge.{}").format(Identifier(name)))
+    return len(missing), len(stale)
+
+
+def _partition(day: date) -> str:
+    return f"sync_log_{day:%Y%m%d}"
+
+
+def _make_partition(connection: Connection, day: date) -> None:
+    """Rows that already went to the default partition for that day move along; a race with another worker is harmless."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    end = start + timedelta(days=1)
+    name = Identifier(_partition(day))
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(hashtext('syncbridge.sync_log'))")
+        if connection.execute("select to_regclass(%s)", (f"syncbridge.{_partition(day)}",)).fetchone() != (None,):
+            return
+        connection.execute(SQL("create table syncbridge.{} (like syncbridge.sync_log including defaults)").format(name))
+        connection.execute(
+            SQL(
+                "with moved as (delete from syncbridge.sync_log_other where at >= {s} and at < {e} returning *)"
+                " insert into syncbridge.{t} select * from moved"
+            ).format(s=Literal(start), e=Literal(end), t=name)
+        )
+        connection.execute(
+            SQL("alter table syncbridge.sync_log attach partition syncbridge.{} for values from ({}) to ({})").format(
+                name, Literal(start), Literal(end)
+            )
+        )
+
+
+def rates(connection: Connection, *, seconds: int = 60) -> dict[int, tuple[int, int]]:
+    """Mapping id -> (delivered, dead) in the last `seconds`."""
+    rows = connection.execute(
+        "select mapping_id, count(*) filter (where outcome = 'delivered'), count(*) filter (where outcome = 'dead')"
+        " from syncbridge.sync_log where at > now() - %s * interval '1 second' group by 1",
+        (seconds,),
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
