@@ -56,7 +56,9 @@ def read(connection: Connection, name: str) -> AppliedMapping:
 
 
 def _from_row(row: tuple[Any, ...]) -> AppliedMapping:
-    return AppliedMapping(*row[:6], MappingStatus(row[6]), *row[7:])
+    values: list[Any] = list(row)
+    values[6] = MappingStatus(values[6])
+    return AppliedMapping(*values)
 
 
 def apply(
@@ -64,7 +66,8 @@ def apply(
 ) -> tuple[int, bool]:
     """Put a mapping in force; its id, and whether it is new. Status and counts of a known one stay."""
     row = connection.execute(
-        "insert into syncbridge.mapping as m (name, destination, object, definition, digest) values (%s, %s, %s, %s, %s)"
+        "insert into syncbridge.mapping as m (name, destination, object, definition, digest)"
+        " values (%s, %s, %s, %s, %s)"
         " on conflict (name) do update set destination = excluded.destination, object = excluded.object,"
         " definition = excluded.definition, digest = excluded.digest,"
         " applied_at = case when m.digest = excluded.digest then m.applied_at else now() end"

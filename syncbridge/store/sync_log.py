@@ -133,7 +133,7 @@ def _partition(day: date) -> str:
 
 
 def _make_partition(connection: Connection, day: date) -> None:
-    """Rows that already went to the default partition for that day move along; a race with another worker is harmless."""
+    """Rows of that day in the default partition move along; a race with another worker is harmless."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     end = start + timedelta(days=1)
     name = Identifier(_partition(day))

@@ -1,0 +1,105 @@
+"""What waits in the outbox, and what a person does to it: look, requeue, discard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection
+
+from syncbridge.model import Lsn, Priority, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """One mapping's waiting rows."""
+
+    pending: int
+    dead: int
+    retrying: int  # pending after at least one failed attempt
+    oldest: datetime | None  # commit time of the oldest change that is not delivered; dead letters not counted
+    oldest_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One outbox row, for people."""
+
+    mapping: str
+    key: str
+    status: str
+    reason: str
+    since: datetime
+    attempts: int
+    available_at: datetime
+    claimed: bool
+    resend: bool
+    code: str | None
+    message: str | None
+    error_at: datetime | None
+
+
+def summary(connection: Connection) -> dict[int, Backlog]:
+    """Mapping id -> its backlog."""
+    rows = connection.execute(
+        "select mapping_id, count(*) filter (where status = 'pending'), count(*) filter (where status = 'dead'),"
+        " count(*) filter (where status = 'pending' and attempts > 0), min(since) filter (where status = 'pending'),"
+        " extract(epoch from now() - min(since) filter (where status = 'pending'))::float8"
+        " from syncbridge.outbox group by mapping_id"
+    )
+    return {row[0]: Backlog(*row[1:]) for row in rows}
+
+
+_WAITING = """
+select m.name, o.key, o.status, o.reason, o.since, o.attempts, o.available_at, o.claim is not null, o.resend,
+       o.error_code, o.error, o.error_at
+  from syncbridge.outbox o join syncbridge.mapping m on m.id = o.mapping_id
+"""
+
+
+def dead_letters(connection: Connection, *, mapping: str | None = None, limit: int = 100) -> list[Waiting]:
+    """Deliveries that were given up, newest error first."""
+    rows = connection.execute(
+        _WAITING + " where o.status = 'dead' and (%s::text is null or m.name = %s) order by o.error_at desc limit %s",
+        (mapping, mapping, limit),
+    )
+    return [Waiting(*row) for row in rows]
+
+
+def waiting(connection: Connection, mapping_id: int, key: str) -> Waiting | None:
+    """The outbox row of one entity."""
+    row = connection.execute(_WAITING + " where o.mapping_id = %s and o.key = %s", (mapping_id, key)).fetchone()
+    return None if row is None else Waiting(*row)
+
+
+def requeue(connection: Connection, mapping_id: int, keys: Sequence[str] | None, *, code: str | None = None) -> int:
+    """Send dead letters back for another try (all of the mapping when `keys` is None); how many."""
+    done = connection.execute(
+        "update syncbridge.outbox set status = 'pending', attempts = 0, available_at = now(), version = version + 1,"
+        " reason = %s, priority = %s where mapping_id = %s and status = 'dead'"
+        " and (%s::text[] is null or key = any(%s::text[])) and (%s::text is null or error_code = %s)",
+        (Reason.REQUEUE.value, int(Priority.LIVE), mapping_id, keys, keys, code, code),
+    )
+    return done.rowcount
+
+
+def discard(connection: Connection, mapping_id: int, keys: Sequence[str] | None) -> list[str]:
+    """Drop dead letters for good (until their row changes again); their keys."""
+    rows = connection.execute(
+        "delete from syncbridge.outbox where mapping_id = %s and status = 'dead'"
+        " and (%s::text[] is null or key = any(%s::text[])) returning key",
+        (mapping_id, keys, keys),
+    )
+    return sorted(key for (key,) in rows)
+
+
+def undelivered(connection: Connection, until: Lsn, mapping_id: int | None = None) -> tuple[int, int]:
+    """Rows with a change at or before `until` that is not delivered: (pending, dead)."""
+    row = connection.execute(
+        "select count(*) filter (where status = 'pending'), count(*) filter (where status = 'dead')"
+        " from syncbridge.outbox where least(since_lsn, after_lsn) <= %s::text::pg_lsn"
+        " and (%s::integer is null or mapping_id = %s)",
+        (str(until), mapping_id, mapping_id),
+    ).fetchone()
+    return (0, 0) if row is None else (row[0], row[1])

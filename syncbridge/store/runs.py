@@ -1,0 +1,106 @@
+"""Runs: first syncs and resyncs, each a bounded stream of keys into the outbox that goes on where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection
+
+from syncbridge.model import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run; `after` is the last key that was enqueued in the present `phase`."""
+
+    id: int
+    mapping_id: int
+    mapping: str
+    reason: Reason
+    filter: str
+    resend: bool
+    phase: str  # rows: those in the table; links: linked entities whose row is gone; done
+    after: str | None
+    total: int | None
+    enqueued: int
+    status: str
+    error: str | None
+    requested_at: datetime
+    finished_at: datetime | None
+
+
+_SELECT = """
+select r.id, r.mapping_id, m.name, r.reason, r.filter, r.resend, r.phase, r.after, r.total, r.enqueued, r.status,
+       r.error, r.requested_at, r.finished_at
+  from syncbridge.run r join syncbridge.mapping m on m.id = r.mapping_id
+"""
+
+
+def _from_row(row: tuple[object, ...]) -> Run:
+    values: list[object] = list(row)
+    values[3] = Reason(str(values[3]))
+    return Run(*values)  # type: ignore[arg-type]
+
+
+def request(connection: Connection, mapping_id: int, reason: Reason, *, filter: str = "", resend: bool = False) -> int:
+    """Ask for a run, or take up the pending one that asks for just the same; its id."""
+    with connection.transaction():
+        connection.execute("select 1 from syncbridge.mapping where id = %s for update", (mapping_id,))
+        known = connection.execute(
+            "select id from syncbridge.run where mapping_id = %s and status = 'pending' and filter = %s and resend = %s"
+            " and reason = %s order by id limit 1",
+            (mapping_id, filter, resend, reason.value),
+        ).fetchone()
+        if known is not None:
+            return int(known[0])
+        row = connection.execute(
+            "insert into syncbridge.run (mapping_id, reason, filter, resend) values (%s, %s, %s, %s) returning id",
+            (mapping_id, reason.value, filter, resend),
+        ).fetchone()
+        assert row is not None  # insert ... returning gives a row
+        return int(row[0])
+
+
+def read(connection: Connection, run_id: int) -> Run:
+    """One run as it stands."""
+    row = connection.execute(_SELECT + " where r.id = %s", (run_id,)).fetchone()
+    assert row is not None  # runs are never deleted while somebody follows them
+    return _from_row(row)
+
+
+def pending(connection: Connection) -> list[Run]:
+    """Runs of mappings that deliver, oldest first."""
+    rows = connection.execute(_SELECT + " where r.status = 'pending' order by r.id")
+    return [_from_row(row) for row in rows]
+
+
+def lock(connection: Connection, run_id: int) -> Run | None:
+    """The run, locked for one page; None when it is over, or somebody else is at its next page. In a transaction."""
+    row = connection.execute(
+        _SELECT + " where r.id = %s and r.status = 'pending' for update of r skip locked", (run_id,)
+    ).fetchone()
+    return None if row is None else _from_row(row)
+
+
+def advance(connection: Connection, run_id: int, *, phase: str, after: str | None, enqueued: int) -> None:
+    """Record one page, in the transaction that enqueued it."""
+    connection.execute(
+        "update syncbridge.run set phase = %s, after = %s, enqueued = enqueued + %s,"
+        " started_at = coalesce(started_at, now()),"
+        " status = case when %s = 'done' then 'done' else status end,"
+        " finished_at = case when %s = 'done' then now() end where id = %s",
+        (phase, after, enqueued, phase, phase, run_id),
+    )
+
+
+def set_total(connection: Connection, run_id: int, total: int) -> None:
+    """How many rows the run expects, for progress."""
+    connection.execute("update syncbridge.run set total = %s where id = %s", (total, run_id))
+
+
+def fail(connection: Connection, run_id: int, message: str) -> None:
+    """End a run that cannot go on (its filter is wrong, its table is gone)."""
+    connection.execute(
+        "update syncbridge.run set status = 'failed', error = %s, finished_at = now() where id = %s", (message, run_id)
+    )
