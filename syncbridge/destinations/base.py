@@ -7,7 +7,8 @@ What every destination promises, and `tests/contract/destination.py` proves:
 * **One result per record, in order.** A record that is refused never raises and never fails its neighbours. Only what
   concerns the whole call is raised, by remedy: `RetryLater`, `QuotaExhausted`, `LoginRefused`, `SchemaDrift`.
   A lost answer is not raised for a call of many: the records it concerned come back as `Rejected` with
-  `uncertain=True`, those that were answered as they were answered.
+  `uncertain=True`, those that were answered as they were answered. When a call of many is cut short after some of it
+  was answered (an allowance is spent halfway), what was not sent comes back as `Rejected` with `Remedy.WAIT`.
 * **Normal form.** `normaliser(field)` gives a function from a Postgres value to what the system will store and return.
   Equal normal forms mean equal records; nothing else is compared.
 * **Finite.** Every call has a connect and a read time limit; `call_seconds` bounds one call of `upsert` or `delete`
@@ -109,12 +110,14 @@ class Destination(ABC):
         """Delete by remote id; a record that is already gone counts as Delivered."""
 
     @abstractmethod
-    def read(self, object: str, remote_ids: Sequence[str], fields: Sequence[str]) -> list[RemoteRecord | None]:
+    def read(
+        self, object: str, remote_ids: Sequence[str], fields: Sequence[str], *, lane: str = ""
+    ) -> list[RemoteRecord | None]:
         """Current values in normal form, in order; None for a record that is gone."""
 
     @abstractmethod
     def find(
-        self, object: str, field: str, values: Sequence[Normal], fields: Sequence[str] = ()
+        self, object: str, field: str, values: Sequence[Normal], fields: Sequence[str] = (), *, lane: str = ""
     ) -> dict[Normal, list[RemoteRecord]]:
         """Records whose `field` equals each value (as the destination compares); missing values are left out."""
 

@@ -1,0 +1,304 @@
+"""A destination in memory: the smallest honest implementation of the contract, for tests and to learn from.
+
+It keeps what a remote system would keep, in normal form; external ids are unique whatever their case, as in most remote
+systems. Everything that can go wrong with a remote system can be asked for through `faults`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from syncbridge.destinations.base import (
+    Delivered,
+    Destination,
+    Limits,
+    Normaliser,
+    Rejected,
+    RemoteRecord,
+    Result,
+)
+from syncbridge.errors import Finding, RecordRejected, Remedy, RetryLater, SchemaDrift, SettingsError
+from syncbridge.model import Fields, Normal, Value
+from syncbridge.schemas import FieldKind, RemoteField, RemoteObject
+
+
+class MemorySettings(BaseModel):
+    """`objects` declares each object as field -> kind: `{Contact: {Person_Key__c: string, Email: email}}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    objects: dict[str, dict[str, FieldKind]] = {}
+
+
+def open(name: str, values: Mapping[str, Any], from_file: frozenset[str] = frozenset()) -> MemoryDestination:
+    """Open a destination with the objects that the settings declare."""
+    try:
+        settings = MemorySettings.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise SettingsError(f"destinations.{name}: {first['msg']}: {'.'.join(map(str, first['loc']))}") from None
+    objects = [
+        RemoteObject(object, {field: RemoteField(field, kind) for field, kind in fields.items()})
+        for object, fields in settings.objects.items()
+    ]
+    return MemoryDestination(name, objects)
+
+
+@dataclass(slots=True)
+class Faults:
+    """What shall go wrong. Each is consumed once per call (`reject`: stays until cleared)."""
+
+    rejections: dict[str, Rejected] = field(default_factory=dict)  # by external or remote id
+    raising: list[Exception] = field(default_factory=list)
+    lost_answers: int = 0
+    held: bool = False
+    slow: threading.Event | None = None
+    login: Exception | None = None
+
+    def reject(self, key: str, code: str, *, remedy: Remedy = Remedy.RECORD) -> None:
+        """Refuse the record with this external id (upsert) or remote id (delete) until `clear`."""
+        self.rejections[key] = Rejected(code, f"refused: {code}", remedy)
+
+    def fail(self, error: Exception) -> None:
+        """Let the next call raise `error`, before anything is written."""
+        self.raising.append(error)
+
+    def fail_after_write(self, calls: int = 1) -> None:
+        """Apply the next calls but lose their answers."""
+        self.lost_answers = calls
+
+    def refuse_login(self, error: Exception) -> None:
+        """Let every call raise `error` until `clear`."""
+        self.login = error
+
+    def hold(self) -> None:
+        """Be unavailable until `clear`."""
+        self.held = True
+
+    def slow_until(self, event: threading.Event) -> None:
+        """Let calls wait for `event` before they do anything."""
+        self.slow = event
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more."""
+        self.rejections, self.raising, self.lost_answers, self.held = {}, [], 0, False
+        self.slow = self.login = None
+
+
+@dataclass(slots=True)
+class _Stored:
+    remote_id: str
+    fields: Fields
+
+
+class MemoryDestination(Destination):
+    """Objects, records and faults in memory. `calls` lists what was asked: (operation, object, how many)."""
+
+    type = "memory"
+
+    def __init__(
+        self,
+        name: str = "memory",
+        objects: Iterable[RemoteObject] = (),
+        *,
+        batch_size: int = 200,
+        call_seconds: float = 5.0,
+        calls_in_flight: int = 4,
+    ) -> None:
+        self.name = name
+        self.batch_size = batch_size
+        self.call_seconds = call_seconds
+        self.calls_in_flight = calls_in_flight
+        self.faults = Faults()
+        self.calls: list[tuple[str, str, int]] = []
+        self._objects = {object.name.lower(): object for object in objects}
+        self._records: dict[str, dict[str, _Stored]] = {name: {} for name in self._objects}
+        self._lock = threading.Lock()
+        self._created = 0
+
+    def verify(self) -> list[Finding]:
+        """Nothing can be wrong with it but a fault that was asked for."""
+        if self.faults.login is not None:
+            return [Finding("error", self.name, str(self.faults.login))]
+        if self.faults.held:
+            return [Finding("error", self.name, "The destination is held.", "Clear its faults.")]
+        return []
+
+    def objects(self) -> list[str]:
+        return [object.name for object in self._objects.values()]
+
+    def describe(self, object: str, *, refresh: bool = False) -> RemoteObject:
+        found = self._objects.get(object.lower())
+        if found is None:
+            near = get_close_matches(object, self.objects(), n=3)
+            raise SchemaDrift(f"There is no object {object}.", hint=f"Near names: {', '.join(near)}." if near else "")
+        return found
+
+    def normaliser(self, field: RemoteField) -> Normaliser:
+        return _normaliser(field)
+
+    def upsert(self, object: str, external_id: str, records: Sequence[Fields], *, lane: str = "") -> list[Result]:
+        described = self._begin("upsert", object, len(records))
+        with self._lock:
+            stored = self._records[described.name.lower()].values()
+            known = {_folded(one.fields.get(external_id)): one for one in stored}
+            results = [self._upsert_one(described, external_id, record, known) for record in records]
+        return self._answer(results)
+
+    def delete(self, object: str, remote_ids: Sequence[str], *, lane: str = "") -> list[Result]:
+        described = self._begin("delete", object, len(remote_ids))
+        stored = self._records[described.name.lower()]
+        results: list[Result] = []
+        with self._lock:
+            for remote_id in remote_ids:
+                refused = self.faults.rejections.get(remote_id)
+                if refused is None:
+                    stored.pop(remote_id, None)
+                results.append(refused or Delivered(remote_id))
+        return self._answer(results)
+
+    def read(
+        self, object: str, remote_ids: Sequence[str], fields: Sequence[str], *, lane: str = ""
+    ) -> list[RemoteRecord | None]:
+        described = self._begin("read", object, len(remote_ids))
+        names = [self._field(described, field).name for field in fields]
+        with self._lock:
+            found = [self._records[described.name.lower()].get(remote_id) for remote_id in remote_ids]
+            return [_shown(stored, names) if stored else None for stored in found]
+
+    def find(
+        self, object: str, field: str, values: Sequence[Normal], fields: Sequence[str] = (), *, lane: str = ""
+    ) -> dict[Normal, list[RemoteRecord]]:
+        described = self._begin("find", object, len(values))
+        name = self._field(described, field).name
+        names = [name, *(self._field(described, other).name for other in fields)]
+        found: dict[Normal, list[RemoteRecord]] = {}
+        with self._lock:
+            for value in values:
+                same = [
+                    _shown(stored, names)
+                    for stored in self._records[described.name.lower()].values()
+                    if value is not None and _folded(stored.fields.get(name)) == _folded(value)
+                ]
+                if same:
+                    found[value] = same
+        return found
+
+    def limits(self) -> Limits:
+        return Limits(calls=len(self.calls))
+
+    def close(self) -> None:
+        """Nothing is held; what was stored stays, for tests to look at."""
+
+    # -- for tests ------------------------------------------------------------------------------------------------
+
+    def stored(self, object: str) -> dict[str, Fields]:
+        """All records of an object: remote id -> fields, copied."""
+        with self._lock:
+            return {key: dict(stored.fields) for key, stored in self._records[object.lower()].items()}
+
+    def put(self, object: str, fields: Fields) -> str:
+        """Store a record as if somebody else had created it; its remote id."""
+        with self._lock:
+            return self._create(self.describe(object), fields).remote_id
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, operation: str, object: str, count: int) -> RemoteObject:
+        described = self.describe(object)
+        if not count:
+            return described
+        self.calls.append((operation, object, count))
+        if self.faults.slow is not None and not self.faults.slow.wait(self.call_seconds):
+            raise RetryLater("no answer in time", code="TIMEOUT")
+        if self.faults.login is not None:
+            raise self.faults.login
+        if self.faults.held:
+            raise RetryLater("not available", code="UNAVAILABLE")
+        if self.faults.raising:
+            raise self.faults.raising.pop(0)
+        return described
+
+    def _answer(self, results: list[Result]) -> list[Result]:
+        if results and self.faults.lost_answers:
+            self.faults.lost_answers -= 1
+            return [Rejected("TIMEOUT", "the answer was lost", Remedy.RETRY, uncertain=True) for _ in results]
+        return results
+
+    def _upsert_one(
+        self, described: RemoteObject, external_id: str, record: Fields, known: dict[Normal, _Stored]
+    ) -> Result:
+        unknown = tuple(name for name in record if name not in described.fields)
+        if unknown:
+            return Rejected("INVALID_FIELD", f"No such field: {', '.join(unknown)}", Remedy.SCHEMA, fields=unknown)
+        key = record.get(external_id)
+        if key is None:
+            return Rejected("MISSING_KEY", "the external id is empty", Remedy.RECORD, fields=(external_id,))
+        refused = self.faults.rejections.get(str(key))
+        if refused is not None:
+            return refused
+        stored = known.get(_folded(key))
+        if stored is not None:
+            stored.fields.update(record)
+            return Delivered(stored.remote_id)
+        known[_folded(key)] = created = self._create(described, record)
+        return Delivered(created.remote_id, created=True)
+
+    def _create(self, described: RemoteObject, record: Fields) -> _Stored:
+        self._created += 1
+        stored = _Stored(f"m{self._created:08}", {**dict.fromkeys(described.fields), **record})
+        self._records[described.name.lower()][stored.remote_id] = stored
+        return stored
+
+    @staticmethod
+    def _field(described: RemoteObject, name: str) -> RemoteField:
+        found = described.fields.get(name)
+        if found is None:
+            near = get_close_matches(name, described.fields, n=3)
+            hint = f"Near names: {', '.join(near)}." if near else ""
+            raise SchemaDrift(f"{described.name} has no field {name}.", hint=hint)
+        return found
+
+
+def _shown(stored: _Stored, names: Sequence[str]) -> RemoteRecord:
+    return RemoteRecord(stored.remote_id, {name: stored.fields.get(name) for name in names})
+
+
+def _folded(value: Normal) -> Normal:
+    return value.casefold() if isinstance(value, str) else value
+
+
+def _normaliser(field: RemoteField) -> Callable[[Value], Normal]:
+    """Text is kept as it is, up to its length; everything else becomes what JSON can hold."""
+    length = field.length
+
+    def normalise(value: Value) -> Normal:
+        normal = _plain(value)
+        if isinstance(normal, float) and not math.isfinite(normal):
+            raise RecordRejected(f"{field.name}: not a finite number", code="NOT_A_NUMBER", fields=(field.name,))
+        if length is not None and isinstance(normal, str) and len(normal) > length:
+            raise RecordRejected(f"{field.name}: longer than {length}", code="STRING_TOO_LONG", fields=(field.name,))
+        return normal
+
+    return normalise
+
+
+def _plain(value: Value) -> Normal:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, list):
+        return ";".join(sorted(value))
+    return value
