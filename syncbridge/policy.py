@@ -34,7 +34,7 @@ MAX_ATTEMPTS = {
 def backoff(attempt: int, *, base: float = BACKOFF_BASE, cap: float = BACKOFF_CAP, rng: random.Random) -> float:
     """Seconds to wait after the `attempt`-th failure (from 1): doubled each time, between half and all of it."""
     longest = min(cap, base * 2 ** min(attempt - 1, 30))
-    return longest * (0.5 + rng.random() / 2)
+    return float(longest * (0.5 + rng.random() / 2))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import Connection
 
 from syncbridge.errors import RetryLater, SettingsError, SourceUnusable
-from syncbridge.store import arrays
+from syncbridge import arrays
 
 #: Advisory lock of everything that changes the schema: "sync" as ASCII.
 _SETUP_LOCK = 0x73796E63

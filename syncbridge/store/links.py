@@ -10,7 +10,7 @@ import orjson
 from psycopg import Connection
 
 from syncbridge.model import Fields
-from syncbridge.store.arrays import json_array, text_array
+from syncbridge.arrays import json_array, text_array
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from datetime import datetime
 from psycopg import Connection
 
 from syncbridge.model import Lsn, Priority, Reason
-from syncbridge.store.arrays import bigint_array, boolean_array, lsn_array, text_array, time_array, to_microseconds
+from syncbridge.arrays import bigint_array, boolean_array, lsn_array, text_array, time_array, to_microseconds
 
 #: Channel that wakes deliverers when something was enqueued.
 CHANNEL = "syncbridge_outbox"
@@ -66,6 +66,7 @@ with next as materialized (
     select ctid, key, claim
       from syncbridge.outbox
      where mapping_id = %(mapping)s and status = 'pending' and available_at <= now()
+       and (select m.status from syncbridge.mapping m where m.id = %(mapping)s) = 'active'
      order by priority, available_at
      limit %(limit)s
        for update skip locked
@@ -112,6 +113,7 @@ update syncbridge.outbox o
   from unnest(%(keys)s, %(versions)s, %(dead)s, %(tried)s, %(resend)s, %(delays)s, %(codes)s, %(messages)s)
        as kept (key, version, dead, tried, resend, delay, code, message)
  where o.mapping_id = %(mapping)s and o.key = kept.key and o.claim = %(claim)s
+returning o.key
 """
 
 
@@ -161,6 +163,12 @@ def _enqueue(
         "resend": resend,
     }
     connection.execute(_ENQUEUE, parameters)
+    _wake(connection, mapping_id)
+
+
+def _wake(connection: Connection, mapping_id: int) -> None:
+    """Deliverers of the mapping hear of it when this transaction commits."""
+    connection.execute("select pg_notify(%s, %s)", (CHANNEL, str(mapping_id)), prepare=True)
 
 
 def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit) -> None:
@@ -180,11 +188,7 @@ def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit) -> N
             "resend": False,
         },
     )
-
-
-def notify(connection: Connection) -> None:
-    """Wake deliverers when this transaction commits."""
-    connection.execute("select pg_notify(%s, '')", (CHANNEL,))
+    _wake(connection, mapping_id)
 
 
 def claim(connection: Connection, mapping_id: int, *, limit: int, lease: float) -> tuple[int, list[Claimed]]:
@@ -239,12 +243,12 @@ class Kept:
     message: str | None = None
 
 
-def keep(connection: Connection, mapping_id: int, number: int, rows: Sequence[Kept]) -> None:
-    """Give claimed rows back; one that changed meanwhile is due at once instead."""
+def keep(connection: Connection, mapping_id: int, number: int, rows: Sequence[Kept]) -> set[str]:
+    """Give claimed rows back, the keys that were still ours; one that changed meanwhile is due at once instead."""
     if not rows:
-        return
+        return set()
     ordered = sorted(rows, key=lambda row: row.key.encode())
-    connection.execute(
+    kept = connection.execute(
         _KEEP,
         {
             "mapping": mapping_id,
@@ -259,6 +263,7 @@ def keep(connection: Connection, mapping_id: int, number: int, rows: Sequence[Ke
             "messages": text_array(row.message for row in ordered),
         },
     )
+    return {key for (key,) in kept}
 
 
 def next_due(connection: Connection, mapping_id: int) -> float | None:

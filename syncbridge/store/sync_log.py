@@ -10,7 +10,7 @@ from psycopg import Connection
 from psycopg.sql import SQL, Identifier, Literal
 
 from syncbridge.model import Operation, Outcome
-from syncbridge.store.arrays import bigint_array, text_array
+from syncbridge.arrays import bigint_array, text_array
 
 
 @dataclass(frozen=True, slots=True)
