@@ -20,7 +20,7 @@ _ROW_FAULTS = ("22", "P0001", "21000", "2201", "54000")
 class Rows:
     """What composing gave: raw text per column. A key that is in neither dict has no entity (gone, or filtered)."""
 
-    column_oids: tuple[int, ...] = ()  # types of the columns after the key
+    column_oids: tuple[int, ...] = ()  # types of the columns, the key's first
     found: dict[str, Sequence[str | None]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # key -> what Postgres said about its expressions
 
@@ -41,7 +41,7 @@ def compose(connection: Connection, sql: str, keys: Sequence[str]) -> Rows:
     server is not there.
     """
     try:
-        cursor = connection.execute(sql, (text_array(keys),), prepare=True)  # type: ignore[call-overload]
+        cursor = connection.execute(sql, (text_array(keys),), prepare=True)
     except psycopg.Error as error:
         if error.sqlstate is None or not error.sqlstate.startswith(_ROW_FAULTS):
             raise classify(error) from error
@@ -49,8 +49,8 @@ def compose(connection: Connection, sql: str, keys: Sequence[str]) -> Rows:
             return Rows(refused={keys[0]: _describe(error)})
         middle = len(keys) // 2
         return _join(compose(connection, sql, keys[:middle]), compose(connection, sql, keys[middle:]))
-    oids = tuple(column.type_code for column in (cursor.description or ())[1:])
-    return Rows(oids, {row[0]: row[1:] for row in cursor.fetchall()})
+    oids = tuple(column.type_code for column in cursor.description or ())
+    return Rows(oids, {row[0]: row for row in cursor.fetchall()})
 
 
 def _join(left: Rows, right: Rows) -> Rows:
@@ -77,7 +77,7 @@ def classify(error: psycopg.Error) -> SyncbridgeError:
         return SchemaDrift(
             f"the mapping's query no longer fits the schema: {text}",
             code=state,
-            hint="Run `syncbridge check`, mend the mapping or the table, then `syncbridge setup` and `syncbridge resume`.",
+            hint="Run `syncbridge check`, mend mapping or table, then `syncbridge setup` and `syncbridge resume`.",
         )
     return RetryLater(f"Postgres failed: {text}", code=state)
 
@@ -85,20 +85,9 @@ def classify(error: psycopg.Error) -> SyncbridgeError:
 def keys_page(connection: Connection, sql: str, parameters: Iterable[object]) -> list[str]:
     """One page of keys in key order."""
     try:
-        return [row[0] for row in connection.execute(sql, tuple(parameters))]  # type: ignore[call-overload]
+        return [row[0] for row in connection.execute(sql, tuple(parameters))]
     except psycopg.Error as error:
         raise classify(error) from error
-
-
-def estimate(connection: Connection, sql: str, parameters: Iterable[object] = ()) -> int:
-    """How many rows a query gives, as the planner guesses: good enough for a progress bar, free on any size."""
-    try:
-        plan = connection.execute(f"explain {sql}", tuple(parameters)).fetchone()  # type: ignore[call-overload]
-    except psycopg.Error as error:
-        raise classify(error) from error
-    text = str(plan[0]) if plan else ""
-    digits = text.partition("rows=")[2].split(" ", 1)[0]
-    return int(digits) if digits.isdigit() else 0
 
 
 def position(connection: Connection) -> str:
@@ -106,3 +95,54 @@ def position(connection: Connection) -> str:
     row = connection.execute("select pg_current_wal_insert_lsn()::text").fetchone()
     assert row is not None  # the function always answers
     return str(row[0])
+
+
+def type_names(connection: Connection, oids: Sequence[int]) -> list[str]:
+    """Base type names of result columns: `int8`, `text[]`; every enum is `enum`."""
+    found = {
+        oid: (name, kind)
+        for oid, name, kind in connection.execute(
+            "select t.oid::int8, case when t.typelem <> 0 and t.typlen = -1 then e.typname || '[]' else t.typname end,"
+            " t.typtype from pg_type t left join pg_type e on e.oid = t.typelem where t.oid = any(%s::oid[])",
+            (list(dict.fromkeys(oids)),),
+        )
+    }
+    by_oid = {int(oid): ("enum" if kind == "e" else name) for oid, (name, kind) in found.items()}
+    return [by_oid.get(oid, "text") for oid in oids]
+
+
+def existing(connection: Connection, compose_sql: str, keys: Sequence[str]) -> set[str]:
+    """Those of the keys that have an entity now; its values are not worked out."""
+    try:
+        found = connection.execute(f'select "_key" from ({compose_sql}) as entity', (text_array(keys),))  # noqa: S608
+    except psycopg.Error as error:
+        raise classify(error) from error
+    return {key for (key,) in found}
+
+
+def count(connection: Connection, sql: str, *, seconds: float) -> int | None:
+    """The number a counting query gives, None when that takes longer than `seconds`."""
+    try:
+        with connection.transaction():
+            connection.execute("select set_config('statement_timeout', %s, true)", (str(int(seconds * 1000)),))
+            row = connection.execute(sql, ()).fetchone()
+    except psycopg.errors.QueryCanceled:
+        return None
+    except psycopg.Error as error:
+        raise classify(error) from error
+    return int(row[0]) if row else None
+
+
+def next_transaction(connection: Connection) -> str:
+    """A transaction id that no transaction running now has reached: what `passed` waits for."""
+    row = connection.execute("select pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
+    assert row is not None  # the function always answers
+    return str(row[0])
+
+
+def passed(connection: Connection, barrier: str) -> bool:
+    """Whether every transaction that ran when `next_transaction` gave `barrier` has ended."""
+    row = connection.execute(
+        "select (pg_snapshot_xmin(pg_current_snapshot())::text::numeric >= %s::text::numeric)::text", (barrier,)
+    ).fetchone()
+    return row is not None and row[0] == "true"

@@ -8,8 +8,8 @@ from importlib.resources import files
 import psycopg
 from psycopg import Connection
 
-from syncbridge.errors import RetryLater, SettingsError, SourceUnusable
 from syncbridge import arrays
+from syncbridge.errors import RetryLater, SettingsError, SourceUnusable
 
 #: Advisory lock of everything that changes the schema: "sync" as ASCII.
 _SETUP_LOCK = 0x73796E63

@@ -9,8 +9,8 @@ from datetime import datetime
 import orjson
 from psycopg import Connection
 
-from syncbridge.model import Fields
 from syncbridge.arrays import json_array, text_array
+from syncbridge.model import Fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from datetime import datetime
 
 from psycopg import Connection
 
-from syncbridge.model import Lsn, Priority, Reason
 from syncbridge.arrays import bigint_array, boolean_array, lsn_array, text_array, time_array, to_microseconds
+from syncbridge.model import Lsn, Priority, Reason
 
 #: Channel that wakes deliverers when something was enqueued.
 CHANNEL = "syncbridge_outbox"

@@ -20,6 +20,7 @@ class Run:
     reason: Reason
     filter: str
     resend: bool
+    barrier: str | None  # transaction id of the source that every running transaction has to pass first
     phase: str  # rows: those in the table; links: linked entities whose row is gone; done
     after: str | None
     total: int | None
@@ -31,7 +32,7 @@ class Run:
 
 
 _SELECT = """
-select r.id, r.mapping_id, m.name, r.reason, r.filter, r.resend, r.phase, r.after, r.total, r.enqueued, r.status,
+select r.id, r.mapping_id, m.name, r.reason, r.filter, r.resend, r.barrier::text, r.phase, r.after, r.total, r.enqueued, r.status,
        r.error, r.requested_at, r.finished_at
   from syncbridge.run r join syncbridge.mapping m on m.id = r.mapping_id
 """
@@ -43,7 +44,15 @@ def _from_row(row: tuple[object, ...]) -> Run:
     return Run(*values)  # type: ignore[arg-type]
 
 
-def request(connection: Connection, mapping_id: int, reason: Reason, *, filter: str = "", resend: bool = False) -> int:
+def request(
+    connection: Connection,
+    mapping_id: int,
+    reason: Reason,
+    *,
+    filter: str = "",
+    resend: bool = False,
+    barrier: str | None = None,
+) -> int:
     """Ask for a run, or take up the pending one that asks for just the same; its id."""
     with connection.transaction():
         connection.execute("select 1 from syncbridge.mapping where id = %s for update", (mapping_id,))
@@ -55,8 +64,9 @@ def request(connection: Connection, mapping_id: int, reason: Reason, *, filter: 
         if known is not None:
             return int(known[0])
         row = connection.execute(
-            "insert into syncbridge.run (mapping_id, reason, filter, resend) values (%s, %s, %s, %s) returning id",
-            (mapping_id, reason.value, filter, resend),
+            "insert into syncbridge.run (mapping_id, reason, filter, resend, barrier)"
+            " values (%s, %s, %s, %s, %s::text::xid8) returning id",
+            (mapping_id, reason.value, filter, resend, barrier),
         ).fetchone()
         assert row is not None  # insert ... returning gives a row
         return int(row[0])

@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier, Literal
 
-from syncbridge.model import Operation, Outcome
 from syncbridge.arrays import bigint_array, text_array
+from syncbridge.model import Operation, Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ create table syncbridge.run (
     reason       text not null,
     filter       text not null default '',
     resend       boolean not null default false,
+    barrier      xid8,    -- starts when every transaction before this one has ended: none can slip in unseen
     phase        text not null default 'rows' check (phase in ('rows', 'links', 'done')),
     after        text,
     total        bigint,

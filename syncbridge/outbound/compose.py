@@ -1,0 +1,73 @@
+"""What claimed entities are right now: a record in normal form, gone, or refused. One query for a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from psycopg import Connection
+
+from syncbridge.destinations.base import Destination
+from syncbridge.errors import RecordRejected
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.model import Fields
+from syncbridge.outbound.convert import Converter
+from syncbridge.source import rows
+
+
+@dataclass(slots=True)
+class Entities:
+    """Composed entities by key; a key in neither dict is gone, or no longer passes the mapping's filter."""
+
+    records: dict[str, Fields] = field(default_factory=dict)
+    refused: dict[str, RecordRejected] = field(default_factory=dict)
+
+
+class Composer:
+    """Composes one mapping's entities; knows the types of its columns and fields after the first batch."""
+
+    def __init__(self, mapping: CompiledMapping, destination: Destination, connection: Connection) -> None:
+        self.mapping = mapping
+        self._destination = destination
+        self._connection = connection
+        self._oids: tuple[int, ...] | None = None
+        self._converter: Converter | None = None
+        rows.prepare(connection)
+
+    @property
+    def converter(self) -> Converter:
+        """Valid after the first `compose`."""
+        assert self._converter is not None
+        return self._converter
+
+    def forget(self, *, refresh: bool) -> None:
+        """Work the fields out anew at the next batch, after the remote schema moved."""
+        if refresh:
+            self._destination.describe(self.mapping.object, refresh=True)
+        self._converter = None
+
+    def compose(self, keys: Sequence[str]) -> Entities:
+        """Read and convert. Raises SchemaDrift or RetryLater for what concerns all of them."""
+        found = rows.compose(self._connection, self.mapping.compose_sql, keys)
+        if self._converter is None or (found.column_oids and found.column_oids != self._oids):
+            self._learn(found.column_oids)
+        entities = Entities()
+        convert = self.converter
+        for key, row in found.found.items():
+            try:
+                entities.records[key] = convert(row)
+            except RecordRejected as refusal:
+                entities.refused[key] = refusal
+        for key, message in found.refused.items():
+            entities.refused[key] = RecordRejected(
+                message, code="EXPRESSION_FAILED", hint="An `sql` expression or the filter fails on this row."
+            )
+        return entities
+
+    def _learn(self, oids: tuple[int, ...]) -> None:
+        remote = self._destination.describe(self.mapping.object)
+        if not oids:  # every row of the batch was refused: the types come with the next one
+            oids = self._oids or (25,) * (len(self.mapping.fields) + 1)
+        names = rows.type_names(self._connection, oids)
+        self._converter = Converter(self.mapping, remote, self._destination, names)
+        self._oids = oids

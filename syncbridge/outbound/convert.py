@@ -1,0 +1,77 @@
+"""From a composed row (Postgres text) to a record in the destination's normal form. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from syncbridge.destinations.base import Destination, Normaliser
+from syncbridge.errors import SchemaDrift
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.values import field_reader
+from syncbridge.model import Fields, Normal, Value
+from syncbridge.schemas import RemoteField, RemoteObject
+
+_Step = tuple[str, int, Callable[[str | None], Value], Normaliser]
+
+
+class Converter:
+    """Everything that is known of a mapping's fields, worked out once; then called per row.
+
+    `column_types` are the base types of the composed columns, the key's first. Raises SchemaDrift when the destination
+    has no field that the mapping names.
+    """
+
+    def __init__(
+        self,
+        mapping: CompiledMapping,
+        remote: RemoteObject,
+        destination: Destination,
+        column_types: Sequence[str],
+    ) -> None:
+        fields = _CaseBlind(remote)
+        self.external_field = fields.get(mapping.external_id).name
+        self._external = destination.normaliser(fields.get(mapping.external_id))
+        self._constants: Fields = {}
+        self._steps: list[_Step] = []
+        for field in mapping.fields:
+            target = fields.get(field.remote)
+            normalise = destination.normaliser(target)
+            if field.position is None:
+                self._constants[target.name] = normalise(field.constant)
+            else:
+                read = field_reader(field, column_types[field.position])
+                self._steps.append((target.name, field.position, read, normalise))
+
+    def external_value(self, key: str) -> Normal:
+        """The entity key as the external id field will hold it."""
+        return self._external(key)
+
+    def __call__(self, row: Sequence[str | None]) -> Fields:
+        """The record without its external id; raises RecordRejected for a value that can never be stored."""
+        record = dict(self._constants)
+        for name, position, read, normalise in self._steps:
+            record[name] = normalise(read(row[position]))
+        return record
+
+    def constants(self, values: Mapping[str, Value], remote: RemoteObject, destination: Destination) -> Fields:
+        """Fixed values (of `deletes: set`) in normal form."""
+        fields = _CaseBlind(remote)
+        return {fields.get(name).name: destination.normaliser(fields.get(name))(v) for name, v in values.items()}
+
+
+class _CaseBlind:
+    """Remote fields by name, as destinations compare names: without regard to case."""
+
+    def __init__(self, remote: RemoteObject) -> None:
+        self._object = remote.name
+        self._fields = {name.lower(): field for name, field in remote.fields.items()}
+
+    def get(self, name: str) -> RemoteField:
+        field = self._fields.get(name.lower())
+        if field is None:
+            raise SchemaDrift(
+                f"{self._object} has no field {name}",
+                code="UNKNOWN_FIELD",
+                hint="Run `syncbridge check`; mend the mapping or the object, then `syncbridge resume`.",
+            )
+        return field

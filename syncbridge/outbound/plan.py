@@ -1,0 +1,81 @@
+"""What has to be done for each claimed entity, by comparing it with its base. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from syncbridge.errors import RecordRejected
+from syncbridge.model import Fields, Operation
+from syncbridge.outbound.compose import Entities
+from syncbridge.store.outbox import Claimed
+
+
+@dataclass(slots=True)
+class Planned:
+    """One claimed entity and what to do about it.
+
+    `fields` are those to write, without the external id; `base` is what the link's base will be when they are
+    written. `full` says that nothing was left out for being equal.
+    """
+
+    claimed: Claimed
+    operation: Operation
+    fields: Fields
+    base: Fields
+    full: bool = True
+    refusal: RecordRejected | None = None
+
+    @property
+    def key(self) -> str:
+        return self.claimed.key
+
+
+def plan(claimed: Sequence[Claimed], entities: Entities, *, gone: Fields | None) -> list[Planned]:
+    """Compare every claimed entity with its base, in order.
+
+    `gone` are the fields to set for an entity that is no more (`deletes: {set: ...}`), None to delete its record.
+    """
+    records, refused = entities.records, entities.refused
+    planned = []
+    for row in claimed:
+        record = records.get(row.key)
+        if record is not None:
+            planned.append(_existing(row, record))
+        elif row.key in refused:
+            planned.append(Planned(row, Operation.NOTHING, {}, {}, refusal=refused[row.key]))
+        else:
+            planned.append(_vanished(row, gone))
+    return planned
+
+
+def _existing(row: Claimed, record: Fields) -> Planned:
+    if row.base is None:
+        return Planned(row, Operation.CREATE, record, record)
+    if row.resend:
+        return Planned(row, Operation.UPDATE, record, record)
+    if orjson.dumps(record).decode() == row.base:  # bases are stored as they were dumped: most are equal as text
+        return Planned(row, Operation.NOTHING, {}, record)
+    base: Fields = orjson.loads(row.base)
+    changed = {name: value for name, value in record.items() if not _agrees(base, name, value)}
+    if not changed:
+        return Planned(row, Operation.NOTHING, {}, base)
+    return Planned(row, Operation.UPDATE, changed, {**base, **record}, full=len(changed) == len(record))
+
+
+def _agrees(base: Fields, name: str, value: object) -> bool:
+    return name in base and base[name] == value
+
+
+def _vanished(row: Claimed, gone: Fields | None) -> Planned:
+    if row.base is None and not row.resend:
+        return Planned(row, Operation.NOTHING, {}, {})
+    if gone is None:
+        return Planned(row, Operation.DELETE, {}, {})
+    base: Fields = orjson.loads(row.base) if row.base is not None else {}
+    changed = gone if row.resend else {name: value for name, value in gone.items() if not _agrees(base, name, value)}
+    if not changed or row.base is None:  # nothing to mark: no record of ours is known
+        return Planned(row, Operation.NOTHING, {}, base)
+    return Planned(row, Operation.UPDATE, changed, {**base, **gone}, full=False)

@@ -1,0 +1,189 @@
+"""Seam 2: the answers of one batch become durable, in one transaction.
+
+Links with their new base, outbox rows removed (only those whose version is still the claimed one) or kept for another
+try, and the sync log. Until it commits nothing of the batch is known; after it everything is.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import Connection
+
+from syncbridge.destinations.base import Delivered, Rejected, Result
+from syncbridge.errors import Remedy
+from syncbridge.model import Fields, Operation, Outcome
+from syncbridge.outbound.plan import Planned
+from syncbridge.policy import Retry, after_rejection
+from syncbridge.store import links, outbox, sync_log
+from syncbridge.store.outbox import Kept
+from syncbridge.store.sync_log import Entry
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What one batch comes to; filled by the functions below, written by `settle`."""
+
+    done: dict[str, int] = field(default_factory=dict)  # key -> version
+    linked: dict[str, tuple[str, Fields]] = field(default_factory=dict)  # key -> remote id, new base
+    unlinked: list[str] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+    log: list[Entry] = field(default_factory=list)
+    delivered: int = 0
+    same: int = 0
+    dead: int = 0
+    retried: int = 0
+    worst: Rejected | None = None  # one that says the mapping must wait or halt
+    last_error: tuple[str, str] | None = None  # message, key
+
+
+def settle(connection: Connection, mapping_id: int, claim: int, settlement: Settlement) -> None:
+    """Write a settlement. What concerns keys that another claim took over meanwhile is left out."""
+    for attempt in range(5):
+        try:
+            with connection.transaction():
+                _write(connection, mapping_id, claim, settlement)
+            return
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+            if attempt == 4:
+                raise
+
+
+def _write(connection: Connection, mapping_id: int, claim: int, settlement: Settlement) -> None:
+    ours = outbox.finish(connection, mapping_id, claim, settlement.done)
+    ours |= outbox.keep(connection, mapping_id, claim, settlement.kept)
+    linked, unlinked, log = settlement.linked, settlement.unlinked, settlement.log
+    if len(ours) < len(settlement.done) + len(settlement.kept):
+        linked = {key: link for key, link in linked.items() if key in ours}
+        unlinked = [key for key in unlinked if key in ours]
+        log = [entry for entry in log if entry.key in ours]
+    links.upsert(connection, mapping_id, linked)
+    links.remove(connection, mapping_id, unlinked)
+    sync_log.append(connection, mapping_id, log)
+
+
+def take(settlement: Settlement, planned: Planned, result: Result, *, max_attempts: int, rng: random.Random) -> None:
+    """Add one sent record's result."""
+    if isinstance(result, Delivered):
+        _take_delivered(settlement, planned, result)
+    else:
+        _take_rejected(settlement, planned, result, max_attempts, rng)
+
+
+def _take_delivered(settlement: Settlement, planned: Planned, result: Delivered) -> None:
+    row = planned.claimed
+    operation = planned.operation
+    if operation is Operation.DELETE:
+        settlement.unlinked.append(row.key)
+    elif result.created and not planned.full:
+        # Somebody deleted the remote record, so this update created one that lacks what was left out for being
+        # equal: the rest follows at once.
+        operation = Operation.CREATE
+        settlement.linked[row.key] = (result.remote_id, planned.fields)
+        settlement.kept.append(Kept(row.key, row.version, tried=False))
+        settlement.log.append(_entry(planned, Outcome.DELIVERED, operation=operation, remote_id=result.remote_id))
+        settlement.delivered += 1
+        return
+    else:
+        operation = Operation.CREATE if result.created else Operation.UPDATE
+        settlement.linked[row.key] = (result.remote_id, planned.base)
+    settlement.done[row.key] = row.version
+    settlement.delivered += 1
+    settlement.log.append(_entry(planned, Outcome.DELIVERED, operation=operation, remote_id=result.remote_id))
+
+
+def _take_rejected(
+    settlement: Settlement, planned: Planned, result: Rejected, max_attempts: int, rng: random.Random
+) -> None:
+    row = planned.claimed
+    if result.remedy in (Remedy.WAIT, Remedy.SCHEMA):
+        settlement.worst = result
+    if result.remedy is Remedy.RECORD and not planned.full and not result.uncertain:
+        # Perhaps the remote record is gone and the part that was sent cannot create it: once more, in full.
+        retry = Retry(resend=True)
+    else:
+        retry = after_rejection(
+            result.remedy,
+            row.attempts,
+            uncertain=result.uncertain,
+            delay=result.delay,
+            max_attempts=max_attempts,
+            rng=rng,
+        )
+    keep_for(settlement, planned, retry, code=result.code, message=result.message, remote_id=result.remote_id)
+
+
+def keep_for(
+    settlement: Settlement,
+    planned: Planned,
+    retry: Retry,
+    *,
+    code: str,
+    message: str,
+    remote_id: str | None = None,
+) -> None:
+    """Keep a row for another try or as a dead letter, with the reason."""
+    row = planned.claimed
+    settlement.kept.append(
+        Kept(
+            row.key,
+            row.version,
+            delay=retry.delay,
+            dead=retry.dead,
+            tried=retry.tried,
+            resend=retry.resend,
+            code=code,
+            message=message,
+        )
+    )
+    settlement.dead += retry.dead
+    settlement.retried += not retry.dead
+    settlement.last_error = (f"{code}: {message}", row.key)
+    outcome = Outcome.DEAD if retry.dead else Outcome.RETRY
+    settlement.log.append(_entry(planned, outcome, code=code, message=message, remote_id=remote_id))
+
+
+def take_refusal(settlement: Settlement, planned: Planned, *, max_attempts: int, rng: random.Random) -> None:
+    """Add a record that was refused before sending: it can never be stored as it is."""
+    refusal = planned.refusal
+    assert refusal is not None  # the caller looked
+    retry = after_rejection(
+        refusal.remedy, planned.claimed.attempts, uncertain=False, delay=None, max_attempts=max_attempts, rng=rng
+    )
+    keep_for(settlement, planned, retry, code=refusal.code, message=refusal.message)
+
+
+def take_nothing(settlement: Settlement, planned: Planned, *, ignored: bool = False) -> None:
+    """Add a record that needs no call: equal to its base, never sent, or to be ignored."""
+    row = planned.claimed
+    settlement.done[row.key] = row.version
+    settlement.same += 1
+    if ignored:
+        settlement.unlinked.append(row.key)
+        settlement.log.append(_entry(planned, Outcome.IGNORED, operation=Operation.DELETE))
+
+
+def _entry(
+    planned: Planned,
+    outcome: Outcome,
+    *,
+    operation: Operation | None = None,
+    remote_id: str | None = None,
+    code: str | None = None,
+    message: str | None = None,
+) -> Entry:
+    row = planned.claimed
+    return Entry(
+        key=row.key,
+        operation=operation or planned.operation,
+        outcome=outcome,
+        reason=row.reason,
+        lsn=row.lsn,
+        remote_id=remote_id or row.remote_id,
+        fields=", ".join(planned.fields) or None,
+        attempt=row.attempts + 1,
+        code=code,
+        message=message,
+    )

@@ -1,0 +1,103 @@
+"""First syncs and resyncs: a bounded stream of keys into the outbox, in key order, that goes on where it stopped.
+
+A run only enqueues, with a lower priority than live changes; delivery then finds what differs. First the rows of the
+table, whether or not they pass the mapping's filter, then linked entities whose row is gone. Each page is one
+transaction with the run's progress, so any number of workers may carry the same run and none of them twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from psycopg import Connection
+
+from syncbridge.errors import ConfigurationError, SchemaDrift
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.model import Lsn, Priority, Reason
+from syncbridge.source import rows
+from syncbridge.store import links, outbox, runs
+from syncbridge.store.runs import Run
+
+PAGE = 10_000  # keys a transaction
+
+
+class Progress(StrEnum):
+    """What one step of a run came to."""
+
+    WENT_ON = "went_on"
+    WAITS = "waits"  # for transactions that were running when it was asked for
+    BUSY = "busy"  # somebody else is at its next page
+    OVER = "over"
+
+
+def step(store: Connection, source: Connection, run_id: int, mapping: CompiledMapping, *, page: int = PAGE) -> Progress:
+    """Enqueue the next page of a run. A run that cannot go on (its filter fails, its table is gone) ends as failed.
+
+    `source` is a connection prepared by `rows.prepare`. Raises RetryLater when Postgres is away.
+    """
+    try:
+        with store.transaction():
+            run = runs.lock(store, run_id)
+            if run is None:
+                return Progress.OVER if runs.read(store, run_id).status != "pending" else Progress.BUSY
+            if run.barrier is not None and not rows.passed(source, run.barrier):
+                return Progress.WAITS
+            return _page(store, source, run, mapping, page)
+    except (SchemaDrift, ConfigurationError) as error:
+        runs.fail(store, run_id, error.message)
+        return Progress.OVER
+
+
+def _page(store: Connection, source: Connection, run: Run, mapping: CompiledMapping, page: int) -> Progress:
+    if run.phase == "rows":
+        sql, parameters = mapping.keys_page(run.after, page, where=run.filter or None)
+        keys = rows.keys_page(source, sql, parameters)
+        following = "done" if run.filter else "links"
+        selected: Sequence[str] = keys
+    else:
+        keys = links.keys_after(store, run.mapping_id, run.after, page)
+        following = "done"
+        present = rows.existing(source, mapping.compose_sql, keys)
+        selected = [key for key in keys if key not in present]
+    enqueue(store, source, run.mapping_id, selected, reason=run.reason, resend=run.resend)
+    last_page = len(keys) < page
+    runs.advance(
+        store,
+        run.id,
+        phase=following if last_page else run.phase,
+        after=None if last_page else keys[-1],
+        enqueued=len(selected),
+    )
+    return Progress.OVER if last_page and following == "done" else Progress.WENT_ON
+
+
+def enqueue(
+    store: Connection,
+    source: Connection,
+    mapping_id: int,
+    keys: Sequence[str],
+    *,
+    reason: Reason,
+    resend: bool = False,
+    priority: Priority = Priority.BULK,
+) -> int:
+    """Enqueue these keys as of the source's position now; how many."""
+    if not keys:
+        return 0
+    lsn, moment = Lsn.parse(rows.position(source)), datetime.now(UTC)
+    return outbox.enqueue(
+        store, mapping_id, keys, reason=reason, priority=priority, lsn=lsn, moment=moment, resend=resend
+    )
+
+
+def measure(store: Connection, source: Connection, run_id: int, mapping: CompiledMapping) -> int | None:
+    """Count what a run will visit, for its progress bar, unless that takes longer than a few seconds."""
+    run = runs.read(store, run_id)
+    if run.total is None:
+        total = rows.count(source, mapping.count_sql(where=run.filter or None), seconds=3.0)
+        if total is not None:
+            runs.set_total(store, run_id, total)
+        return total
+    return run.total
