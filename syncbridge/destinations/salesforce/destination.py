@@ -1,0 +1,288 @@
+"""The Salesforce destination: the contract of `base`, spoken as REST through simple-salesforce."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import orjson
+
+from syncbridge.destinations.allowance import Allowance
+from syncbridge.destinations.base import Destination, Limits, Normaliser, Rejected, RemoteRecord, Result
+from syncbridge.destinations.calls import Calls
+from syncbridge.destinations.salesforce.client import LIMITS, CallRejected, Client, Request, Time
+from syncbridge.destinations.salesforce.describe import Descriptions, field_of, near
+from syncbridge.destinations.salesforce.normal_form import normaliser
+from syncbridge.destinations.salesforce.settings import SalesforceSettings
+from syncbridge.destinations.salesforce.soql import lookups
+from syncbridge.destinations.salesforce.writes import BATCH, Write, calls_for, deletes, send_all, upserts
+from syncbridge.errors import (
+    Finding,
+    NeedsOperator,
+    Remedy,
+    RetryLater,
+    SchemaDrift,
+    SyncbridgeError,
+)
+from syncbridge.model import Fields, Normal
+from syncbridge.schemas import RemoteObject
+
+READ_BATCH = 2000
+_NAME = re.compile(r"[A-Za-z]\w*")
+T = TypeVar("T")
+
+
+class SalesforceDestination(Destination):
+    """One org. No call is made before the first one that needs it."""
+
+    type = "salesforce"
+    batch_size = BATCH
+
+    def __init__(self, name: str, settings: SalesforceSettings, *, times: Time | None = None) -> None:
+        times = times or Time()
+        self.name = name
+        self.calls_in_flight = settings.calls_in_flight
+        self._settings = settings
+        self._clock = times.clock
+        self._allowance = Allowance(slow_at=settings.slow_at, stop_at=settings.daily_share, clock=times.clock)
+        self._client = Client(settings, self._allowance, times)
+        self._calls = Calls(settings.calls_in_flight, name=f"{name}-calls")
+        self._descriptions = Descriptions(self._fetch_description)
+        # No attempt begins after one call's time; the last one may then take as long again.
+        self.call_seconds = 2 * self._client.one_call
+
+    def __repr__(self) -> str:
+        return f"<SalesforceDestination {self.name} at {self._settings.login_host}>"
+
+    # -- schema -------------------------------------------------------------------------------------------------------
+
+    def objects(self) -> list[str]:
+        return [each["name"] for each in self._ask(Request("describe", "GET", "sobjects"))["sobjects"]]
+
+    def describe(self, object: str, *, refresh: bool = False) -> RemoteObject:
+        return self._descriptions.get(object, refresh=refresh)
+
+    def normaliser(self, field: Any) -> Normaliser:
+        return normaliser(field)
+
+    def _fetch_description(self, object: str) -> Any:
+        try:
+            return self._ask(Request("describe", "GET", f"sobjects/{_checked(object)}/describe"))
+        except SchemaDrift:
+            raise SchemaDrift(
+                f"There is no object {object}, or the user may not see it.",
+                code="INVALID_TYPE",
+                hint=near(object, self.objects()) or "Check the user's object permissions.",
+            ) from None
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def upsert(self, object: str, external_id: str, records: Sequence[Fields], *, lane: str = "") -> list[Result]:
+        keys = [record.get(external_id) for record in records]
+        if None in keys or "" in keys:
+            return self._upsert_those_with_keys(object, external_id, records, lane)
+        folded = [str(key).lower() for key in keys]
+        return self._write(upserts(_checked(object), _checked(external_id)), object, folded, records, lane)
+
+    def _upsert_those_with_keys(
+        self, object: str, external_id: str, records: Sequence[Fields], lane: str
+    ) -> list[Result]:
+        """Without its key a record would be created again at every delivery: it is refused here."""
+        refused = Rejected("MISSING_ARGUMENT", "the external id is empty", Remedy.RECORD, fields=(external_id,))
+        keyed = [record.get(external_id) not in (None, "") for record in records]
+        kept = [record for record, has_key in zip(records, keyed, strict=True) if has_key]
+        results = iter(self.upsert(object, external_id, kept, lane=lane))
+        return [next(results) if has_key else refused for has_key in keyed]
+
+    def delete(self, object: str, remote_ids: Sequence[str], *, lane: str = "") -> list[Result]:
+        return self._write(deletes(), object, remote_ids, remote_ids, lane)
+
+    def _write(self, write: Write, object: str, keys: Sequence[str], records: Sequence[Any], lane: str) -> list[Result]:
+        results: list[Result | None] = [None] * len(records)
+        stop: SyncbridgeError | None = None
+        for wave in calls_for(keys):
+            if stop is None:
+                chosen = [[records[position] for position in positions] for positions in wave]
+                answers = self._in_flight(lane, [partial(send_all, write, part) for part in chosen])
+                for positions, answer in zip(wave, answers, strict=True):
+                    if isinstance(answer, SyncbridgeError):
+                        stop = answer
+                    elif isinstance(answer, BaseException):
+                        raise answer
+                    else:
+                        for position, result in zip(positions, answer, strict=True):
+                            results[position] = result
+        if stop is not None and not any(results):
+            raise self._explained(stop, object)
+        self._forget_drift(object, results)
+        unsent = _unsent(stop) if stop is not None else None
+        return [result or unsent for result in results]  # type: ignore[misc]
+
+    def _in_flight(self, lane: str, jobs: Sequence[Callable[[Callable[[Request], Any]], T]]) -> list[Any]:
+        """Run jobs on the worker threads. After an error that concerns every call, jobs that wait are not begun."""
+        rounds = -(-len(jobs) // self.calls_in_flight)
+        limit = self._client.one_call * max(1, rounds)
+        until = self._clock() + limit
+        stopped: list[SyncbridgeError] = []
+
+        def begin(job: Callable[[Callable[[Request], Any]], T]) -> T:
+            if stopped:
+                raise stopped[0]
+            try:
+                return job(partial(self._client.call, until=until))
+            except SyncbridgeError as error:
+                stopped.append(error)
+                raise
+
+        return self._calls.run(lane, [partial(begin, job) for job in jobs], limit=limit)
+
+    def _forget_drift(self, object: str, results: Sequence[Result | None]) -> None:
+        if any(type(result) is Rejected and result.remedy is Remedy.SCHEMA for result in results):
+            self._descriptions.forget(object)
+
+    def _explained(self, error: SyncbridgeError, object: str) -> SyncbridgeError:
+        if isinstance(error, SchemaDrift):
+            self._descriptions.forget(object)
+        return error
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def read(
+        self, object: str, remote_ids: Sequence[str], fields: Sequence[str], *, lane: str = ""
+    ) -> list[RemoteRecord | None]:
+        if not remote_ids:
+            return []
+        shape = _Shape(self.describe(object), fields)
+        path = f"composite/sobjects/{_checked(object)}"
+
+        def retrieve(ids: Sequence[str], send: Callable[[Request], Any]) -> list[RemoteRecord | None]:
+            body = orjson.dumps({"ids": list(ids), "fields": shape.columns})
+            return [shape.record(row) if row else None for row in send(Request("read", "POST", path, body))]
+
+        parts = [remote_ids[start : start + READ_BATCH] for start in range(0, len(remote_ids), READ_BATCH)]
+        pages: list[list[RemoteRecord | None]] = self._answers(
+            object, lane, [partial(retrieve, part) for part in parts]
+        )
+        return [record for page in pages for record in page]
+
+    def find(
+        self, object: str, field: str, values: Sequence[Normal], fields: Sequence[str] = (), *, lane: str = ""
+    ) -> dict[Normal, list[RemoteRecord]]:
+        wanted = [value for value in values if value is not None]
+        if not wanted:
+            return {}
+        described = self.describe(object)
+        sought = field_of(described, field)
+        shape = _Shape(described, (field, *fields))
+
+        def query(statement: str, send: Callable[[Request], Any]) -> list[RemoteRecord]:
+            page = send(Request("query", "GET", "query", params={"q": statement}))
+            rows = page["records"]
+            while not page["done"]:
+                page = send(Request("query", "GET", page["nextRecordsUrl"]))
+                rows += page["records"]
+            return [shape.record(row) for row in rows]
+
+        statements = lookups(described.name, sought, shape.columns, list(dict.fromkeys(wanted)))
+        pages: list[list[RemoteRecord]] = self._answers(object, lane, [partial(query, each) for each in statements])
+        fold = _as_is if sought.case_sensitive else _folded
+        found: dict[Normal, list[RemoteRecord]] = {}
+        for page in pages:
+            for record in page:
+                found.setdefault(fold(record.fields[field]), []).append(record)
+        return {value: found[fold(value)] for value in wanted if fold(value) in found}
+
+    def _answers(self, object: str, lane: str, jobs: Sequence[Callable[[Callable[[Request], Any]], T]]) -> list[T]:
+        """All answers of calls that only read; the first failure is raised."""
+        answers = self._in_flight(lane, jobs)
+        for answer in answers:
+            if isinstance(answer, SyncbridgeError):
+                raise self._explained(answer, object)
+            if isinstance(answer, CallRejected):
+                raise _of_a_read(answer.rejected)
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
+
+    def _ask(self, request: Request) -> Any:
+        return self._answers("", "", [lambda send: send(request)])[0]
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def verify(self) -> list[Finding]:
+        """Sign in with the credentials as they are now and ask for the limits."""
+        self._client.sign_in_again()
+        try:
+            limits = self._ask(LIMITS)
+        except SyncbridgeError as error:
+            severity = "warning" if isinstance(error, QuotaExhausted) else "error"  # it goes on by itself
+            return [Finding(severity, self.name, error.message, error.hint)]
+        storage = limits.get("DataStorageMB") or {}
+        findings = []
+        if storage.get("Max") and storage["Remaining"] < storage["Max"] * 0.05:
+            findings.append(Finding("warning", self.name, "The org's data storage is nearly full.", "Free some."))
+        known = self.limits()
+        if known.state != "ok":
+            findings.append(Finding("warning", self.name, known.detail, "Raise `daily_share`, or wait."))
+        return findings
+
+    def limits(self) -> Limits:
+        return self._allowance.limits()
+
+    def close(self) -> None:
+        self._calls.close()
+        self._client.close()
+
+
+class _Shape:
+    """The columns to read of an object, and how a row of JSON becomes a record in normal form."""
+
+    def __init__(self, described: RemoteObject, fields: Sequence[str]) -> None:
+        found = {name: field_of(described, name) for name in fields}
+        self._normal = [(name, field.name, normaliser(field)) for name, field in found.items()]
+        self.columns = list(dict.fromkeys(("Id", *(field.name for field in found.values()))))
+
+    def record(self, row: Mapping[str, Any]) -> RemoteRecord:
+        try:
+            fields = {name: normal(row.get(spelled)) for name, spelled, normal in self._normal}
+        except SyncbridgeError:
+            fields = {name: _tolerant(normal, row.get(spelled)) for name, spelled, normal in self._normal}
+        return RemoteRecord(row["Id"], fields)
+
+
+def _tolerant(normal: Normaliser, value: Any) -> Normal:
+    """What is stored may break rules that came later (a picklist value that was retired): show it as it is."""
+    try:
+        return normal(value)
+    except SyncbridgeError:
+        return value if isinstance(value, str | int | float | bool) else None
+
+
+def _checked(name: str) -> str:
+    """A name that may stand in a path or a query; anything else cannot be an object or a field."""
+    if not _NAME.fullmatch(name):
+        raise SchemaDrift(f"{name!r} cannot be the name of an object or field.")
+    return name
+
+
+def _as_is(value: Normal) -> Normal:
+    return value
+
+
+def _folded(value: Normal) -> Normal:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _unsent(error: SyncbridgeError) -> Rejected:
+    """Records that were not sent because of `error`, while others of the same call were answered."""
+    remedy = Remedy.SCHEMA if isinstance(error, SchemaDrift) else Remedy.WAIT
+    return Rejected(error.code or type(error).__name__, error.message, remedy, delay=getattr(error, "delay", None))
+
+
+def _of_a_read(rejected: Rejected) -> SyncbridgeError:
+    message = f"{rejected.code}: {rejected.message}"
+    if rejected.remedy in (Remedy.RETRY, Remedy.RETRY_SMALLER):
+        return RetryLater(message, code=rejected.code, delay=rejected.delay)
+    return NeedsOperator(message, code=rejected.code)

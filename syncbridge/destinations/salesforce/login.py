@@ -1,0 +1,172 @@
+"""Signing in: one session for all threads, renewed once by whoever finds it expired first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from simple_salesforce.exceptions import SalesforceAuthenticationFailed
+from simple_salesforce.login import SalesforceLogin
+
+from syncbridge.destinations.salesforce.settings import SalesforceSettings
+from syncbridge.errors import LoginRefused, RetryLater, SyncbridgeError
+
+#: What Salesforce answers -> what to do about it; the first text found in code and description counts.
+HINTS: tuple[tuple[str, str], ...] = (
+    ("user is locked", "The user is locked after failed logins: wait, or unlock it in Setup > Users."),
+    ("PASSWORD_LOCKOUT", "The user is locked after failed logins: wait, or unlock it in Setup > Users."),
+    ("hasn't approved this consumer", "Let an admin pre-authorise the user for the connected app (Permitted Users)."),
+    ("audience is invalid", "Set `domain` to `login` for production or `test` for a sandbox."),
+    ("expired access/refresh token", "The access token has ended: obtain a new one."),
+    ("no client credentials user enabled", "Choose a Run As user for the connected app's client credentials flow."),
+    ("request not supported on this domain", "Set `instance_url` to the org's My Domain."),
+    ("invalid_client_id", "`client_id` is not the consumer key of a connected app in this org."),
+    ("invalid_client", "`client_id` or `client_secret` is wrong, or the connected app is too new (wait ten minutes)."),
+    ("unsupported_grant_type", "Enable this OAuth flow for the connected app."),
+    ("LOGIN_MUST_USE_SECURITY_TOKEN", "Set `security_token`, or add this machine to the org's trusted networks."),
+    ("INVALID_LOGIN", "`username`, `password` or `security_token` is wrong, or `domain` should be `test`."),
+    ("API_CURRENTLY_DISABLED", "Give the user the permission `API Enabled`."),
+    ("API_DISABLED_FOR_ORG", "This edition of Salesforce has no API."),
+    ("inactive", "The user or the org is not active."),
+    ("invalid_grant", "User name, password, key or audience is wrong; the user's login history tells which."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An access token and the host (and port) it is for."""
+
+    token: str = field(repr=False)
+    instance: str
+
+
+class SignIn:
+    """Holds the session; signs in when there is none or when it was found expired. Thread-safe."""
+
+    def __init__(
+        self, settings: SalesforceSettings, new_http: Callable[[], requests.Session], *, login_domain: str
+    ) -> None:
+        self._settings = settings
+        self._new_http = new_http
+        self._login_domain = login_domain
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+        self._attempts = 0
+        self._failure: SyncbridgeError | None = None
+
+    def current(self) -> Session:
+        """The session, after signing in if there is none yet."""
+        session = self._session
+        return session if session is not None else self.renewed(None)
+
+    def renewed(self, stale: Session | None) -> Session:
+        """A session that is not `stale`: another thread's new one, or the result of signing in.
+
+        Threads that wait while one signs in share its outcome, also its failure: a wrong password is tried once.
+        """
+        attempts = self._attempts
+        with self._lock:
+            if self._session is not None and self._session is not stale:
+                return self._session
+            if self._attempts != attempts and self._failure is not None:
+                raise self._failure.with_traceback(None)
+            self._session = None
+            try:
+                self._session = self._sign_in(stale)
+                self._failure = None
+            except SyncbridgeError as error:
+                self._failure = error
+                raise
+            finally:
+                self._attempts += 1
+            return self._session
+
+    def forget(self) -> None:
+        """Sign in again at the next call."""
+        with self._lock:
+            self._session = None
+
+    def _sign_in(self, stale: Session | None) -> Session:
+        settings = self._settings
+        if settings.login == "session":
+            if stale is not None or settings.session_id is None:
+                raise LoginRefused(
+                    "The access token is not accepted (any more).",
+                    code="INVALID_SESSION_ID",
+                    hint="Set a new `session_id`, or a way to sign in that renews itself: client_credentials or jwt.",
+                )
+            return Session(settings.session_id.get_secret_value(), settings.login_host)
+        statuses: list[int] = []
+        http = self._new_http()
+        http.hooks["response"].append(lambda response, **_: statuses.append(response.status_code))
+        try:
+            token, instance = SalesforceLogin(session=http, **self._credentials())
+        except SalesforceAuthenticationFailed as error:
+            raise self._refusal(str(error.code), error.auth_message, statuses) from None
+        except UserWarning as warning:  # simple-salesforce warns of a missing approval before it raises
+            raise self._refusal("invalid_grant", f"user hasn't approved this consumer: {warning}", statuses) from None
+        except requests.RequestException as error:
+            raise RetryLater(f"No answer to the login at {settings.login_host}: {type(error).__name__}") from None
+        except (ValueError, TypeError, AttributeError, OSError) as error:
+            # an unreadable private key, or an answer without the parts of a login
+            raise LoginRefused(
+                f"The login at {settings.login_host} could not be made: {type(error).__name__}",
+                hint="Check private_key (PEM, RS256) and that instance_url is a Salesforce org.",
+            ) from None
+        finally:
+            http.close()
+        if not token or not instance:
+            raise LoginRefused(f"The login at {settings.login_host} was answered without an access token.")
+        return Session(str(token), str(instance).rstrip("/"))
+
+    def _credentials(self) -> Mapping[str, Any]:
+        """The arguments of simple-salesforce's login for the chosen way to sign in."""
+        settings, domain = self._settings, self._login_domain
+        secret = {name: value.get_secret_value() for name in _SECRETS if (value := getattr(settings, name)) is not None}
+        token = secret.get("security_token", "")
+        if settings.login == "client_credentials":
+            return {
+                "consumer_key": settings.client_id,
+                "consumer_secret": secret["client_secret"],
+                "domain": domain,
+            }
+        if settings.login == "jwt":
+            key = {"privatekey": secret["private_key"]} if "private_key" in secret else {}
+            file = {} if key else {"privatekey_file": str(settings.private_key_file)}
+            audience = settings.domain or "login"
+            names = {"consumer_key": settings.client_id, "username": settings.username}
+            return {**names, **key, **file, "instance_url": domain, "domain": audience}
+        if settings.client_id and "client_secret" in secret:
+            return {
+                "username": settings.username,
+                "password": secret["password"] + token,
+                "consumer_key": settings.client_id,
+                "consumer_secret": secret["client_secret"],
+                "domain": domain,
+            }
+        return {
+            "username": settings.username,
+            "password": secret["password"],
+            "security_token": token,
+            "client_id": "syncbridge",
+            "sf_version": settings.api_version,
+            "domain": domain,
+        }
+
+    def _refusal(self, code: str, text: str, statuses: list[int]) -> SyncbridgeError:
+        host = self._settings.login_host
+        status = statuses[-1] if statuses else 0
+        if status >= 500 or status in (420, 429):
+            return RetryLater(f"The login at {host} is not available: HTTP {status}", code=f"HTTP_{status}")
+        shown = " ".join(text.split())[:200]
+        for secret in self._settings.secrets():
+            shown = shown.replace(secret, "…")
+        searched = f"{code} {shown}".lower()
+        hint = next((hint for known, hint in HINTS if known.lower() in searched), "Check the credentials.")
+        return LoginRefused(f"Salesforce refused the login at {host}: {code}: {shown}", code=code, hint=hint)
+
+
+_SECRETS = ("client_secret", "password", "security_token", "private_key")

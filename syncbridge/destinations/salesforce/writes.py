@@ -1,0 +1,140 @@
+"""Writing with sObject collections: up to 200 records a call, one result per record.
+
+Here is what turns many records into calls and their answers back into results in order: records whose keys Salesforce
+takes for the same are never in one call, and a call that is refused as a whole because of one record is made again in
+smaller parts until that one stands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import orjson
+
+from syncbridge.destinations.base import Delivered, Rejected, Result
+from syncbridge.destinations.salesforce.client import CallRejected, Request
+from syncbridge.destinations.salesforce.errors import is_gone, rejected
+from syncbridge.errors import Remedy
+from syncbridge.model import Fields
+
+BATCH = 200
+#: Further calls that one refused call may cost: enough to isolate one record of 200, twice.
+SMALLER_CALLS = 36
+
+R = TypeVar("R", Fields, str)
+Send = Callable[[Request], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One kind of write: how records become a request, and an answered row a result."""
+
+    request: Callable[[Sequence[Any]], Request]
+    result: Callable[[Any, Any], Result]
+
+
+def upserts(object: str, external_id: str) -> Write:
+    """Create or update by external id; each record holds its key."""
+    path = f"composite/sobjects/{object}/{external_id}"
+    attributes = {"attributes": {"type": object}}
+
+    def request(records: Sequence[Fields]) -> Request:
+        body = {"allOrNone": False, "records": [attributes | record for record in records]}
+        return Request("upsert", "PATCH", path, orjson.dumps(body))
+
+    return Write(request, _upserted)
+
+
+def deletes() -> Write:
+    """Delete by remote id."""
+
+    def request(remote_ids: Sequence[str]) -> Request:
+        params = {"ids": ",".join(remote_ids), "allOrNone": "false"}
+        return Request("delete", "DELETE", "composite/sobjects", params=params)
+
+    return Write(request, _deleted)
+
+
+def calls_for(keys: Sequence[str], size: int = BATCH) -> Iterator[list[list[int]]]:
+    """Waves of calls, each call the positions it holds.
+
+    Equal keys come in later waves, so that they are never in flight together and the last one wins.
+    """
+    waves: list[list[int]] = []
+    seen: dict[str, int] = {}
+    for position, key in enumerate(keys):
+        wave = seen[key] = seen.get(key, -1) + 1
+        if wave == len(waves):
+            waves.append([])
+        waves[wave].append(position)
+    for positions in waves:
+        yield [positions[start : start + size] for start in range(0, len(positions), size)]
+
+
+def send_all(write: Write, records: Sequence[R], send: Send) -> list[Result]:
+    """Send one call's records, in smaller calls where that helps. Raises what concerns every call."""
+    results: list[Result | None] = [None] * len(records)
+    open_calls = [list(range(len(records)))]
+    left = SMALLER_CALLS
+    while open_calls:
+        positions = open_calls.pop()
+        answers = _send_one(write, [records[position] for position in positions], send)
+        again = [position for position, answer in zip(positions, answers, strict=True) if _smaller_helps(answer)]
+        for position, answer in zip(positions, answers, strict=True):
+            results[position] = answer
+        if len(positions) > 1 and again and left >= 2:
+            left -= 2
+            middle = (len(again) + 1) // 2
+            open_calls += [part for part in (again[middle:], again[:middle]) if part]
+    return [result for result in results if result is not None]
+
+
+def _send_one(write: Write, records: Sequence[Any], send: Send) -> list[Result]:
+    try:
+        rows = send(write.request(records))
+    except CallRejected as refused:
+        return [_alone(refused.rejected, len(records))] * len(records)
+    if not isinstance(rows, list) or len(rows) != len(records):
+        lost = Rejected("UNEXPECTED_ANSWER", "the answer is not one result per record", Remedy.RETRY, uncertain=True)
+        return [lost] * len(records)
+    result = write.result
+    return [result(row, record) for row, record in zip(rows, records, strict=True)]
+
+
+def _smaller_helps(result: Result) -> bool:
+    return type(result) is Rejected and result.remedy is Remedy.RETRY_SMALLER
+
+
+def _alone(whole: Rejected, count: int) -> Rejected:
+    """What a rejection of a whole call means for its records.
+
+    Of several, one may be at fault for all: smaller calls tell. One that stands alone is at fault itself, unless the
+    answer was lost.
+    """
+    if whole.uncertain or whole.remedy not in (Remedy.RECORD, Remedy.RETRY_SMALLER):
+        return whole
+    return replace(whole, remedy=Remedy.RETRY_SMALLER if count > 1 else Remedy.RECORD)
+
+
+def _upserted(row: Any, record: Fields) -> Result:
+    if row["success"]:
+        return Delivered(row["id"], row.get("created", False))
+    return _refused_row(row)
+
+
+def _deleted(row: Any, remote_id: str) -> Result:
+    if row["success"] or is_gone(row.get("errors") or ()):
+        return Delivered(remote_id)
+    return _refused_row(row)
+
+
+def _refused_row(row: Any) -> Rejected:
+    errors = row.get("errors") or [{}]
+    first = rejected(errors[0])
+    if len(errors) == 1:
+        return first
+    fields = tuple(dict.fromkeys(name for error in errors for name in rejected(error).fields))
+    message = "; ".join(rejected(error).message for error in errors)
+    return replace(first, message=message, fields=fields)
