@@ -101,6 +101,8 @@ class Table:
     persistence: str = "p"  # p permanent, u unlogged, t temporary
     rows: int = 0  # the planner's estimate
     readable: bool = True
+    owned: bool = True  # the login may put it in a publication
+    index_names: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # of unique_keys, quoted as SQL wants them
 
     @property
     def qualified(self) -> str:
@@ -124,6 +126,19 @@ class Catalog:
     user: str = ""
     database: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)  # others worth a finding: wal_sender_timeout ...
+    slots: frozenset[str] = frozenset()  # logical slots of this database
+    publications: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)  # name -> published tables
+    near: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # missing table -> similar names
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFault:
+    """What Postgres says against a query that was only described."""
+
+    message: str
+    position: int = 0  # of the character at fault, from 1; 0 when not told
+    hint: str = ""
+    code: str = ""  # SQLSTATE
 
 
 @dataclass(frozen=True, slots=True)

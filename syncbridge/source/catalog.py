@@ -1,0 +1,269 @@
+"""What the catalog says of the mapped tables and of the server, and what a query would give. Postgres 14 and newer.
+
+A few queries for all tables together; nothing is changed, nothing of the tables is read.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from psycopg import Connection
+from psycopg.pq import DiagnosticField, ExecStatus
+from psycopg.rows import dict_row
+
+from syncbridge.schemas import Catalog, Column, QueryFault, Table
+
+TableName = tuple[str, str]
+
+_TABLES = """
+select c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relreplident::text,
+       greatest(c.reltuples, 0)::int8,
+       has_schema_privilege(n.oid, 'usage') and has_any_column_privilege(c.oid, 'select'),
+       pg_has_role(c.relowner, 'usage')
+from unnest(%s::text[], %s::text[]) as asked(schema, name)
+join pg_namespace n on n.nspname = asked.schema
+join pg_class c on c.relnamespace = n.oid and c.relname = asked.name and c.relkind in ('r', 'p', 'v', 'm', 'f')
+"""
+
+_COLUMNS = """
+select a.attrelid::int8, a.attname, a.atttypid::int8, a.atttypmod, a.attnotnull,
+       a.atthasdef or a.attidentity <> '', a.attgenerated <> '', has_column_privilege(a.attrelid, a.attnum, 'select')
+from pg_attribute a
+where a.attrelid = any(%s::oid[]) and a.attnum > 0 and not a.attisdropped
+order by a.attrelid, a.attnum
+"""
+
+# Only indexes that a key or a replica identity could rest on: valid, not partial, over plain columns.
+_UNIQUE_INDEXES = """
+select i.indrelid::int8, i.indexrelid::regclass::text, i.indisprimary, i.indisreplident, i.indimmediate,
+       array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality as k(number, place)
+             join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number
+             where k.place <= i.indnkeyatts order by k.place)
+from pg_index i
+where i.indrelid = any(%s::oid[]) and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
+order by i.indisprimary desc, i.indexrelid
+"""
+
+# Domains are followed to their base, whose modifier counts.
+_TYPES = """
+with recursive asked as (
+    select place, type, modifier from unnest(%s::oid[], %s::int4[]) with ordinality as a(type, modifier, place)
+), step as (
+    select place, type, modifier, 0 as depth from asked
+    union all
+    select s.place, t.typbasetype, t.typtypmod, s.depth + 1
+    from step s join pg_type t on t.oid = s.type where t.typtype = 'd'
+), base as (
+    select distinct on (place) place, type, modifier from step order by place, depth desc
+)
+select format_type(asked.type, asked.modifier),
+       case when t.typtype = 'e' then 'enum'
+            when t.typcategory = 'A' and e.typtype = 'e' then 'enum[]'
+            when t.typcategory = 'A' and e.oid is not null then e.typname || '[]'
+            else t.typname::text end,
+       base.modifier,
+       array(select l.enumlabel::text from pg_enum l where l.enumtypid in (t.oid, e.oid) order by l.enumsortorder)
+from asked join base using (place) join pg_type t on t.oid = base.type left join pg_type e on e.oid = t.typelem
+order by place
+"""
+
+_SERVER = """
+select current_setting('server_version_num')::int as server_version, current_setting('wal_level') as wal_level,
+       current_setting('max_replication_slots')::int as max_replication_slots,
+       greatest(0, current_setting('max_replication_slots')::int - (select count(*) from pg_replication_slots))
+           as free_replication_slots,
+       current_setting('max_wal_senders')::int as max_wal_senders,
+       greatest(0, current_setting('max_wal_senders')::int - (select count(*) from pg_stat_replication))
+           as free_wal_senders,
+       r.rolreplication or r.rolsuper or exists (
+           -- where the provider keeps the attribute to itself, membership stands for it
+           select from pg_roles p where p.rolname = 'rds_replication' and pg_has_role(p.oid, 'member')
+       ) as can_replicate,
+       has_database_privilege(current_database(), 'create') as can_create,
+       current_user::text as user, current_database()::text as database,
+       array(select slot_name::text from pg_replication_slots
+             where database = current_database() and plugin = 'pgoutput') as slots
+from pg_roles r where r.rolname = current_user
+"""
+
+_PUBLICATIONS = """
+select p.pubname::text, t.schemaname::text, t.tablename::text
+from pg_publication p left join pg_publication_tables t using (pubname)
+"""
+
+_SETTINGS = "select name, setting from pg_settings where name = any(%s)"
+_WORTH_KNOWING = ["wal_sender_timeout", "max_slot_wal_keep_size", "idle_replication_slot_timeout"]
+
+_NAMES = """
+select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
+"""
+
+
+def read_catalog(connection: Connection[Any], tables: Iterable[TableName]) -> Catalog:
+    """Describe these tables and the server. A table that does not exist is left out; `near` then names similar ones."""
+    asked = list(dict.fromkeys(tables))
+    found = _tables(connection, asked)
+    with connection.cursor(row_factory=dict_row) as cursor:
+        server = cursor.execute(_SERVER).fetchone()
+    assert server is not None  # the login has a role
+    slots = server.pop("slots")
+    return Catalog(
+        tables=found,
+        **server,
+        settings=dict(connection.execute(_SETTINGS, [_WORTH_KNOWING]).fetchall()),
+        slots=frozenset(slots),
+        publications=_publications(connection),
+        near=near_tables(connection, [name for name in asked if name not in found]),
+    )
+
+
+def near_tables(connection: Connection[Any], missing: Sequence[TableName]) -> dict[TableName, tuple[str, ...]]:
+    """For each missing table the similar names that exist, as `schema.table`, best first."""
+    if not missing:
+        return {}
+    names = [f"{schema}.{name}" for schema, name in connection.execute(_NAMES)]
+    tables = {name: name.partition(".")[2] for name in names}
+    near: dict[TableName, tuple[str, ...]] = {}
+    for schema, name in missing:
+        # the same name in another schema is the likeliest mistake
+        elsewhere = [full for full, table in tables.items() if table == name]
+        close = difflib.get_close_matches(f"{schema}.{name}", names, 3)
+        near[schema, name] = tuple(dict.fromkeys([*elsewhere, *close]))[:3]
+    return near
+
+
+def describe_query(connection: Connection[Any], sql: str) -> list[Column] | QueryFault:
+    """The columns a query would give, without running it. A surrounding transaction stays usable after a fault.
+
+    `sql` has no parameters, so its `%` are single.
+    """
+    with connection.transaction(force_rollback=True):
+        outcome = _prepare(connection, sql)
+    if isinstance(outcome, QueryFault):
+        return outcome
+    types = _types(connection, [(oid, modifier) for _, oid, modifier in outcome])
+    return [_column(name, oid, described) for (name, oid, _), described in zip(outcome, types, strict=True)]
+
+
+def _prepare(connection: Connection[Any], sql: str) -> list[tuple[str, int, int]] | QueryFault:
+    """Name, type and modifier of each column; parsing tells them, nothing is planned or run."""
+    encoding = connection.info.encoding
+    server = connection.pgconn
+    result = server.prepare(b"", sql.encode(encoding))
+    if result.status == ExecStatus.COMMAND_OK:
+        result = server.describe_prepared(b"")
+    if result.status != ExecStatus.COMMAND_OK:
+        told = {
+            part: (result.error_field(part) or b"").decode(encoding, "replace")
+            for part in (
+                DiagnosticField.MESSAGE_PRIMARY,
+                DiagnosticField.STATEMENT_POSITION,
+                DiagnosticField.MESSAGE_HINT,
+                DiagnosticField.SQLSTATE,
+            )
+        }
+        return QueryFault(
+            message=told[DiagnosticField.MESSAGE_PRIMARY] or server.get_error_message(),
+            position=int(told[DiagnosticField.STATEMENT_POSITION] or 0),
+            hint=told[DiagnosticField.MESSAGE_HINT],
+            code=told[DiagnosticField.SQLSTATE],
+        )
+    return [
+        ((result.fname(i) or b"").decode(encoding, "replace"), result.ftype(i), result.fmod(i))
+        for i in range(result.nfields)
+    ]
+
+
+def _tables(connection: Connection[Any], asked: Sequence[TableName]) -> dict[TableName, Table]:
+    if not asked:
+        return {}
+    rows = connection.execute(_TABLES, [[schema for schema, _ in asked], [name for _, name in asked]]).fetchall()
+    oids = [row[0] for row in rows]
+    columns = _columns(connection, oids)
+    indexes: dict[int, list[tuple[Any, ...]]] = {oid: [] for oid in oids}
+    for index in connection.execute(_UNIQUE_INDEXES, [oids]):
+        indexes[index[0]].append(index)
+    return {(row[1], row[2]): _table(row, columns[row[0]], indexes[row[0]]) for row in rows}
+
+
+def _table(row: tuple[Any, ...], columns: Mapping[str, Column], indexes: Sequence[tuple[Any, ...]]) -> Table:
+    oid, schema, name, kind, persistence, identity, estimate, readable, owned = row
+    keys = {tuple(index[5]): index[1] for index in reversed(indexes)}
+    primary = next((tuple(index[5]) for index in indexes if index[2]), ())
+    # a deferrable primary key is no replica identity
+    by_default = next((tuple(index[5]) for index in indexes if index[2] and index[4]), ())
+    by_index = next((tuple(index[5]) for index in indexes if index[3]), ())
+    return Table(
+        schema=schema,
+        name=name,
+        columns=columns,
+        oid=oid,
+        primary_key=primary,
+        unique_keys=tuple(tuple(index[5]) for index in indexes),
+        replica_identity=identity,
+        identity_columns={"d": by_default, "i": by_index, "f": tuple(columns)}.get(identity, ()),
+        kind=kind,
+        persistence=persistence,
+        rows=estimate,
+        readable=readable,
+        owned=owned,
+        index_names=keys,
+    )
+
+
+def _columns(connection: Connection[Any], oids: Sequence[int]) -> dict[int, dict[str, Column]]:
+    rows = connection.execute(_COLUMNS, [list(oids)]).fetchall()
+    types = _types(connection, [(row[2], row[3]) for row in rows])
+    columns: dict[int, dict[str, Column]] = {oid: {} for oid in oids}
+    for row, described in zip(rows, types, strict=True):
+        relation, name, type_oid, _, not_null, has_default, generated, readable = row
+        columns[relation][name] = _column(
+            name,
+            type_oid,
+            described,
+            not_null=not_null,
+            has_default=has_default and not generated,
+            generated=generated,
+            readable=readable,
+        )
+    return columns
+
+
+def _types(connection: Connection[Any], types: Sequence[tuple[int, int]]) -> list[tuple[Any, ...]]:
+    """For each (type, modifier): how it is shown, its base type, the base's modifier, labels of an enum."""
+    if not types:
+        return []
+    return connection.execute(_TYPES, [[oid for oid, _ in types], [modifier for _, modifier in types]]).fetchall()
+
+
+def _column(name: str, oid: int, described: tuple[Any, ...], **facts: bool) -> Column:
+    shown, base_type, modifier, labels = described
+    length = precision = scale = None
+    if base_type in ("varchar", "bpchar") and modifier >= 4:
+        length = modifier - 4
+    elif base_type == "numeric" and modifier >= 4:
+        precision = ((modifier - 4) >> 16) & 0xFFFF
+        scale = (((modifier - 4) & 0x7FF) ^ 1024) - 1024  # 11 bits with sign since Postgres 15
+    return Column(
+        name=name,
+        type=shown,
+        type_oid=oid,
+        base_type=base_type,
+        length=length,
+        precision=precision,
+        scale=scale,
+        options=tuple(labels),
+        **facts,
+    )
+
+
+def _publications(connection: Connection[Any]) -> dict[str, frozenset[TableName]]:
+    published: dict[str, set[TableName]] = {}
+    for publication, schema, table in connection.execute(_PUBLICATIONS):
+        published.setdefault(publication, set())
+        if table is not None:
+            published[publication].add((schema, table))
+    return {publication: frozenset(tables) for publication, tables in published.items()}
