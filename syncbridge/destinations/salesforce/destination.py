@@ -21,6 +21,7 @@ from syncbridge.destinations.salesforce.writes import BATCH, Write, calls_for, d
 from syncbridge.errors import (
     Finding,
     NeedsOperator,
+    QuotaExhausted,
     Remedy,
     RetryLater,
     SchemaDrift,
