@@ -1,0 +1,130 @@
+"""May we go on from our checkpoint? One verdict before every stream, so that a gap is never passed over in silence.
+
+Postgres itself says nothing: a start below the slot's confirmed position is moved forward without a word, and since
+version 18 a missing publication is only a warning in the server's log (our tests in tests/source/test_experiments.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from psycopg import Connection
+
+from syncbridge.errors import PositionLost, SourceUnusable
+from syncbridge.model import Lsn
+from syncbridge.schemas import Watch
+from syncbridge.source import publication as publications
+from syncbridge.source.publication import Publication
+from syncbridge.source.refusals import RECREATE
+from syncbridge.source.replication import SystemIdentity
+from syncbridge.source.slot import SlotFacts, inspect
+
+
+class Standing(StrEnum):
+    """Where the checkpoint stands against the slot."""
+
+    OK = "ok"
+    REPLAY = "replay"  # some transactions come again: harmless
+    GAP = "gap"  # the slot is past the checkpoint: changes between were never captured
+    LOST = "lost"
+
+
+class Position(NamedTuple):
+    """A checkpoint: where, on which server and timeline."""
+
+    end_lsn: Lsn
+    system_id: str
+    timeline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the server says about slot and publication.
+
+    Read it before the checkpoint, and the identity after: another worker may be moving all three, and only in this
+    order is confirmed <= checkpoint <= end of the log sure to hold.
+    """
+
+    database: str
+    slot: SlotFacts | None
+    publication: Publication | None
+    uncovered: tuple[str, ...] = ()  # watched, but not published
+
+    def require_coverage(self) -> None:
+        """Raise SourceUnusable when changes of what is watched are not streamed to us."""
+        if self.publication is None or self.uncovered:
+            missing = ", ".join(self.uncovered) or "anything: it does not exist"
+            raise SourceUnusable(
+                f"the publication does not carry {missing}",
+                code="uncovered",
+                hint="Run `syncbridge setup`, which shows and runs the ALTER PUBLICATION; if it was changed by hand,"
+                " `syncbridge resync` the mappings of these tables.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether capture may go on, and why not."""
+
+    standing: Standing
+    facts: Facts
+    system: SystemIdentity
+    bytes: int = 0  # how far checkpoint and slot are apart
+    why: str = ""
+    promoted: bool = False  # a standby took over, and brought the slot with it
+
+    def require(self) -> None:
+        """Return when capture may go on; else raise PositionLost or SourceUnusable, saying what to do."""
+        if self.standing in (Standing.GAP, Standing.LOST):
+            raise PositionLost(f"changes may be missing: {self.why}", code=self.standing.value, hint=RECREATE)
+        self.facts.require_coverage()
+
+
+def examine(connection: Connection, *, slot: str, publication: str, watches: Iterable[Watch]) -> Facts:
+    """Ask the server, on an ordinary connection to the source database."""
+    facts = inspect(connection, slot)
+    found = publications.inspect(connection, publication)
+    missing = tuple(publications.uncovered(found, watches)) if found else ()
+    return Facts(connection.info.dbname, facts, found, missing)
+
+
+def judge(facts: Facts, system: SystemIdentity, checkpoint: Position) -> Verdict:
+    """Compare what the server says with what we remember. Pure."""
+    slot = facts.slot
+    why = _why_lost(facts, system, checkpoint)
+    if why or slot is None:
+        return Verdict(Standing.LOST, facts, system, why=why)
+    apart = checkpoint.end_lsn - slot.confirmed_lsn
+    promoted = checkpoint.timeline != system.timeline
+    if apart < 0:
+        why = (
+            f"the slot {slot.name!r} was confirmed up to {slot.confirmed_lsn}, {-apart} bytes past the checkpoint"
+            f" {checkpoint.end_lsn}; another program used it, or the state was restored from a backup"
+        )
+        return Verdict(Standing.GAP, facts, system, -apart, why, promoted)
+    return Verdict(Standing.REPLAY if apart else Standing.OK, facts, system, apart, "", promoted)
+
+
+def _why_lost(facts: Facts, system: SystemIdentity, checkpoint: Position) -> str:
+    slot = facts.slot
+    if checkpoint.system_id != system.system_id:
+        return f"the server is another one: system {system.system_id} instead of {checkpoint.system_id}"
+    if slot is None:
+        return "the replication slot does not exist any more"
+    if slot.plugin != "pgoutput" or slot.database != facts.database or slot.temporary or slot.two_phase:
+        return (
+            f"the slot {slot.name!r} is not as it was made: plugin {slot.plugin or 'none'}, database"
+            f" {slot.database or 'none'}{', temporary' * slot.temporary}{', two-phase' * slot.two_phase}"
+        )
+    if slot.lost:
+        return f"the slot {slot.name!r} was invalidated ({slot.invalidation_reason or 'its log was removed'})"
+    if checkpoint.timeline != system.timeline and not slot.failover:
+        return f"the server is on timeline {system.timeline} instead of {checkpoint.timeline}, without a failover slot"
+    if checkpoint.end_lsn > system.lsn:
+        return f"the server's log ends at {system.lsn}, before the checkpoint {checkpoint.end_lsn}"
+    if facts.publication is None:
+        return "the publication does not exist any more; changes made without it cannot be decoded"
+    return ""
