@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from psycopg import Connection
@@ -63,6 +63,7 @@ class Deliverer:
     store: Connection
     source: Connection
     limits: Limits = field(default_factory=Limits)
+    numbers: Iterator[int] | None = None  # of claims; None takes them from the database
     rng: random.Random = field(default_factory=random.Random)
     counts: Counts = field(default_factory=Counts)
     _composer: Composer = field(init=False)
@@ -78,7 +79,11 @@ class Deliverer:
         lost state database (RetryLater).
         """
         claim, claimed = outbox.claim(
-            self.store, self.mapping_id, limit=self.limits.batch, lease=max(self.limits.lease, self._least_lease())
+            self.store,
+            self.mapping_id,
+            limit=self.limits.batch,
+            lease=max(self.limits.lease, self._least_lease()),
+            number=next(self.numbers) if self.numbers is not None else None,
         )
         if not claimed:
             return 0

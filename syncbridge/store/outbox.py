@@ -191,12 +191,15 @@ def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit) -> N
     _wake(connection, mapping_id)
 
 
-def claim(connection: Connection, mapping_id: int, *, limit: int, lease: float) -> tuple[int, list[Claimed]]:
+def claim(
+    connection: Connection, mapping_id: int, *, limit: int, lease: float, number: int | None = None
+) -> tuple[int, list[Claimed]]:
     """Take up to `limit` due rows, live changes first, for `lease` seconds; the number of the claim and the rows.
 
-    A row whose earlier claim never settled comes with `resend`: what was sent then is unknown.
+    `number` comes from the worker's own range (`workers.claim_numbers`), else from the database. A row whose earlier
+    claim never settled comes with `resend`: what was sent then is unknown.
     """
-    number = _next_claim(connection)
+    number = _next_claim(connection) if number is None else number
     parameters = {"mapping": mapping_id, "limit": limit, "claim": number, "lease": lease}
     rows = connection.execute(_CLAIM, parameters, prepare=True).fetchall()
     return number, [Claimed(*row) for row in rows]
@@ -276,3 +279,24 @@ def next_due(connection: Connection, mapping_id: int) -> float | None:
         prepare=True,
     ).fetchone()
     return None if row is None else row[0]
+
+
+def bulk_waiting(connection: Connection, mapping_id: int, *, enough: int) -> bool:
+    """Whether at least `enough` rows of resyncs wait, so that a run had better pause."""
+    row = connection.execute(
+        "select count(*) from (select 1 from syncbridge.outbox"
+        " where mapping_id = %s and status = 'pending' and priority = %s limit %s) as some",
+        (mapping_id, int(Priority.BULK), enough),
+        prepare=True,
+    ).fetchone()
+    return row is not None and row[0] >= enough
+
+
+def end_leases(connection: Connection, first: int, last: int) -> int:
+    """Make rows claimed by numbers of this range due now: their process is known to be dead. How many."""
+    done = connection.execute(
+        "update syncbridge.outbox set available_at = now()"
+        " where status = 'pending' and claim between %s and %s and available_at > now()",
+        (first, last),
+    )
+    return done.rowcount

@@ -32,7 +32,8 @@ class Run:
 
 
 _SELECT = """
-select r.id, r.mapping_id, m.name, r.reason, r.filter, r.resend, r.barrier::text, r.phase, r.after, r.total, r.enqueued, r.status,
+select r.id, r.mapping_id, m.name, r.reason, r.filter, r.resend, r.barrier::text, r.phase, r.after, r.total,
+       r.enqueued, r.status,
        r.error, r.requested_at, r.finished_at
   from syncbridge.run r join syncbridge.mapping m on m.id = r.mapping_id
 """

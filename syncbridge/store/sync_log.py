@@ -141,7 +141,9 @@ def _make_partition(connection: Connection, day: date) -> None:
         connection.execute("select pg_advisory_xact_lock(hashtext('syncbridge.sync_log'))")
         if connection.execute("select to_regclass(%s)", (f"syncbridge.{_partition(day)}",)).fetchone() != (None,):
             return
-        connection.execute(SQL("create table syncbridge.{} (like syncbridge.sync_log including defaults)").format(name))
+        connection.execute(
+            SQL("create table syncbridge.{} (like syncbridge.sync_log including all excluding indexes)").format(name)
+        )
         connection.execute(
             SQL(
                 "with moved as (delete from syncbridge.sync_log_other where at >= {s} and at < {e} returning *)"

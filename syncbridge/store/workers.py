@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from psycopg import Connection
@@ -18,7 +19,7 @@ GONE_AFTER = 30
 class Worker:
     """One worker process; `facts` holds capture position, readiness and API budgets as JSON."""
 
-    id: str
+    id: int
     host: str
     pid: int
     roles: list[str]
@@ -28,18 +29,33 @@ class Worker:
     alive: bool
 
 
-def report(
-    connection: Connection, worker_id: str, *, host: str, pid: int, roles: Sequence[str], facts: Mapping[str, Any]
-) -> None:
+def register(connection: Connection, *, host: str, pid: int, roles: Sequence[str]) -> int:
+    """Sign in; the number of this worker."""
+    row = connection.execute(
+        "insert into syncbridge.worker (host, pid, roles) values (%s, %s, %s) returning id", (host, pid, list(roles))
+    ).fetchone()
+    assert row is not None  # insert ... returning gives a row
+    return int(row[0])
+
+
+def claim_numbers(worker_id: int) -> Iterator[int]:
+    """Claim numbers that only this worker uses; thread-safe."""
+    return count(worker_id << 32)
+
+
+def claim_range(worker_id: int) -> tuple[int, int]:
+    """First and last claim number of a worker."""
+    return worker_id << 32, ((worker_id + 1) << 32) - 1
+
+
+def report(connection: Connection, worker_id: int, facts: Mapping[str, Any]) -> None:
     """A sign of life with the present facts."""
     connection.execute(
-        "insert into syncbridge.worker as w (id, host, pid, roles, facts) values (%s, %s, %s, %s, %s)"
-        " on conflict (id) do update set seen_at = now(), facts = excluded.facts",
-        (worker_id, host, pid, list(roles), Jsonb(dict(facts))),
+        "update syncbridge.worker set seen_at = now(), facts = %s where id = %s", (Jsonb(dict(facts)), worker_id)
     )
 
 
-def leave(connection: Connection, worker_id: str) -> None:
+def leave(connection: Connection, worker_id: int) -> None:
     """Sign off; also forgets workers that vanished a day ago."""
     connection.execute(
         "delete from syncbridge.worker where id = %s or seen_at < now() - interval '1 day'", (worker_id,)

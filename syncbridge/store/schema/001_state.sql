@@ -125,7 +125,7 @@ create index on syncbridge.run (status, id);
 
 -- What running workers say of themselves, for `status`.
 create table syncbridge.worker (
-    id         text primary key,
+    id         integer generated always as identity primary key,  -- upper half of its claim numbers
     host       text not null,
     pid        integer not null,
     roles      text[] not null,

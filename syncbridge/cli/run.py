@@ -1,0 +1,59 @@
+"""`syncbridge run`: the worker, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+import click
+
+from syncbridge import log
+from syncbridge.apply import apply
+from syncbridge.cli.report import open_project
+from syncbridge.errors import SettingsError
+from syncbridge.project import Project
+from syncbridge.worker import ROLES, Worker
+
+
+@click.command(short_help="Run the worker.")
+@click.option("--only", type=click.Choice(ROLES), help="Just one half, to run them as separate processes.")
+@click.option("--apply", "apply_first", is_flag=True, help="Put changed mapping files in force first.")
+@click.option("--verbose", is_flag=True, help="Log more.")
+@click.pass_context
+def run(context: click.Context, only: str | None, apply_first: bool, verbose: bool) -> None:
+    """Capture committed changes and deliver them, until SIGTERM or Ctrl-C.
+
+    Any number of workers may run: one captures, the others stand by for it, and all of them deliver.
+    """
+    log.start(verbose=verbose)
+    with open_project(context) as project:
+        if apply_first:
+            apply(project)
+        _refuse_unapplied(project)
+        worker = Worker(project, roles=(only,) if only else ROLES, stop=_stop_on_signals())
+        worker.run()
+
+
+def _refuse_unapplied(project: Project) -> None:
+    with project.store("run") as store:
+        drift = project.drift(store)
+    if drift.new or drift.changed:
+        raise SettingsError(
+            f"mapping files differ from what is in force ({drift})", hint="Run `syncbridge setup`, or `run --apply`."
+        )
+
+
+def _stop_on_signals() -> threading.Event:
+    """Set by the first SIGTERM or SIGINT; a second one ends the process at once."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    return stop

@@ -1,0 +1,243 @@
+"""The loops of a worker. Each is a context manager that opens its connections, and a `step()` that does one bounded
+piece of work and says how long to wait before the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from psycopg import Connection
+
+from syncbridge import resync
+from syncbridge.errors import RetryLater
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.model import MappingStatus
+from syncbridge.outbound.capture import Capture
+from syncbridge.outbound.deliver import Counts, Deliverer, Limits
+from syncbridge.project import Project, lost
+from syncbridge.store import mappings, outbox, runs, sync_log, workers
+
+log = logging.getLogger("syncbridge.worker")
+
+#: Seconds between looks at what no notification tells of: retries that come due, runs, a changed status.
+IDLE = 1.0
+HOUSEKEEPING = 1.0
+DAILY = 600.0  # partitions are looked after this often
+#: While this many rows of a run wait, its next page stays in the table.
+ENOUGH_WAITING = 50_000
+
+
+@dataclass(slots=True)
+class Signal:
+    """Wakes the loops of one mapping; `busy` is set while batches are full, so that further lanes join in."""
+
+    wake: threading.Event = field(default_factory=threading.Event)
+    busy: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What the loops of one worker share."""
+
+    project: Project
+    worker_id: int
+    numbers: Iterator[int]  # of claims
+    compiled: Mapping[int, CompiledMapping]  # by mapping id
+    digests: Mapping[str, str]  # mapping name -> digest, as these loops know them
+    signals: Mapping[int, Signal]
+    counts: Mapping[int, Counts]
+    changed: threading.Event  # set when other mappings are in force than these loops know
+    capture: Callable[[], Capture | None]
+    capture_stopped: Callable[[], str]
+
+    def wake_all(self) -> None:
+        """Let every delivery loop look at once."""
+        for signal in self.signals.values():
+            signal.wake.set()
+            signal.busy.set()
+
+
+class Loop(Protocol):
+    """One loop of a worker."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def step(self) -> float:
+        """Do one bounded piece of work; seconds to wait before the next (0: at once).
+
+        Raises RetryLater when a connection is gone: the loop is then opened anew.
+        """
+        ...
+
+
+class _Connected:
+    """Opens connections for a loop and closes them with it."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self.open()
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def open(self) -> None:
+        """Make what the loop needs."""
+
+    def _store(self, purpose: str) -> Connection:
+        return self._open.enter_context(self.around.project.store(purpose))
+
+    def _source(self, purpose: str) -> Connection:
+        return self._open.enter_context(self.around.project.source(purpose))
+
+
+class DeliveryLoop(_Connected):
+    """One lane of one mapping. The first lane answers every signal; the others only help while batches are full.
+
+    A delivery right after idleness goes out at once. While changes keep coming, a batch that is not full waits
+    `linger` seconds since the one before it, so that API calls carry more.
+    """
+
+    def __init__(self, around: Surroundings, mapping_id: int, lane: int) -> None:
+        super().__init__(around)
+        self._mapping_id = mapping_id
+        self._lane = lane
+        self._signal = around.signals[mapping_id]
+        worker = around.project.settings.worker
+        self._linger = worker.linger.total_seconds()
+        self._limits = Limits(batch=worker.batch, lease=worker.lease.total_seconds(), max_attempts=worker.max_attempts)
+
+    def open(self) -> None:
+        mapping = self.around.compiled[self._mapping_id]
+        self._deliverer = Deliverer(
+            self._mapping_id,
+            mapping,
+            self.around.project.destination(mapping.destination),
+            self._store(f"deliver {mapping.name}"),
+            self._source(f"compose {mapping.name}"),
+            self._limits,
+            numbers=self.around.numbers,
+            counts=self.around.counts[self._mapping_id],
+        )
+
+    def step(self) -> float:
+        if self._lane and not self._signal.busy.wait(IDLE):
+            return 0.0
+        self._signal.wake.clear()
+        started = time.monotonic()
+        claimed = self._deliverer.step()
+        if lost(self._deliverer.store) or lost(self._deliverer.source):
+            raise RetryLater("the connection to Postgres is gone")
+        if claimed >= self._limits.batch:
+            self._signal.busy.set()
+            return 0.0
+        self._signal.busy.clear()
+        if claimed:
+            return max(0.0, self._linger - (time.monotonic() - started))
+        if not self._lane:
+            due = outbox.next_due(self._deliverer.store, self._mapping_id)
+            self._signal.wake.wait(IDLE if due is None or due <= 0 else min(IDLE, due))
+        return 0.0
+
+
+class ListenLoop(_Connected):
+    """Wakes the loops of a mapping when something was enqueued for it, by whatever process."""
+
+    def open(self) -> None:
+        self._listener = self._store("listen")
+        self._listener.execute(f"listen {outbox.CHANNEL}")  # type: ignore[arg-type]  # a constant
+        self.around.wake_all()  # for what came while nobody listened
+
+    def step(self) -> float:
+        for notice in self._listener.notifies(timeout=IDLE, stop_after=1):
+            signal = self.around.signals.get(int(notice.payload)) if notice.payload.isdigit() else None
+            if signal is not None:
+                signal.wake.set()
+        return 0.0
+
+
+class RunLoop(_Connected):
+    """Carries first syncs and resyncs on, a page at a time, while not too much of them waits."""
+
+    def open(self) -> None:
+        self._state = self._store("runs")
+        self._rows = self._source("runs")
+
+    def step(self) -> float:
+        went_on = False
+        for run in runs.pending(self._state):
+            mapping = self.around.compiled.get(run.mapping_id)
+            if mapping is None or outbox.bulk_waiting(self._state, run.mapping_id, enough=ENOUGH_WAITING):
+                continue
+            resync.measure(self._state, self._rows, run.id, mapping)
+            progress = resync.step(self._state, self._rows, run.id, mapping)
+            went_on |= progress is resync.Progress.WENT_ON
+        if lost(self._rows):
+            raise RetryLater("the connection to the source is gone")
+        return 0.0 if went_on else IDLE
+
+
+class HousekeepingLoop(_Connected):
+    """Signs of life, waits that are over, partitions of the log, and whether other mappings came in force."""
+
+    _partitions_at = float("-inf")
+
+    def open(self) -> None:
+        self._state = self._store("housekeeping")
+
+    def step(self) -> float:
+        workers.report(self._state, self.around.worker_id, self._facts())
+        if mappings.wake_waiting(self._state):
+            self.around.wake_all()
+        applied = mappings.read_all(self._state)
+        if {name: mapping.digest for name, mapping in applied.items()} != dict(self.around.digests):
+            log.info("other mappings are in force now; starting them")
+            self.around.changed.set()
+        if time.monotonic() - self._partitions_at > DAILY:
+            self._partitions_at = time.monotonic()
+            retention = self.around.project.settings.store.log_retention_days
+            sync_log.keep_partitions(self._state, today=datetime.now(UTC).date(), retention_days=retention)
+            mappings.prune_guard_counts(self._state)
+        return HOUSEKEEPING
+
+    def _facts(self) -> dict[str, Any]:
+        capture = self.around.capture()
+        names = {mapping.destination for mapping in self.around.compiled.values()}
+        figures = capture.figures() if capture is not None else None
+        return {
+            "capture": {k: _plain(v) for k, v in asdict(figures).items()} if figures is not None else None,
+            "capture_stopped": self.around.capture_stopped(),
+            "mappings": {self.around.compiled[id].name: asdict(counts) for id, counts in self.around.counts.items()},
+            "destinations": {name: asdict(self.around.project.destination(name).limits()) for name in sorted(names)},
+        }
+
+
+def _plain(value: object) -> object:
+    """For JSON: positions and times as text."""
+    return value if value is None or isinstance(value, bool | float) or type(value) is int else str(value)
+
+
+def delivers(status: MappingStatus) -> bool:
+    """Whether a mapping of this status delivers by itself, now or when its wait is over."""
+    return status in (MappingStatus.ACTIVE, MappingStatus.WAITING)

@@ -1,0 +1,153 @@
+"""One project, opened: its settings, mapping files, destinations and connections, and what of them is in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from psycopg import Connection
+
+from syncbridge.config import Settings
+from syncbridge.destinations.base import Destination
+from syncbridge.destinations.registry import open_destination
+from syncbridge.errors import SettingsError, SyncbridgeError
+from syncbridge.mapping.compile import CompiledMapping, compile_mapping
+from syncbridge.mapping.files import read_mappings, restore_mapping
+from syncbridge.mapping.spec import MappingSpec
+from syncbridge.schemas import Catalog, Table
+from syncbridge.source import rows
+from syncbridge.source.catalog import read_catalog
+from syncbridge.store import database, mappings
+from syncbridge.store.mappings import AppliedMapping
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How the mapping files differ from what is in force, by name."""
+
+    new: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.changed or self.gone)
+
+    def __str__(self) -> str:
+        parts = (("new", self.new), ("changed", self.changed), ("gone", self.gone))
+        return "; ".join(f"{word}: {', '.join(names)}" for word, names in parts if names)
+
+
+@dataclass
+class Project:
+    """Opens the parts of a project as they are asked for, and closes what it opened."""
+
+    settings: Settings
+    _destinations: dict[str, Destination] = field(default_factory=dict)
+
+    def destination(self, name: str) -> Destination:
+        """The destination of this name; SettingsError when the settings have none."""
+        if name not in self._destinations:
+            section = self.settings.destinations.get(name)
+            if section is None:
+                known = ", ".join(sorted(self.settings.destinations)) or "none"
+                raise SettingsError(
+                    f"no destination named {name!r} in the settings",
+                    hint=f"Write [destinations.{name}] in syncbridge.toml. There are: {known}.",
+                )
+            self._destinations[name] = open_destination(name, section.type, section.values, section.from_file)
+        return self._destinations[name]
+
+    def store(self, purpose: str, *, ready: bool = True) -> Connection:
+        """A connection to the state; SettingsError when its schema was never set up (unless not `ready`)."""
+        connection = database.connect(self.settings.store_conninfo(), purpose=purpose)
+        if ready:
+            try:
+                database.ensure_ready(connection)
+            except SyncbridgeError:
+                connection.close()
+                raise
+        return connection
+
+    def source(self, purpose: str) -> Connection:
+        """A connection to the source for reading rows: values come as Postgres's text."""
+        connection = database.connect(self.settings.source.conninfo(), purpose=purpose)
+        rows.prepare(connection)
+        return connection
+
+    def source_admin(self, purpose: str) -> Connection:
+        """A connection to the source for its catalog, slot and publication."""
+        return database.connect(self.settings.source.conninfo(), purpose=purpose)
+
+    def files(self) -> tuple[MappingSpec, ...]:
+        """The mapping files; MappingError with every mistake."""
+        return read_mappings(self.settings.mappings)
+
+    def catalog(self, specs: Iterable[MappingSpec], connection: Connection) -> Catalog:
+        """The tables of these mappings."""
+        return read_catalog(connection, [spec.entity.table_name for spec in specs])
+
+    def in_force(
+        self, store: Connection, source: Connection, *, names: Iterable[str] | None = None
+    ) -> tuple[list[tuple[AppliedMapping, CompiledMapping]], list[tuple[AppliedMapping, SyncbridgeError]]]:
+        """Applied mappings compiled over today's tables, and those that no longer compile, with the reason.
+
+        `source` is a connection of `source_admin`.
+        """
+        applied = [a for a in mappings.read_all(store).values() if names is None or a.name in set(names)]
+        specs = {a.name: restore_mapping(a.definition) for a in applied}
+        tables = self.catalog(specs.values(), source).tables
+        compiled, broken = [], []
+        for mapping in applied:
+            try:
+                compiled.append((mapping, compile_over(specs[mapping.name], tables)))
+            except SyncbridgeError as error:
+                broken.append((mapping, error))
+        return compiled, broken
+
+    def compiled(self, store: Connection, source: Connection, name: str) -> tuple[AppliedMapping, CompiledMapping]:
+        """One applied mapping, compiled; SettingsError when there is none, SchemaDrift when it no longer compiles."""
+        applied = mappings.read(store, name)
+        spec = restore_mapping(applied.definition)
+        return applied, compile_over(spec, self.catalog([spec], source).tables)
+
+    def drift(self, store: Connection) -> Drift:
+        """How the files differ from what is in force."""
+        files = {spec.mapping: spec.definition() for spec in self.files()}
+        applied = {name: mapping.definition for name, mapping in mappings.read_all(store).items()}
+        return Drift(
+            new=tuple(sorted(files.keys() - applied.keys())),
+            changed=tuple(sorted(n for n in files.keys() & applied.keys() if files[n] != applied[n])),
+            gone=tuple(sorted(applied.keys() - files.keys())),
+        )
+
+    def close(self) -> None:
+        """Close every destination that was opened."""
+        while self._destinations:
+            self._destinations.popitem()[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def compile_over(spec: MappingSpec, tables: Mapping[tuple[str, str], Table]) -> CompiledMapping:
+    """Compile a mapping over tables as read from the catalog; SettingsError when its table is not there."""
+    table = tables.get(spec.entity.table_name)
+    if table is None:
+        raise SettingsError(
+            f"{spec.at('entity', 'table')}: there is no table {spec.entity.table}",
+            hint=f"Run `syncbridge check {spec.mapping}`.",
+        )
+    return compile_mapping(spec, table)
+
+
+def lost(connection: Connection) -> bool:
+    """Whether a connection can no longer be used."""
+    return connection.closed or connection.info.transaction_status == psycopg.pq.TransactionStatus.UNKNOWN
