@@ -120,6 +120,19 @@ def _fault_of(kind: str | None, text: str, opened: list[str]) -> str:
     return ""
 
 
+def outside_quotes(fragment: str) -> str:
+    """The words of a fragment that are SQL: strings, quoted names and comments are left out."""
+    words: list[str] = []
+    place = 0
+    while match := _TOKENS.search(fragment, place):
+        place = match.end()
+        if match.lastgroup == "word":
+            words.append(match[0])
+        elif match.lastgroup == "block":
+            place = max(place, _after_comment(fragment, match.start()))
+    return " ".join(words)
+
+
 def _after_comment(fragment: str, start: int) -> int:
     """Where a block comment ends (they nest), or -1."""
     depth = 0

@@ -1,0 +1,114 @@
+"""Verify mappings against both sides, as these were described: every finding says where, what, and what mends it. Pure.
+
+The caller reads: the catalog and the described fragments (`fragments`) from Postgres, the object and the normal forms
+from the destination. What could not be read is None, and is then left unchecked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from syncbridge.errors import Finding
+from syncbridge.mapping.check_fields import Normaliser, check_choices, check_type, check_writable
+from syncbridge.mapping.check_remote import (
+    RemoteFields,
+    check_deletes,
+    check_external_id,
+    check_object,
+    check_required,
+)
+from syncbridge.mapping.check_source import check_columns, check_server, check_sql, check_table, queries
+from syncbridge.mapping.names import near
+from syncbridge.mapping.spec import FieldSpec, MappingSpec
+from syncbridge.schemas import Catalog, Column, QueryFault, RemoteObject, Table
+
+__all__ = ["Subject", "check_mappings", "check_server", "fragments"]
+
+Described = Mapping[tuple[str, ...], Column | QueryFault | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One mapping, and what is known of the things it names."""
+
+    spec: MappingSpec
+    described: Described = field(default_factory=dict)  # of each query of `fragments`: its column, or the fault
+    remote: RemoteObject | None = None
+    normaliser: Normaliser | None = None
+
+
+def fragments(spec: MappingSpec, catalog: Catalog) -> dict[tuple[str, ...], str]:
+    """The queries to describe on the server, by the place of the fragment in the mapping file."""
+    table = catalog.tables.get(spec.entity.table_name)
+    return queries(spec, table) if table is not None else {}
+
+
+def check_mappings(subjects: Sequence[Subject], catalog: Catalog, *, publication: str) -> list[Finding]:
+    """Everything that is wrong or doubtful, in the order of the files."""
+    findings: list[Finding] = []
+    for subject in subjects:
+        findings += _ordered(check_one(subject, catalog, publication=publication))
+    return [*findings, *_shared_records([subject.spec for subject in subjects])]
+
+
+def check_one(subject: Subject, catalog: Catalog, *, publication: str) -> Iterator[Finding]:
+    """One mapping by itself."""
+    spec = subject.spec
+    table = catalog.tables.get(spec.entity.table_name)
+    yield from check_table(spec, catalog, publication=publication)
+    if table is not None:
+        yield from check_columns(spec, table)
+        yield from check_sql(spec, subject.described)
+    if subject.remote is not None:
+        yield from check_object(spec, subject.remote)
+        yield from check_external_id(spec, subject.remote, table)
+        yield from check_required(spec, subject.remote, table)
+        yield from _check_fields(subject, subject.remote, table)
+        yield from check_deletes(spec, subject.remote, subject.normaliser)
+
+
+def _check_fields(subject: Subject, remote: RemoteObject, table: Table | None) -> Iterator[Finding]:
+    spec = subject.spec
+    fields = RemoteFields(remote)
+    for name, source in spec.fields.items():
+        where, label = spec.at("fields", name), f"fields.{name}"
+        target = fields.get(name)
+        if target is None:
+            meant = near(name, fields.names)
+            perhaps = f"; did you mean {meant!r}?" if meant else ""
+            yield Finding("error", where, f"{label}: {remote.name} has no field {name!r}{perhaps}")
+            continue
+        yield from check_writable(where, label, target)
+        column = _column(source, subject.described.get(("fields", name)), table)
+        # what `values` sends is in the mapping file, and is checked below instead
+        if column is not None and source.values is None:
+            yield from check_type(spec, name, source, column, target, table)
+        yield from check_choices(spec, name, source, target, subject.normaliser)
+
+
+def _column(source: FieldSpec, described: Column | QueryFault | None, table: Table | None) -> Column | None:
+    if source.column is not None:
+        return table.columns.get(source.column) if table is not None else None
+    return described if isinstance(described, Column) else None
+
+
+def _shared_records(specs: Sequence[MappingSpec]) -> Iterator[Finding]:
+    """Two mappings that write the same records undo each other's changes, and delete each other's records."""
+    first: dict[tuple[str, str, str], MappingSpec] = {}
+    for spec in specs:
+        target = (spec.destination, spec.object.lower(), spec.external_id.lower())
+        held = first.setdefault(target, spec)
+        if held is not spec:
+            message = f"mapping {held.mapping} writes {spec.object} by {spec.external_id} too"
+            remedy = "Make sure that their keys never meet, or use another external id field."
+            yield Finding("warning", spec.at("external_id"), message, remedy)
+
+
+def _ordered(findings: Iterator[Finding]) -> list[Finding]:
+    return sorted(findings, key=_line)
+
+
+def _line(finding: Finding) -> int:
+    line = finding.where.rpartition(":")[2]
+    return int(line) if line.isdigit() else 0

@@ -1,0 +1,229 @@
+"""Is Postgres as a mapping needs it: the server, the table, its key and what old keys carry, the SQL. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from syncbridge.errors import Finding
+from syncbridge.mapping.compile import KEY_TYPES
+from syncbridge.mapping.names import did_you_mean
+from syncbridge.mapping.spec import MappingSpec
+from syncbridge.mapping.sql import literal, outside_quotes, qualified, quoted
+from syncbridge.schemas import Catalog, Column, QueryFault, Table
+
+OLDEST_SERVER = 140000
+
+_KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
+_RESTART = "It takes effect when the server restarts."
+
+
+def check_server(catalog: Catalog, *, slot: str, state_here: bool) -> Iterator[Finding]:
+    """What the server and the login must have. `state_here`: the schema `syncbridge` lives in this database."""
+    where = f"database {catalog.database}"
+    user = quoted(catalog.user) if catalog.user else "the_login"
+    if 0 < catalog.server_version < OLDEST_SERVER:
+        yield Finding(
+            "error", where, f"Postgres {catalog.server_version // 10000} is too old", "Use Postgres 14 or newer."
+        )
+    if catalog.wal_level != "logical":
+        message = f"wal_level is {catalog.wal_level}, so changes cannot be read from the write-ahead log"
+        yield Finding("error", where, message, _RESTART, "ALTER SYSTEM SET wal_level = 'logical';")
+    if slot not in catalog.slots and catalog.free_replication_slots < 1:
+        yield _more(where, "replication slot", "max_replication_slots", catalog.max_replication_slots)
+    if slot not in catalog.slots and catalog.free_wal_senders < 1:
+        yield _more(where, "WAL sender", "max_wal_senders", catalog.max_wal_senders)
+    if not catalog.can_replicate:
+        remedy = "On Amazon RDS: GRANT rds_replication instead."
+        sql = f"ALTER ROLE {user} REPLICATION;"
+        yield Finding("error", where, f"the login {catalog.user} may not replicate", remedy, sql)
+    if state_here and not catalog.can_create:
+        sql = f"GRANT CREATE ON DATABASE {quoted(catalog.database)} TO {user};"
+        message = f"the login {catalog.user} may not create the schema that holds the state"
+        yield Finding("error", where, message, "Or keep the state elsewhere: [store] dsn.", sql)
+
+
+def _more(where: str, thing: str, setting: str, now: int) -> Finding:
+    sql = f"ALTER SYSTEM SET {setting} = {now + 2};"
+    return Finding("error", where, f"no {thing} is free ({setting} is {now})", _RESTART, sql)
+
+
+def check_table(spec: MappingSpec, catalog: Catalog, *, publication: str) -> Iterator[Finding]:
+    """The mapping's table, its key, and the right to read and publish it."""
+    name = spec.entity.table_name
+    where = spec.at("entity", "table")
+    table = catalog.tables.get(name)
+    if table is None:
+        near = catalog.near.get(name, ())
+        yield Finding("error", where, f"there is no table {'.'.join(name)}{_perhaps(near)}")
+        return
+    if table.kind in _KINDS:
+        remedy = "Map the table beneath it, and put what the view adds into `sql:`."
+        yield Finding("error", where, f"{table.qualified} is {_KINDS[table.kind]}; it has no changes to read", remedy)
+        return
+    if table.persistence == "u":
+        sql = f"ALTER TABLE {_sql_name(table)} SET LOGGED;"
+        yield Finding("error", where, f"{table.qualified} is unlogged; its changes are not in the log", "", sql)
+    elif table.persistence == "t":
+        yield Finding("error", where, f"{table.qualified} is temporary; its changes are not in the log")
+    yield from _check_privileges(spec, table, catalog, publication)
+    yield from _check_key(spec, table)
+
+
+def _perhaps(names: Sequence[str]) -> str:
+    return f"; did you mean {' or '.join(names)}?" if names else ""
+
+
+def _sql_name(table: Table) -> str:
+    return qualified(table.schema, table.name)
+
+
+def _check_privileges(spec: MappingSpec, table: Table, catalog: Catalog, publication: str) -> Iterator[Finding]:
+    user = quoted(catalog.user) if catalog.user else "the_login"
+    where = spec.at("entity", "table")
+    closed = [name for name in _columns_used(spec) if name in table.columns and not table.columns[name].readable]
+    if not table.readable:
+        sql = f"GRANT USAGE ON SCHEMA {quoted(table.schema)} TO {user};\nGRANT SELECT ON {_sql_name(table)} TO {user};"
+        yield Finding("error", where, f"the login {catalog.user} may not read {table.qualified}", "", sql)
+    elif closed:
+        listed = ", ".join(closed)
+        sql = f"GRANT SELECT ({', '.join(quoted(name) for name in closed)}) ON {_sql_name(table)} TO {user};"
+        yield Finding("error", where, f"the login {catalog.user} may not read {listed} of {table.qualified}", "", sql)
+    published = (table.schema, table.name) in catalog.publications.get(publication, frozenset())
+    if not table.owned and not published:
+        verb = "ALTER" if publication in catalog.publications else "CREATE"
+        clause = "ADD TABLE" if verb == "ALTER" else "FOR TABLE"
+        sql = f"{verb} PUBLICATION {quoted(publication)} {clause} {_sql_name(table)};"
+        message = f"the login {catalog.user} does not own {table.qualified}, so it cannot publish it"
+        yield Finding("error", where, message, "Let its owner run this once.", sql)
+
+
+def _columns_used(spec: MappingSpec) -> list[str]:
+    columns = [field.column for field in spec.fields.values() if field.column is not None]
+    return list(dict.fromkeys([*spec.entity.key, *columns]))
+
+
+def _check_key(spec: MappingSpec, table: Table) -> Iterator[Finding]:
+    where = spec.at("entity", "key")
+    key = spec.entity.key
+    missing = [name for name in key if name not in table.columns]
+    for name in missing:
+        yield Finding("error", where, f"{table.qualified} has no column {name!r}{did_you_mean(name, table.columns)}")
+    if missing:
+        return
+    for name in key:
+        column = table.columns[name]
+        if column.base_type not in KEY_TYPES:
+            message = f"{name} is {column.type}, which cannot be a key: its text depends on settings"
+            yield Finding("error", where, message, "Use a key of integers, text, uuid, numeric or date.")
+        elif column.base_type == "numeric" and column.scale is None:
+            message = f"{name} is numeric without a scale: 1.0 and 1.00 are two keys of what may be one entity"
+            yield Finding("warning", where, message, "Use an integer, or give the column a scale.")
+    if not any(set(unique) == set(key) for unique in table.unique_keys):
+        yield _not_unique(where, table, key)
+        return
+    nullable = [name for name in key if not table.columns[name].not_null]
+    if nullable:
+        changes = ", ".join(f"ALTER COLUMN {quoted(name)} SET NOT NULL" for name in nullable)
+        message = f"{', '.join(nullable)} may be null, and a null is no key"
+        yield Finding("error", where, message, "", f"ALTER TABLE {_sql_name(table)} {changes};")
+        return
+    yield from _check_identity(where, table, key)
+
+
+def _not_unique(where: str, table: Table, key: Sequence[str]) -> Finding:
+    columns = ", ".join(quoted(name) for name in key)
+    message = f"{', '.join(key)} is neither the primary key of {table.qualified} nor a unique key of it"
+    if table.primary_key:
+        sql = f"CREATE UNIQUE INDEX CONCURRENTLY ON {_sql_name(table)} ({columns});"
+        return Finding("error", where, message, f"The primary key is {', '.join(table.primary_key)}.", sql)
+    return Finding("error", where, message, "", f"ALTER TABLE {_sql_name(table)} ADD PRIMARY KEY ({columns});")
+
+
+def _check_identity(where: str, table: Table, key: Sequence[str]) -> Iterator[Finding]:
+    """Deletes and changed keys tell the old key only where the replica identity holds it."""
+    if set(key) <= set(table.identity_columns):
+        if table.kind == "p" and table.replica_identity != "d":
+            message = f"{table.qualified} is partitioned: the replica identity of every partition counts, not its own"
+            yield Finding("warning", where, message, "Give each partition the same replica identity.")
+        return
+    name = _sql_name(table)
+    if set(table.primary_key) == set(key) and table.replica_identity != "d":
+        sql = f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT;"
+    elif (index := _index_of(table, key)) and set(table.primary_key) != set(key):
+        sql = f"ALTER TABLE {name} REPLICA IDENTITY USING INDEX {index};"
+    else:
+        sql = f"ALTER TABLE {name} REPLICA IDENTITY FULL;"
+    message = (
+        f"deletes and key changes in {table.qualified} do not tell the old {', '.join(key)}:"
+        " its replica identity does not hold the key"
+    )
+    yield Finding("error", where, message, "The statement locks the table for a moment.", sql)
+
+
+def _index_of(table: Table, key: Sequence[str]) -> str:
+    return next((index for columns, index in table.index_names.items() if set(columns) == set(key)), "")
+
+
+def queries(spec: MappingSpec, table: Table) -> dict[tuple[str, ...], str]:
+    """For each SQL fragment of the mapping a query to be described on the server, by the fragment's place.
+
+    The fragment also stands in WHERE, where Postgres allows neither aggregates nor functions that return many rows:
+    both would change how many rows a batch composes to.
+    """
+    source = f"{_sql_name(table)} as {quoted(table.name)}"
+    asked: dict[tuple[str, ...], str] = {}
+    if spec.entity.where is not None:
+        asked["entity", "where"] = f"select from {source} where ({spec.entity.where}\n)"
+    for remote, field in spec.fields.items():
+        if field.sql is not None:
+            asked["fields", remote] = f"select ({field.sql}\n) from {source} where ({field.sql}\n) is null"  # noqa: S608 - as above
+    return asked
+
+
+def check_sql(spec: MappingSpec, described: Mapping[tuple[str, ...], Column | QueryFault | None]) -> Iterator[Finding]:
+    """What Postgres said against the fragments, and what they read that is not watched."""
+    for route, outcome in described.items():
+        fragment = spec.entity.where if route == ("entity", "where") else spec.fields[route[1]].sql
+        where = spec.at(*route)
+        label = ".".join(route)
+        if isinstance(outcome, QueryFault):
+            yield Finding("error", where, f"{label}: {outcome.message}", outcome.hint)
+        elif fragment and re.search(r"\bselect\b", outside_quotes(fragment), re.IGNORECASE):
+            message = f"{label} reads other rows; when only those change, nothing is sent until this row changes"
+            yield Finding("warning", where, message, f"Run `syncbridge resync {spec.mapping}` from time to time.")
+
+
+def check_columns(spec: MappingSpec, table: Table) -> Iterator[Finding]:
+    """Columns that fields name, and keys of `values` that an enum does not have."""
+    for remote, field in spec.fields.items():
+        if field.column is None:
+            continue
+        where = spec.at("fields", remote)
+        column = table.columns.get(field.column)
+        if column is None:
+            near = did_you_mean(field.column, table.columns)
+            yield Finding("error", where, f"fields.{remote}: {table.qualified} has no column {field.column!r}{near}")
+        elif field.values is not None:
+            yield from _check_values(spec, remote, column, table, list(field.values))
+
+
+def _check_values(
+    spec: MappingSpec, remote: str, column: Column, table: Table, keys: Sequence[str]
+) -> Iterator[Finding]:
+    where = spec.at("fields", remote, "values")
+    options = column.options if column.base_type == "enum" else ()
+    if column.base_type == "bool":
+        options = ("true", "false", "t", "f")
+    for key in keys:
+        if options and key not in options:
+            near = did_you_mean(key, options)
+            message = f"fields.{remote}.values: {column.name} is never {key!r}{near}"
+            yield Finding("warning", spec.at("fields", remote, "values", key), message)
+    absent = [option for option in options if option not in keys] if column.base_type == "enum" else []
+    if absent:
+        listed = ", ".join(absent)
+        message = f"fields.{remote}.values does not list {listed}: a row with it is refused"
+        filters = ", ".join(literal(option) for option in absent)
+        sql = f"SELECT count(*) FROM {_sql_name(table)} WHERE {quoted(column.name)} IN ({filters});"  # noqa: S608 - shown, not run
+        yield Finding("warning", where, message, "", sql)
