@@ -21,7 +21,7 @@ from syncbridge.errors import NeedsOperator, Remedy, RetryLater, SchemaDrift
 from syncbridge.model import Fields, Value
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Remote(ABC):
     """A destination with the object that the suite works on, and its faults."""
 

@@ -126,6 +126,8 @@ class Client:
     # -- one attempt ------------------------------------------------------------------------------------------------
 
     def _attempt(self, request: Request, until: float) -> Any:
+        if self._times.clock() > until:
+            raise RetryLater("No time was left for this call.", code="NO_TIME_LEFT")
         self._keep_within_allowance(until)
         return self._send_signed_in(request, until)
 

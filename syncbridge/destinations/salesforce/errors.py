@@ -61,8 +61,8 @@ RULES: Mapping[str, Rule] = {
     "UNABLE_TO_LOCK_ROW": Rule(Place.RECORDS, Remedy.RETRY),
     "QUERY_TIMEOUT": Rule(Place.RECORDS, Remedy.RETRY_SMALLER),
     "REQUEST_RUNNING_TOO_LONG": Rule(Place.RECORDS, Remedy.RETRY_SMALLER),
-    "OPERATION_TOO_LARGE": Rule(Place.RECORDS, Remedy.RETRY_SMALLER, "Give the user `View All Data`."),
-    "EXCEEDED_ID_LIMIT": Rule(Place.RECORDS, Remedy.RETRY_SMALLER),
+    "OPERATION_TOO_LARGE": Rule(Place.RECORDS, Remedy.RECORD, "Give the user `View All Data`."),
+    "EXCEEDED_ID_LIMIT": Rule(Place.RECORDS, Remedy.RECORD),
     "TXN_SECURITY_METERING_ERROR": Rule(
         Place.BUSY, Remedy.RETRY, "Give the user `Exempt from Transaction Security` if this goes on."
     ),
@@ -108,7 +108,7 @@ RULES: Mapping[str, Rule] = {
     "MALFORMED_ID": Rule(Place.RECORDS, Remedy.RECORD, cut=_AFTER_COLON),
     "NUMBER_OUTSIDE_VALID_RANGE": Rule(Place.RECORDS, Remedy.RECORD, cut=r"(?<=numeric field: ).*"),
     "INVALID_TYPE_ON_FIELD_IN_RECORD": Rule(Place.RECORDS, Remedy.RECORD, cut=r"(?<=required type: ).*"),
-    "JSON_PARSER_ERROR": Rule(Place.RECORDS, Remedy.RETRY_SMALLER, cut=r"(?<= value ).*(?= or request may)"),
+    "JSON_PARSER_ERROR": Rule(Place.RECORDS, Remedy.RECORD, cut=r"(?<= value ).*(?= or request may)"),
     "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": Rule(Place.RECORDS, Remedy.RECORD, "An Apex trigger or a flow refuses it."),
     "CANNOT_EXECUTE_FLOW_TRIGGER": Rule(Place.RECORDS, Remedy.RECORD, "A flow of the org fails on it."),
     "APEX_ERROR": Rule(Place.RECORDS, Remedy.RECORD, "Apex code of the org fails on it."),
@@ -165,7 +165,7 @@ def refusal(
     first = errors[0] if errors else {}
     code, text = code_of(first) or f"HTTP_{status}", str(first.get("message") or f"HTTP status {status}")
     rule = RULES.get(code)
-    if rule is None or (status >= 500 and rule.place is Place.RECORDS):
+    if rule is None or status in (420, 429):
         return _by_status(status, code, worded(code, text), delay)
     message = f"{code}: {worded(code, text)}"
     if code == "REQUEST_LIMIT_EXCEEDED" and "concurrent" in text.lower():
@@ -193,19 +193,18 @@ def code_of(error: Mapping[str, Any]) -> str:
 
 
 def _by_status(status: int, code: str, message: str, delay: float | None) -> SyncbridgeError | Rejected:
-    if status in (401,):
-        return LoginRefused(f"{code}: {message}", code=code)
+    """An answer whose code says nothing: mostly from a proxy or a load balancer before Salesforce."""
+    told = f"{code}: {message}"
+    if status == 401:
+        return LoginRefused(told, code=code)
     if status in (420, 429):
-        return RateLimited(f"{code}: {message}", code=code, delay=delay)
-    if status in (408, 406, 503):
-        return RetryLater(f"{code}: {message}", code=code, delay=delay)
-    if status in (502, 504):
+        return RateLimited(told, code=code, delay=delay)
+    if status in (406, 408, 503):
+        return RetryLater(told, code=code, delay=delay)
+    if status >= 500:
         return Rejected(code, message, Remedy.RETRY, uncertain=True, delay=delay)
-    if status >= 500 or status in (413, 414, 431):
-        # A 500 can be the fault of one record: in smaller calls its neighbours get through.
-        return Rejected(code, message, Remedy.RETRY_SMALLER, uncertain=status >= 500, delay=delay)
     if status in (403, 405, 409, 415) or status < 400:
-        return NeedsOperator(f"{code}: {message}", code=code, hint="The answer is not one that syncbridge knows.")
+        return NeedsOperator(told, code=code, hint="The answer is not one that syncbridge knows.")
     return Rejected(code, message, Remedy.RECORD)
 
 

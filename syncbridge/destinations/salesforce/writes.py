@@ -16,7 +16,7 @@ import orjson
 from syncbridge.destinations.base import Delivered, Rejected, Result
 from syncbridge.destinations.salesforce.client import CallRejected, Request
 from syncbridge.destinations.salesforce.errors import is_gone, rejected
-from syncbridge.errors import Remedy
+from syncbridge.errors import Remedy, SyncbridgeError
 from syncbridge.model import Fields
 
 BATCH = 200
@@ -74,21 +74,32 @@ def calls_for(keys: Sequence[str], size: int = BATCH) -> Iterator[list[list[int]
 
 
 def send_all(write: Write, records: Sequence[R], send: Send) -> list[Result]:
-    """Send one call's records, in smaller calls where that helps. Raises what concerns every call."""
-    results: list[Result | None] = [None] * len(records)
-    open_calls = [list(range(len(records)))]
+    """Send one call's records, and again in smaller calls those that may then get through.
+
+    Raises what concerns every call, but only before anything was answered.
+    """
+    results = _send_one(write, records, send)
+    parts = _halves([at for at, result in enumerate(results) if _smaller_helps(result)], len(records))
     left = SMALLER_CALLS
-    while open_calls:
-        positions = open_calls.pop()
-        answers = _send_one(write, [records[position] for position in positions], send)
-        again = [position for position, answer in zip(positions, answers, strict=True) if _smaller_helps(answer)]
-        for position, answer in zip(positions, answers, strict=True):
-            results[position] = answer
-        if len(positions) > 1 and again and left >= 2:
-            left -= 2
-            middle = (len(again) + 1) // 2
-            open_calls += [part for part in (again[middle:], again[:middle]) if part]
-    return [result for result in results if result is not None]
+    while parts and left:
+        left -= 1
+        part = parts.pop()
+        try:
+            answers = _send_one(write, [records[at] for at in part], send)
+        except SyncbridgeError:
+            break
+        for at, answer in zip(part, answers, strict=True):
+            results[at] = answer
+        parts += _halves([at for at, answer in zip(part, answers, strict=True) if _smaller_helps(answer)], len(part))
+    return results
+
+
+def _halves(positions: list[int], sent_together: int) -> list[list[int]]:
+    """Two smaller calls, the first one last; none for what was sent alone."""
+    if not positions or sent_together == 1:
+        return []
+    middle = (len(positions) + 1) // 2
+    return [part for part in (positions[middle:], positions[:middle]) if part]
 
 
 def _send_one(write: Write, records: Sequence[Any], send: Send) -> list[Result]:
@@ -104,18 +115,16 @@ def _send_one(write: Write, records: Sequence[Any], send: Send) -> list[Result]:
 
 
 def _smaller_helps(result: Result) -> bool:
-    return type(result) is Rejected and result.remedy is Remedy.RETRY_SMALLER
+    return type(result) is Rejected and result.remedy is Remedy.RETRY_SMALLER and not result.uncertain
 
 
 def _alone(whole: Rejected, count: int) -> Rejected:
-    """What a rejection of a whole call means for its records.
-
-    Of several, one may be at fault for all: smaller calls tell. One that stands alone is at fault itself, unless the
-    answer was lost.
-    """
-    if whole.uncertain or whole.remedy not in (Remedy.RECORD, Remedy.RETRY_SMALLER):
-        return whole
-    return replace(whole, remedy=Remedy.RETRY_SMALLER if count > 1 else Remedy.RECORD)
+    """What a rejection of a whole call means for its records: of several, one may be at fault for all."""
+    if count > 1 and whole.remedy is Remedy.RECORD and not whole.uncertain:
+        return replace(whole, remedy=Remedy.RETRY_SMALLER)
+    if count == 1 and whole.remedy is Remedy.RETRY_SMALLER:
+        return replace(whole, remedy=Remedy.RETRY)
+    return whole
 
 
 def _upserted(row: Any, record: Fields) -> Result:
