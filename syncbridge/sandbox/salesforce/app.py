@@ -1,0 +1,202 @@
+"""The ASGI application: every request passes one gate (faults, session, quota, counts), then its route's function.
+
+The functions are synchronous, short and run one at a time in the event loop, holding the sandbox's lock. Only reading
+the body, waiting for a latency fault and sending the answer wait, so a slow request does not hold up others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import re
+import zlib
+from email.utils import formatdate
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import Request
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
+
+from syncbridge.sandbox.salesforce.auth import AuthRefusal, expired_session
+from syncbridge.sandbox.salesforce.call import Action, Call, Reply, answer
+from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches, not_found
+from syncbridge.sandbox.salesforce.faults import Rule, daily_limit, objects_in, refusal_of
+from syncbridge.sandbox.salesforce.rest.metadata import NEWEST_VERSION, OLDEST_VERSION
+from syncbridge.sandbox.salesforce.sandbox import Sandbox
+
+SMALLEST_GZIP = 2048
+GZIP_LEVEL = 1
+DROP = "syncbridge.drop"
+VERSION = re.compile(r"\d\d\.0")
+
+
+class Endpoint:
+    """All methods of one path, as an ASGI application."""
+
+    def __init__(self, sandbox: Sandbox, actions: dict[str, Action]) -> None:
+        self._sandbox = sandbox
+        self._actions = actions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        call = _read(self._sandbox, request, await request.body())
+        action = self._actions.get(call.method)
+        if action is None or action.area == "control":
+            await _send(send, self._answer(call, action, None), call)
+            return
+        started = asyncio.get_running_loop().time()
+        rules = self._struck_by(call, action)
+        wait = self._sandbox.settings.latency + sum(each.seconds for each in rules if each.kind == "latency")
+        if wait:
+            await asyncio.sleep(wait)
+        final = next((each for each in rules if each.kind != "latency"), None)
+        reply = None if final and final.kind == "drop_before" else self._answer(call, action, final)
+        if final is not None and final.kind == "drop_after":
+            reply = None
+        self._note(call, action, reply, final, asyncio.get_running_loop().time() - started)
+        if reply is None:
+            await _drop(scope, receive)
+        else:
+            await _send(send, reply, call)
+
+    def _struck_by(self, call: Call, action: Action) -> list[Rule]:
+        """Return the fault rules for this call; those for single rows are left with the call."""
+        faults = self._sandbox.faults
+        if not faults.rules():
+            return []
+        body = None
+        if action.area == "data" and call.body:
+            try:
+                body = orjson.loads(call.body)
+            except orjson.JSONDecodeError:
+                body = None
+        objects = objects_in(call.params.get("object"), call.query.get("q", ""), body)
+        striking, call.row_rules = faults.matching(call.method, call.url, action.name, objects)
+        return striking
+
+    def _answer(self, call: Call, action: Action | None, rule: Rule | None) -> Reply:
+        try:
+            with self._sandbox.lock:
+                return self._run(call, action, rule)
+        except SeveralMatches as several:
+            return answer(several.urls, 300)
+        except AuthRefusal as refusal:
+            return answer(refusal.body, 400)
+        except Refusal as refusal:
+            return answer(refusal.as_body(), refusal.status)
+
+    def _run(self, call: Call, action: Action | None, rule: Rule | None) -> Reply:
+        if action is None:
+            text = f"HTTP Method '{call.method}' not allowed. Allowed are {','.join(self._actions)}"
+            raise Refusal("METHOD_NOT_ALLOWED", text, status=405)
+        _check_version(call)
+        if action.area == "data":
+            call.token = self._sandbox.sessions.check_header(call.headers.get("authorization"))
+        if rule is not None and rule.kind != "drop_after":
+            return self._struck(call, rule)
+        if action.area == "data":
+            usage = self._sandbox.usage
+            if usage.used >= usage.max:
+                raise daily_limit()
+            usage.used += 1
+        return action.run(call)
+
+    def _struck(self, call: Call, rule: Rule) -> Reply:
+        if rule.kind == "expired_session":
+            self._sandbox.sessions.expire(call.token)
+            raise expired_session()
+        refusal = refusal_of(rule)
+        if refusal is not None:
+            raise refusal
+        if isinstance(rule.body, str):
+            return Reply(rule.status, rule.body.encode(), dict(rule.headers), "text/html;charset=UTF-8")
+        return Reply(rule.status, b"" if rule.body is None else orjson.dumps(rule.body), dict(rule.headers))
+
+    def _note(self, call: Call, action: Action, reply: Reply | None, rule: Rule | None, seconds: float) -> None:
+        """Count the call and remember it; tell the quota in the reply."""
+        counts, usage = self._sandbox.counts, self._sandbox.usage
+        counts.calls[f"{call.method} {action.name}"] += 1
+        if reply is not None and action.area == "data":
+            reply.headers["Sforce-Limit-Info"] = f"api-usage={usage.used}/{usage.max}"
+        counts.log.append(
+            {
+                "method": call.method, "path": call.url, "route": action.name, "object": call.params.get("object"),
+                "status": reply.status if reply else None, "fault": rule.kind if rule else None,
+                "milliseconds": round(seconds * 1000, 3),
+            }
+        )  # fmt: skip
+
+
+class Application:
+    """The outermost layer: trailing slashes, method override, and the answer for paths that are not there."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._router.default = _missing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if len(path) > 1 and scope["raw_path"].partition(b"?")[0].endswith(b"/"):
+            scope["path"] = path.rstrip("/")
+        query: bytes = scope["query_string"]
+        if scope["method"] == "POST" and b"_HttpMethod=" in query:
+            scope["method"] = dict(parse_qsl(query.decode())).get("_HttpMethod", "POST").upper()
+        await self._router(scope, receive, send)
+
+
+async def _missing(scope: Scope, receive: Receive, send: Send) -> None:
+    await _send(send, answer(not_found().as_body(), 404), None)
+
+
+def _read(sandbox: Sandbox, request: Request, body: bytes) -> Call:
+    headers = request.headers
+    if headers.get("content-encoding", "").lower() == "gzip":
+        try:
+            body = gzip.decompress(body)
+        except (OSError, EOFError, zlib.error):
+            body = b""
+    query = request.url.query
+    return Call(
+        sandbox=sandbox,
+        method=request.method,
+        path=request.url.path,
+        url=f"{request.url.path}?{query}" if query else request.url.path,
+        params=request.path_params,
+        query=request.query_params,
+        headers=headers,
+        body=body,
+        server="{}:{}".format(*request.scope["server"]),
+    )
+
+
+def _check_version(call: Call) -> None:
+    version = call.params.get("version")
+    if version is None:
+        return
+    if not VERSION.fullmatch(version) or not OLDEST_VERSION <= float(version) <= NEWEST_VERSION:
+        raise not_found()
+
+
+async def _drop(scope: Scope, receive: Receive) -> None:
+    """Close the connection without an answer."""
+    scope["extensions"][DROP]()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send(send: Send, reply: Reply, call: Call | None) -> None:
+    body = reply.body
+    headers = {"Content-Type": reply.content_type, **reply.headers} if body else dict(reply.headers)
+    if call is not None:
+        headers["Date"] = formatdate(call.sandbox.clock.seconds(), usegmt=True)
+        if len(body) >= SMALLEST_GZIP and "gzip" in call.headers.get("accept-encoding", ""):
+            body = gzip.compress(body, GZIP_LEVEL)
+            headers["Content-Encoding"] = "gzip"
+    if reply.status not in (204, 304):
+        headers["Content-Length"] = str(len(body))
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,100 @@
+"""A request and a reply as the routes see them: read completely, with no waiting left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from syncbridge.sandbox.salesforce.errors import Refusal, not_found
+from syncbridge.sandbox.salesforce.faults import Rule
+from syncbridge.sandbox.salesforce.org.model import ObjectType
+from syncbridge.sandbox.salesforce.sandbox import Sandbox
+from syncbridge.sandbox.salesforce.store.changes import Record
+
+JSON = "application/json;charset=UTF-8"
+
+
+@dataclass(slots=True)
+class Reply:
+    """What is sent back; `body` is ready to be sent."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = JSON
+
+
+@dataclass(slots=True)
+class Call:
+    """One request to the API."""
+
+    sandbox: Sandbox
+    method: str
+    path: str
+    url: str
+    params: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    server: str
+    token: str = ""
+    row_rules: list[Rule] = field(default_factory=list)
+
+    @property
+    def version(self) -> float:
+        """The API version that the path asks for."""
+        return float(self.params["version"])
+
+    @property
+    def base(self) -> str:
+        """The path of the API version asked for."""
+        return f"/services/data/v{self.params['version']}"
+
+    def json(self) -> Any:
+        """Return the body as JSON, or refuse it."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            raise Refusal("JSON_PARSER_ERROR", f"{error}") from None
+
+    def record(self) -> Record:
+        """Return the body as one JSON object, or refuse it."""
+        value = self.json()
+        if not isinstance(value, dict):
+            raise Refusal("JSON_PARSER_ERROR", "The HTTP entity body is required to be one JSON object")
+        return value
+
+    def target(self) -> ObjectType:
+        """Return the object that the path names, or refuse."""
+        found = self.sandbox.org.find(self.params["object"])
+        if found is None:
+            raise not_found()
+        return found
+
+    def row_fault(self, index: int, record: Record) -> Refusal | None:
+        """Return the refusal that a fault has for this row, or None."""
+        for rule in self.row_rules:
+            refusal = rule.row_refusal(index, record)
+            if refusal is not None:
+                return refusal
+        return None
+
+
+Handler = Callable[[Call], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a path does for one method. Counts and faults know it by `name`. Only `data` needs a session and quota."""
+
+    name: str
+    run: Handler
+    area: Literal["data", "login", "control"] = "data"
+
+
+def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
+    """Return a JSON reply."""
+    return Reply(status, orjson.dumps(value), headers or {})

@@ -1,0 +1,169 @@
+"""The control surface: everything a test may do to a sandbox from outside the API. HTTP under /sandbox/ is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from syncbridge.sandbox.salesforce.faults import Faults
+from syncbridge.sandbox.salesforce.org.model import ObjectType
+from syncbridge.sandbox.salesforce.org.org_file import parse_field, parse_object
+from syncbridge.sandbox.salesforce.sandbox import Sandbox
+from syncbridge.sandbox.salesforce.store.values import Stored
+
+DUMPED_AT_ONCE = 2000
+
+
+class UnknownName(KeyError):
+    """There is no such object or field in the org."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Control:
+    """Direct access to a sandbox, safe from any thread while its server runs."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    @property
+    def faults(self) -> Faults:
+        """The fault rules in force."""
+        return self._sandbox.faults
+
+    def reset(self) -> None:
+        """Be as at the start, without records."""
+        self._sandbox.reset()
+
+    def reset_data(self) -> None:
+        """Remove all records; org, sessions, faults and counts stay."""
+        self._sandbox.reset_data()
+
+    def stats(self) -> dict[str, Any]:
+        """Return calls by method and route, their total, API usage, and the number of records per object."""
+        sandbox = self._sandbox
+        with sandbox.lock:
+            counts = {each.name: sandbox.storage.count(each) for each in sandbox.org.objects.values()}
+            return {
+                "calls": dict(sorted(sandbox.counts.calls.items())),
+                "total": sandbox.counts.calls.total(),
+                "usage": {"used": sandbox.usage.used, "max": sandbox.usage.max},
+                "records": {name: number for name, number in counts.items() if number},
+            }
+
+    def calls(self, route: str | None = None) -> int:
+        """Return how many requests came in since the last reset, all or of one route like `collections_upsert`."""
+        with self._sandbox.lock:
+            calls = dict(self._sandbox.counts.calls)
+        return sum(number for name, number in calls.items() if route is None or name.partition(" ")[2] == route)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return the last requests, oldest first."""
+        with self._sandbox.lock:
+            return list(self._sandbox.counts.log)
+
+    def reset_stats(self) -> None:
+        """Count calls from zero; API usage stays."""
+        with self._sandbox.lock:
+            self._sandbox.counts.clear()
+
+    def set_usage(self, *, used: int | None = None, max: int | None = None) -> None:
+        """Set the API calls used today and the day's limit."""
+        usage = self._sandbox.usage
+        with self._sandbox.lock:
+            usage.used = usage.used if used is None else used
+            usage.max = usage.max if max is None else max
+
+    def set_page_size(self, size: int | None) -> None:
+        """Let every query answer in pages of this many records, whatever it asks for; None ends that."""
+        self._sandbox.settings.page_size = size
+
+    def set_latency(self, seconds: float) -> None:
+        """Let every request take this much longer."""
+        self._sandbox.settings.latency = seconds
+
+    def expire_tokens(self) -> None:
+        """End all sessions; every call answers 401 until the client logs in again."""
+        with self._sandbox.lock:
+            self._sandbox.sessions.expire_all()
+
+    def advance_clock(self, seconds: float) -> None:
+        """Move the sandbox's clock forward, instead of waiting for SystemModstamp's next second."""
+        with self._sandbox.lock:
+            self._sandbox.clock.advance(seconds)
+
+    def records(self, object: str, *, deleted: bool = False) -> list[dict[str, Any]]:
+        """Return all records of an object in the order of their creation, with all stored fields."""
+        return [each for chunk in self.record_chunks(object, deleted=deleted) for each in chunk]
+
+    def record_chunks(self, object: str, *, deleted: bool = False) -> Iterator[list[dict[str, Any]]]:
+        """Yield all records of an object in chunks, so that the lock is never held for long."""
+        target = self._object(object)
+        names = [each.name for each in target.fields if each.type != "address"]
+        booleans = [each.name for each in target.fields if each.type == "boolean"]
+        columns = ", ".join(f'"{each}"' for each in names)
+        live = "" if deleted else 'and "IsDeleted" = 0 '
+        sql = f'select "seq", {columns} from "{target.name}" where "seq" > ? {live}order by "seq" limit ?'  # noqa: S608
+        last = 0
+        while True:
+            with self._sandbox.lock:
+                rows = self._sandbox.storage.select(sql, (last, DUMPED_AT_ONCE))
+            if not rows:
+                return
+            last = rows[-1][0]
+            chunk = [dict(zip(names, row[1:], strict=True)) for row in rows]
+            for record in chunk:
+                record |= {each: bool(record[each]) for each in booleans}
+            yield chunk
+
+    def undelete(self, object: str, ids: list[str]) -> int:
+        """Take records out of the bin; return how many."""
+        with self._sandbox.lock:
+            return self._sandbox.deletes.undelete(self._object(object), ids)
+
+    def set_values(self, object: str, record_id: str, values: dict[str, Stored]) -> None:
+        """Overwrite stored values as they are: no checks, no normal form, no new SystemModstamp."""
+        target = self._object(object)
+        with self._sandbox.lock, self._sandbox.storage.transaction():
+            self._sandbox.storage.update(target, tuple(values), [(*values.values(), record_id)])
+
+    def remove_field(self, object: str, field: str) -> None:
+        """Let the org lose a field."""
+        with self._sandbox.lock:
+            if self._object(object).find(field) is None:
+                raise UnknownName(f"{object} has no field {field}")
+            self._sandbox.org.remove_field(object, field)
+
+    def put_field(self, object: str, field: str, definition: Any) -> None:
+        """Let the org gain a field, or change one, given as in an org file."""
+        with self._sandbox.lock:
+            self._object(object)
+            self._sandbox.org.put_field(object, parse_field(field, definition))
+            self._sandbox.storage.follow_org()
+
+    def change_field(self, object: str, field: str, **changes: Any) -> None:
+        """Change attributes of a field (`length=20`, `updateable=False`); what is stored stays."""
+        with self._sandbox.lock:
+            known = self._object(object).find(field)
+            if known is None:
+                raise UnknownName(f"{object} has no field {field}")
+            self._sandbox.org.put_field(object, replace(known, **changes))
+
+    def remove_object(self, object: str) -> None:
+        """Let the org lose an object."""
+        with self._sandbox.lock:
+            self._sandbox.org.remove_object(self._object(object).name)
+
+    def put_object(self, name: str, definition: Any) -> None:
+        """Let the org gain an object, given as in an org file."""
+        with self._sandbox.lock:
+            self._sandbox.org.put(parse_object(self._sandbox.org, name, definition))
+            self._sandbox.storage.follow_org()
+
+    def _object(self, name: str) -> ObjectType:
+        found = self._sandbox.org.find(name)
+        if found is None:
+            raise UnknownName(f"there is no object {name}")
+        return found

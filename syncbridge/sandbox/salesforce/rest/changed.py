@@ -1,0 +1,58 @@
+"""getUpdated and getDeleted: which records of an object changed or went to the bin in a window of time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from syncbridge.sandbox.salesforce.call import Call, Reply, answer
+from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.store.values import datetime_text, parse_datetime
+
+UPDATED_DAYS, DELETED_DAYS = 30, 15
+
+
+def updated(call: Call) -> Reply:
+    """GET /sobjects/{object}/updated?start=&end="""
+    start, end = _window(call, UPDATED_DAYS)
+    rows = _rows(call, start, end, deleted=0)
+    return answer({"ids": [row[0] for row in rows], "latestDateCovered": datetime_text(end)})
+
+
+def deleted(call: Call) -> Reply:
+    """GET /sobjects/{object}/deleted?start=&end="""
+    start, end = _window(call, DELETED_DAYS)
+    rows = _rows(call, start, end, deleted=1)
+    return answer(
+        {
+            "deletedRecords": [{"deletedDate": row[1], "id": row[0]} for row in rows],
+            "earliestDateAvailable": call.sandbox.clock.stamp_before(DELETED_DAYS * 86400),
+            "latestDateCovered": datetime_text(end),
+        }
+    )
+
+
+def _rows(call: Call, start: datetime, end: datetime, *, deleted: int) -> list[tuple[str, str]]:
+    sql = (
+        f'select "Id", "SystemModstamp" from "{call.target().name}" where "IsDeleted" = ? and "SystemModstamp" >= ? '  # noqa: S608
+        'and "SystemModstamp" < ? order by "SystemModstamp", "Id"'
+    )
+    values = (deleted, datetime_text(start), datetime_text(end))
+    return [(row[0], row[1]) for row in call.sandbox.storage.select(sql, values)]
+
+
+def _window(call: Call, days: int) -> tuple[datetime, datetime]:
+    start, end = _moment(call, "start"), _moment(call, "end")
+    now = call.sandbox.clock.now()
+    if start >= end:
+        raise Refusal("INVALID_REPLICATION_DATE", "startDate cannot be the same or after endDate")
+    if start < now - timedelta(days=days):
+        raise Refusal("INVALID_REPLICATION_DATE", f"startDate before org replication enabled date or {days} days ago")
+    return start, min(end, now)
+
+
+def _moment(call: Call, name: str) -> datetime:
+    text = call.query.get(name, "").replace(" ", "+")
+    moment = parse_datetime(text) if text else None
+    if moment is None:
+        raise Refusal("INVALID_REPLICATION_DATE", f"{name} is not a date: {text}")
+    return moment

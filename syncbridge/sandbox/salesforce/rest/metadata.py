@@ -1,0 +1,93 @@
+"""What the org offers: versions, resources, limits, describes, counts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import orjson
+
+from syncbridge.sandbox.salesforce.call import Call, Reply, answer
+from syncbridge.sandbox.salesforce.org.describe import describe_all, describe_briefly, describe_object
+
+OLDEST_VERSION, NEWEST_VERSION = 31, 66
+SEASONS = ("Winter", "Spring", "Summer")
+RESOURCES = ("composite", "limits", "query", "queryAll", "sobjects")
+OTHER_LIMITS = {
+    "DailyAsyncApexExecutions": 250000, "DailyBulkApiBatches": 15000, "DailyBulkV2QueryFileStorageMB": 976562,
+    "DailyBulkV2QueryJobs": 10000, "DailyDeliveredPlatformEvents": 10000, "DataStorageMB": 5, "FileStorageMB": 20,
+    "HourlyPublishedPlatformEvents": 50000,
+}  # fmt: skip
+
+
+def versions(call: Call) -> Reply:
+    """GET /services/data"""
+    return answer(
+        [
+            {"label": _label(each), "url": f"/services/data/v{each}.0", "version": f"{each}.0"}
+            for each in range(OLDEST_VERSION, NEWEST_VERSION + 1)
+        ]
+    )
+
+
+def resources(call: Call) -> Reply:
+    """GET /services/data/vN"""
+    return answer({each: f"{call.base}/{each}" for each in RESOURCES})
+
+
+def limits(call: Call) -> Reply:
+    """GET /limits"""
+    usage = call.sandbox.usage
+    values = {name: {"Max": most, "Remaining": most} for name, most in OTHER_LIMITS.items()}
+    values["DailyApiRequests"] = {"Max": usage.max, "Remaining": max(usage.max - usage.used, 0)}
+    return answer(dict(sorted(values.items())))
+
+
+def record_count(call: Call) -> Reply:
+    """GET /limits/recordCount?sObjects=A,B: objects without records are left out"""
+    org, storage = call.sandbox.org, call.sandbox.storage
+    asked = [each.strip() for each in call.query.get("sObjects", "").split(",") if each.strip()]
+    targets = [org.find(each) for each in asked] if asked else sorted(org.objects.values(), key=lambda each: each.name)
+    counts = [{"count": storage.count(each), "name": each.name} for each in targets if each is not None]
+    return answer({"sObjects": [each for each in counts if each["count"]]})
+
+
+def global_describe(call: Call) -> Reply:
+    """GET /sobjects"""
+    return _cached(call, "", lambda: describe_all(call.sandbox.org, call.base))
+
+
+def describe(call: Call) -> Reply:
+    """GET /sobjects/{object}/describe"""
+    target = call.target()
+    return _cached(call, target.name, lambda: describe_object(call.sandbox.org, target, call.base))
+
+
+def object_info(call: Call) -> Reply:
+    """GET /sobjects/{object}"""
+    return answer({"objectDescribe": describe_briefly(call.target(), call.base), "recentItems": []})
+
+
+def _cached(call: Call, name: str, make: Any) -> Reply:
+    """Describes are made once per state of the org; If-Modified-Since gives 304 as long as the org is the same."""
+    org, cache = call.sandbox.org, call.sandbox.cache
+    if cache.get("version") != org.version:
+        cache.clear()
+        cache["version"] = org.version
+        cache["moment"] = call.sandbox.clock.now().replace(microsecond=0)
+    moment: datetime = cache["moment"]
+    headers = {"Last-Modified": format_datetime(moment.astimezone(UTC), usegmt=True), "ETag": f'"{org.version:x}"'}
+    since = call.headers.get("if-modified-since")
+    if since and since == headers["Last-Modified"]:
+        return Reply(304, b"", headers)
+    key = (call.base, name)
+    if key not in cache:
+        cache[key] = orjson.dumps(make())
+    return Reply(200, cache[key], headers)
+
+
+def _label(version: int) -> str:
+    """Three releases a year, named for the season: 65 is Winter '26, 66 Spring '26."""
+    year, season = divmod(version - 65, len(SEASONS))
+    return f"{SEASONS[season]} '{(26 + year) % 100:02d}"

@@ -1,0 +1,70 @@
+"""All paths of the server, and what stands behind each."""
+
+from __future__ import annotations
+
+from starlette.routing import Route, Router
+
+from syncbridge.sandbox.salesforce.app import Application, Endpoint
+from syncbridge.sandbox.salesforce.call import Action
+from syncbridge.sandbox.salesforce.control_routes import control_routes
+from syncbridge.sandbox.salesforce.rest import changed, collections, logins, metadata, query, records
+from syncbridge.sandbox.salesforce.sandbox import Sandbox
+
+V = "/services/data/v{version}"
+Paths = dict[str, dict[str, Action]]
+
+LOGIN_PATHS: Paths = {
+    "/services/oauth2/token": {"POST": Action("token", logins.token, "login")},
+    "/services/oauth2/introspect": {"POST": Action("introspect", logins.introspect, "login")},
+    "/services/oauth2/revoke": {"POST": Action("revoke", logins.revoke, "login")},
+    "/services/oauth2/userinfo": {
+        "GET": Action("userinfo", logins.userinfo),
+        "POST": Action("userinfo", logins.userinfo),
+    },
+    "/services/Soap/u/{soap_version:path}": {"POST": Action("soap_login", logins.soap, "login")},
+    "/services/data": {"GET": Action("versions", metadata.versions, "login")},
+}
+DATA_PATHS: Paths = {
+    V: {"GET": Action("resources", metadata.resources)},
+    f"{V}/limits": {"GET": Action("limits", metadata.limits)},
+    f"{V}/limits/recordCount": {"GET": Action("record_count", metadata.record_count)},
+    f"{V}/query": {"GET": Action("query", query.query)},
+    f"{V}/queryAll": {"GET": Action("query_all", query.query_all)},
+    f"{V}/query/{{locator}}": {"GET": Action("query_more", query.query_more)},
+    f"{V}/queryAll/{{locator}}": {"GET": Action("query_more", query.query_more)},
+    f"{V}/composite/sobjects": {
+        "POST": Action("collections_create", collections.create),
+        "PATCH": Action("collections_update", collections.update),
+        "DELETE": Action("collections_delete", collections.delete),
+    },
+    f"{V}/composite/sobjects/{{object}}": {
+        "GET": Action("collections_retrieve", collections.retrieve),
+        "POST": Action("collections_retrieve", collections.retrieve),
+    },
+    f"{V}/composite/sobjects/{{object}}/{{field}}": {"PATCH": Action("collections_upsert", collections.upsert)},
+    f"{V}/sobjects": {"GET": Action("global_describe", metadata.global_describe)},
+    f"{V}/sobjects/{{object}}": {
+        "GET": Action("object_info", metadata.object_info),
+        "POST": Action("create", records.create),
+    },
+    f"{V}/sobjects/{{object}}/describe": {"GET": Action("describe", metadata.describe)},
+    f"{V}/sobjects/{{object}}/updated": {"GET": Action("updated", changed.updated)},
+    f"{V}/sobjects/{{object}}/deleted": {"GET": Action("deleted", changed.deleted)},
+    f"{V}/sobjects/{{object}}/{{id}}": {
+        "GET": Action("read", records.read),
+        "PATCH": Action("update", records.update),
+        "DELETE": Action("delete", records.delete),
+    },
+    f"{V}/sobjects/{{object}}/{{field}}/{{value:path}}": {
+        "GET": Action("read_by_key", records.read_by_key),
+        "PATCH": Action("upsert", records.upsert),
+        "DELETE": Action("delete_by_key", records.delete_by_key),
+    },
+}  # fmt: skip
+
+
+def application(sandbox: Sandbox) -> Application:
+    """Return the ASGI application of a sandbox."""
+    paths = LOGIN_PATHS | DATA_PATHS
+    routes = [Route(path, Endpoint(sandbox, actions)) for path, actions in paths.items()]
+    return Application(Router([*routes, *control_routes(sandbox)], redirect_slashes=False))

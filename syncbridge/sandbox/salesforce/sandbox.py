@@ -1,0 +1,128 @@
+"""One sandbox org: its objects, records, sessions, faults and counts, as one value that the routes work on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from syncbridge.sandbox.salesforce.auth import Credentials, Sessions
+from syncbridge.sandbox.salesforce.faults import Faults
+from syncbridge.sandbox.salesforce.org.model import Org
+from syncbridge.sandbox.salesforce.org.org_file import load_org
+from syncbridge.sandbox.salesforce.store.clock import Clock
+from syncbridge.sandbox.salesforce.store.deletes import Deletes
+from syncbridge.sandbox.salesforce.store.storage import ORGANIZATION_ID, USER_ID, Storage
+from syncbridge.sandbox.salesforce.store.values import Stored
+from syncbridge.sandbox.salesforce.store.writes import Writes
+
+DAILY_CALLS = 15_000
+LOGGED_REQUESTS = 10_000
+
+
+@dataclass(slots=True)
+class Usage:
+    """API calls of the day, as `Sforce-Limit-Info` shows them."""
+
+    used: int = 0
+    max: int = DAILY_CALLS
+
+
+@dataclass(slots=True)
+class Settings:
+    """What can be turned while the server runs. `page_size` overrules what a query asks for."""
+
+    latency: float = 0.0
+    page_size: int | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """How often each route was called, and the last requests."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    log: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=LOGGED_REQUESTS))
+
+    def clear(self) -> None:
+        """Start counting again."""
+        self.calls.clear()
+        self.log.clear()
+
+
+class Sandbox:
+    """The whole state of a server. Whoever reads or writes records holds `lock`."""
+
+    def __init__(
+        self,
+        *,
+        org: Path | None = None,
+        data: Path | None = None,
+        credentials: Credentials | None = None,
+        latency: float = 0.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.org: Org = load_org(org)
+        self.clock = Clock(clock)
+        self.storage = Storage(self.org, data)
+        self.lock = self.storage.lock
+        self.writes = Writes(self.org, self.storage, self.clock)
+        self.deletes = Deletes(self.org, self.storage, self.clock)
+        self.sessions = Sessions(credentials or Credentials(), self.clock)
+        self.faults = Faults()
+        self.usage = Usage()
+        self.settings = Settings(latency=latency)
+        self.counts = Counts()
+        self.cache: dict[Any, Any] = {}
+        self.cursors: dict[str, Any] = {}
+        self._latency = latency
+        self._seed()
+
+    def close(self) -> None:
+        """Close the database."""
+        self.storage.close()
+
+    def reset(self) -> None:
+        """Be as at the start with no records: org, data, sessions, faults, usage, counts, settings and clock."""
+        with self.lock:
+            self.org.restore()
+            self.storage.follow_org()
+            self.clock.restore()
+            self.reset_data()
+            self.sessions.reset()
+            self.faults.clear()
+            self.usage = Usage()
+            self.settings = Settings(latency=self._latency)
+            self.counts.clear()
+
+    def reset_data(self) -> None:
+        """Remove all records."""
+        with self.lock:
+            self.storage.reset()
+            self.cursors.clear()
+            self._seed()
+
+    def _seed(self) -> None:
+        """Create the organization and its user, unless the data file has them."""
+        user, organization = self.org.objects["user"], self.org.objects["organization"]
+        if self.storage.select('select 1 from "User" where "Id" = ?', (USER_ID,)):
+            return
+        stamp = self.clock.stamp()
+        email = self.sessions.credentials.user
+        audit: dict[str, Stored] = {"CreatedDate": stamp, "LastModifiedDate": stamp, "SystemModstamp": stamp}
+        self._insert(user, audit | {
+            "Id": USER_ID, "Username": email, "Email": email, "FirstName": "Sandbox", "LastName": "User",
+            "Alias": "sandbox", "CommunityNickname": "sandbox", "TimeZoneSidKey": "UTC", "LocaleSidKey": "en_US",
+            "EmailEncodingKey": "UTF-8", "LanguageLocaleKey": "en_US", "UserType": "Standard",
+        })  # fmt: skip
+        self._insert(organization, audit | {
+            "Id": ORGANIZATION_ID, "Name": "syncbridge sandbox", "OrganizationType": "Developer Edition",
+            "InstanceName": "SBX1", "IsSandbox": 1, "TimeZoneSidKey": "UTC", "LanguageLocaleKey": "en_US",
+            "DefaultLocaleSidKey": "en_US", "PrimaryContact": "Sandbox User",
+        })  # fmt: skip
+
+    def _insert(self, target: Any, values: dict[str, Stored]) -> None:
+        with self.storage.transaction():
+            self.storage.insert(target, tuple(values), [tuple(values.values())])

@@ -1,0 +1,1 @@
+"""SOQL: text to syntax tree (parser), calendar words to days (periods), syntax tree to SQL (sql)."""

@@ -1,0 +1,121 @@
+"""Deletes: a record goes to the bin, its details go with it, lookups to it are cleared, and some details forbid it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.org.ids import to_18
+from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
+from syncbridge.sandbox.salesforce.store.changes import Outcome
+from syncbridge.sandbox.salesforce.store.clock import Clock
+from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
+from syncbridge.sandbox.salesforce.store.values import Stored
+from syncbridge.sandbox.salesforce.store.writes import ROLLED_BACK, RowFault, no_row_fault
+
+MOVED = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
+
+
+class Deletes:
+    """Moves records to the bin and back."""
+
+    def __init__(self, org: Org, storage: Storage, clock: Clock) -> None:
+        self._org = org
+        self._storage = storage
+        self._clock = clock
+
+    def delete(self, ids: list[str], *, all_or_none: bool = False, fault: RowFault = no_row_fault) -> list[Outcome]:
+        """Delete records of any objects by id; one outcome per id, in order."""
+        self._storage.follow_org()
+        outcomes = [self._check(index, each, fault) for index, each in enumerate(ids)]
+        self._check_there(outcomes)
+        if all_or_none and any(each.refusal for each in outcomes):
+            for outcome in outcomes:
+                outcome.refusal = outcome.refusal or ROLLED_BACK
+        with self._storage.transaction():
+            for name, group in self._by_object(outcomes).items():
+                self._remove(self._org.objects[name.lower()], group)
+        for outcome in outcomes:
+            outcome.id = None if outcome.refusal else outcome.id
+        return outcomes
+
+    def undelete(self, target: ObjectType, ids: list[str]) -> int:
+        """Take records out of the bin again, without their details; return how many."""
+        rows = self._storage.rows_with(target, ("Id", "IsDeleted"), "Id", ids, deleted=True)
+        binned = [row[0] for row in rows if row[1]]
+        with self._storage.transaction():
+            self._set(target, ("IsDeleted",), (0,), binned)
+        return len(binned)
+
+    def _check(self, index: int, given: str, fault: RowFault) -> Outcome:
+        full = to_18(given.strip())
+        target = self._org.by_prefix(full[:3]) if full else None
+        if full is None or target is None:
+            return Outcome(None, False, Refusal("MALFORMED_ID", f"malformed id {given}"))
+        refusal = fault(index, {"attributes": {"type": target.name}, "id": full})
+        if refusal is None and not target.deletable:
+            refusal = Refusal("INSUFFICIENT_ACCESS_OR_READONLY", f"entity type {target.name} cannot be deleted")
+        return Outcome(full, False, refusal)
+
+    def _check_there(self, outcomes: list[Outcome]) -> None:
+        """Refuse ids that are not there, are deleted, are given twice or have details that forbid it."""
+        for name, group in self._by_object(outcomes).items():
+            target = self._org.objects[name.lower()]
+            rows = self._storage.rows_with(target, ("Id", "IsDeleted"), "Id", (each.id for each in group), deleted=True)
+            deleted = dict(rows)
+            blocked = self._blocked(target, [each for each, gone in rows if not gone])
+            for outcome in group:
+                if outcome.id not in deleted:
+                    outcome.refusal = Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+                elif deleted[outcome.id]:
+                    outcome.refusal = Refusal("ENTITY_IS_DELETED", "entity is deleted", status=404)
+                elif outcome.id in blocked:
+                    outcome.refusal = blocked[outcome.id]
+                else:
+                    deleted[outcome.id] = 1
+
+    def _blocked(self, target: ObjectType, ids: list[str]) -> dict[str, Refusal]:
+        blocked = {}
+        for child, ref in self._org.children_of(target.name):
+            if ref.on_delete != "restrict" or not ids:
+                continue
+            for parent_id, child_id in self._storage.rows_with(child, (ref.name, "Id"), ref.name, ids):
+                blocked[parent_id] = Refusal(
+                    "DELETE_FAILED",
+                    f"Your attempt to delete {parent_id} could not be completed because it is associated with the "
+                    f"following {child.plural.lower()}.: {child_id}",
+                )
+        return blocked
+
+    def _by_object(self, outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
+        groups: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in outcomes:
+            target = self._org.by_prefix(outcome.id[:3]) if outcome.id and outcome.refusal is None else None
+            if target is not None:
+                groups[target.name].append(outcome)
+        return groups
+
+    def _remove(self, target: ObjectType, outcomes: list[Outcome]) -> None:
+        self._bin(target, [str(each.id) for each in outcomes])
+
+    def _bin(self, target: ObjectType, ids: list[str]) -> None:
+        if not ids:
+            return
+        self._set(target, ("IsDeleted",), (1,), ids)
+        for child, ref in self._org.children_of(target.name):
+            self._let_go(child, ref, ids)
+
+    def _let_go(self, child: ObjectType, ref: Field, ids: list[str]) -> None:
+        """Delete the details of deleted records, or clear their lookup, as the field says."""
+        if not ref.createable:
+            return
+        details = [row[0] for row in self._storage.rows_with(child, ("Id",), ref.name, ids)]
+        if ref.on_delete == "cascade":
+            self._bin(child, details)
+        elif details:
+            self._set(child, (ref.name,), (None,), details)
+
+    def _set(self, target: ObjectType, columns: tuple[str, ...], values: tuple[Stored, ...], ids: list[str]) -> None:
+        stamp = self._clock.stamp()
+        rows: list[tuple[Stored, ...]] = [(*values, stamp, USER_ID, stamp, each) for each in ids]
+        self._storage.update(target, (*columns, *MOVED), rows)
