@@ -39,9 +39,14 @@ class Allowance:
         """What the remote system says is used, of how much."""
         with self._lock:
             was = self._stopped()
-            self._used, self._allowed, self._refused = used, allowed, ""
+            self._used, self._allowed = used, allowed
             if self._stopped() and not was:
                 self._next_look = self._clock() + RECHECK
+
+    def looked(self, used: int, allowed: int) -> None:
+        """What the remote system answered when it was asked again: an earlier refusal no longer counts."""
+        with self._lock:
+            self._used, self._allowed, self._refused = used, allowed, ""
 
     def refused(self, reason: str) -> float:
         """The remote system refused a call because an allowance is spent; seconds until it is asked again."""

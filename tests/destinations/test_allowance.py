@@ -77,7 +77,10 @@ def test_a_refusal_stops_whatever_the_numbers_say(allowance: Allowance, clock: C
         allowance.reserve(60)
     clock.now += RECHECK
     assert allowance.look_again()
-    allowance.note(10, 100_000)
+    allowance.note(10, 100_000)  # the answer to a call that began before
+    with pytest.raises(QuotaExhausted):
+        allowance.reserve(60)
+    allowance.looked(10, 100_000)
     assert allowance.reserve(60) == 0
 
 

@@ -153,13 +153,11 @@ class Client:
         try:
             body = connection.send(request, session)
         except SalesforceError as error:
+            self._note(connection)
             raise self._refused(error, connection.delay()) from None
         except requests.RequestException as error:
             raise _transport(error) from None
-        finally:
-            usage = connection.usage()
-            if usage is not None:
-                self._allowance.note(*usage)
+        self._note(connection)
         if not body:
             return None
         try:
@@ -169,8 +167,13 @@ class Client:
         if request is LIMITS:
             daily = answer.get("DailyApiRequests") or {}
             if daily.get("Max"):
-                self._allowance.note(daily["Max"] - daily["Remaining"], daily["Max"])
+                self._allowance.looked(daily["Max"] - daily["Remaining"], daily["Max"])
         return answer
+
+    def _note(self, connection: Connection) -> None:
+        usage = connection.usage()
+        if usage is not None:
+            self._allowance.note(*usage)
 
     def _refused(self, error: SalesforceError, delay: float | None) -> Exception:
         content: Any = error.content  # parsed JSON where it was JSON

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from syncbridge.destinations.base import Rejected
+from syncbridge.destinations.salesforce.normal_form import long_id
 from syncbridge.errors import (
     LoginRefused,
     NeedsOperator,
@@ -132,7 +133,7 @@ _WRAPPED = (
     (re.compile(r"Too many SOQL|Too many DML|Apex (?:heap size|CPU time limit)", re.IGNORECASE), Remedy.RETRY_SMALLER),
 )
 _MISSING_PARENT = re.compile(r"(?<=Foreign key external ID: ).*(?= not found for field)")
-_HOLDER = re.compile(r"with id: ([0-9A-Za-z]{15,18})")
+_HOLDER = re.compile(r"with id: ([0-9A-Za-z]{18}|[0-9A-Za-z]{15})")
 _DUPLICATE_FIELD = re.compile(r"duplicate value found: (\w+)")
 _COLUMN = re.compile(r"No such column '(\w+)'")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s@<>]+@[^\s@<>]+")
@@ -149,7 +150,7 @@ def rejected(error: Mapping[str, Any]) -> Rejected:
         worded(code, text),
         _remedy(code, text, rule),
         fields=fields or _fields_in(text),
-        remote_id=match[1] if (match := _HOLDER.search(text)) else None,
+        remote_id=long_id(match[1]) if (match := _HOLDER.search(text)) else None,
     )
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import requests
+from jwt.exceptions import PyJWTError
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 from simple_salesforce.login import SalesforceLogin
 
@@ -99,23 +101,19 @@ class SignIn:
                     hint="Set a new `session_id`, or a way to sign in that renews itself: client_credentials or jwt.",
                 )
             return Session(settings.session_id.get_secret_value(), settings.login_host)
-        statuses: list[int] = []
+        answers: list[requests.Response] = []
         http = self._new_http()
-        http.hooks["response"].append(lambda response, **_: statuses.append(response.status_code))
+        http.hooks["response"].append(lambda response, **_: answers.append(response))
         try:
             token, instance = SalesforceLogin(session=http, **self._credentials())
         except SalesforceAuthenticationFailed as error:
-            raise self._refusal(str(error.code), error.auth_message, statuses) from None
+            raise self._refusal(error.code, error.auth_message, answers) from None
         except UserWarning as warning:  # simple-salesforce warns of a missing approval before it raises
-            raise self._refusal("invalid_grant", f"user hasn't approved this consumer: {warning}", statuses) from None
+            raise self._refusal("invalid_grant", f"user hasn't approved this consumer: {warning}", answers) from None
         except requests.RequestException as error:
             raise RetryLater(f"No answer to the login at {settings.login_host}: {type(error).__name__}") from None
-        except (ValueError, TypeError, AttributeError, OSError) as error:
-            # an unreadable private key, or an answer without the parts of a login
-            raise LoginRefused(
-                f"The login at {settings.login_host} could not be made: {type(error).__name__}",
-                hint="Check private_key (PEM, RS256) and that instance_url is a Salesforce org.",
-            ) from None
+        except (ValueError, TypeError, AttributeError, OSError, PyJWTError) as error:
+            raise self._failure_of(error, answers) from None
         finally:
             http.close()
         if not token or not instance:
@@ -156,17 +154,40 @@ class SignIn:
             "domain": domain,
         }
 
-    def _refusal(self, code: str, text: str, statuses: list[int]) -> SyncbridgeError:
+    def _refusal(self, code: str | int | None, text: str, answers: list[requests.Response]) -> SyncbridgeError:
         host = self._settings.login_host
-        status = statuses[-1] if statuses else 0
-        if status >= 500 or status in (420, 429):
-            return RetryLater(f"The login at {host} is not available: HTTP {status}", code=f"HTTP_{status}")
+        status = answers[-1].status_code if answers else 0
+        # A SOAP fault is a 500 too, but then it has a code of its own.
+        if code in _NOT_NOW or (not isinstance(code, str) and (status >= 500 or status in (420, 429))):
+            return RetryLater(f"The login at {host} is not available: {code or status}", code=str(code))
         shown = " ".join(text.split())[:200]
         for secret in self._settings.secrets():
             shown = shown.replace(secret, "…")
         searched = f"{code} {shown}".lower()
         hint = next((hint for known, hint in HINTS if known.lower() in searched), "Check the credentials.")
-        return LoginRefused(f"Salesforce refused the login at {host}: {code}: {shown}", code=code, hint=hint)
+        return LoginRefused(f"Salesforce refused the login at {host}: {code}: {shown}", code=str(code), hint=hint)
+
+    def _failure_of(self, error: Exception, answers: list[requests.Response]) -> SyncbridgeError:
+        """Of a login that was answered in a shape of its own, or could not even be asked for."""
+        errors = _error_list(answers[-1].content) if answers else []
+        if errors:
+            return self._refusal(str(errors[0].get("errorCode")), str(errors[0].get("message")), answers)
+        if answers and answers[-1].status_code >= 400:
+            return self._refusal(answers[-1].status_code, "", answers)
+        return LoginRefused(
+            f"The login at {self._settings.login_host} could not be made: {type(error).__name__}",
+            hint="Check private_key (PEM, RS256) and that instance_url is a Salesforce org.",
+        )
 
 
+def _error_list(content: bytes) -> list[dict[str, Any]]:
+    """The errors of an answer in the shape of the data API, which overload and quotas use for logins too."""
+    try:
+        parsed = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return []
+    return [each for each in parsed if isinstance(each, dict)] if isinstance(parsed, list) else []
+
+
+_NOT_NOW = frozenset(("REQUEST_LIMIT_EXCEEDED", "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION"))
 _SECRETS = ("client_secret", "password", "security_token", "private_key")

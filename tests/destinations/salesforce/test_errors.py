@@ -52,7 +52,7 @@ def test_a_refused_row_has_the_remedy_of_its_code(code: str, message: str, remed
 def test_a_duplicate_names_the_record_that_holds_the_value() -> None:
     message = "duplicate value found: Person_Key__c duplicates value on record with id: 0034S000005YJVl"
     found = rejected(row("DUPLICATE_VALUE", message))
-    assert (found.remedy, found.remote_id) == (Remedy.ADOPT, "0034S000005YJVl")
+    assert (found.remedy, found.remote_id) == (Remedy.ADOPT, "0034S000005YJVlQAO")
     assert found.fields == ("Person_Key__c",)
 
 

@@ -1,0 +1,312 @@
+"""What the destination does when Salesforce is slow, busy, down, out of quota, or changes under it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from syncbridge.destinations.allowance import RECHECK
+from syncbridge.destinations.base import Delivered, Rejected, Result
+from syncbridge.destinations.salesforce import SalesforceDestination
+from syncbridge.errors import NeedsOperator, QuotaExhausted, RateLimited, Remedy, RetryLater, SchemaDrift
+from syncbridge.model import Fields
+from syncbridge.sandbox.salesforce.server import SandboxServer
+from tests.destinations.salesforce.fix_salesforce import FakeTime, open_for
+
+KEY = "External_Key__c"
+
+
+def record(number: int, **fields: str | None) -> Fields:
+    return {KEY: f"k{number}", "LastName": "Lovelace", **fields}
+
+
+def upsert(destination: SalesforceDestination, count: int = 1) -> list[Result]:
+    return destination.upsert("Contact", KEY, [record(number) for number in range(count)], lane="people")
+
+
+@pytest.fixture
+def hasty(server: SandboxServer, fake_time: FakeTime) -> Iterator[SalesforceDestination]:
+    """A destination that does not wait long for an answer."""
+    destination = open_for(server, fake_time, read_timeout=0.2)
+    yield destination
+    destination.close()
+
+
+# -- lost answers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
+def test_a_cut_connection_is_uncertain_for_its_own_call_only(
+    server: SandboxServer, destination: SalesforceDestination, kind: str
+) -> None:
+    server.faults.add(kind, route="collections_upsert", times=1)  # type: ignore[arg-type]
+    results = upsert(destination, 450)
+    lost = [result for result in results if isinstance(result, Rejected)]
+    assert 50 <= len(lost) <= 200
+    assert {(each.remedy, each.uncertain) for each in lost} == {(Remedy.RETRY, True)}
+    assert all(isinstance(result, Delivered) for result in upsert(destination, 450))
+    assert len(server.control.records("Contact")) == 450
+
+
+def test_an_answer_that_comes_too_late_is_uncertain(server: SandboxServer, hasty: SalesforceDestination) -> None:
+    hasty.describe("Contact")
+    server.faults.add("latency", route="collections_upsert", seconds=1, times=1)
+    (lost,) = upsert(hasty)
+    assert isinstance(lost, Rejected)
+    assert (lost.code, lost.uncertain) == ("TIMEOUT", True)
+
+
+def test_a_lost_answer_to_a_read_is_raised(server: SandboxServer, destination: SalesforceDestination) -> None:
+    destination.describe("Contact")
+    server.faults.add("drop_before", route="query", times=1)
+    with pytest.raises(RetryLater):
+        destination.find("Contact", KEY, ["k1"])
+
+
+def test_an_answer_that_is_not_json_is_uncertain(server: SandboxServer, destination: SalesforceDestination) -> None:
+    server.faults.add("status", route="collections_upsert", status=200, body="<html>maintenance</html>")
+    (lost,) = upsert(destination)
+    assert isinstance(lost, Rejected)
+    assert (lost.code, lost.uncertain) == ("NOT_JSON", True)
+
+
+def test_an_answer_of_another_length_is_uncertain(server: SandboxServer, destination: SalesforceDestination) -> None:
+    server.faults.add("status", route="collections_upsert", status=200, body=[])
+    assert all(isinstance(result, Rejected) and result.uncertain for result in upsert(destination, 3))
+
+
+def test_a_gateway_that_gives_up_is_uncertain_after_some_retries(
+    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
+) -> None:
+    server.faults.add("status", route="collections_upsert", status=504, body="<html>gateway timeout</html>")
+    (lost,) = upsert(destination)
+    assert isinstance(lost, Rejected)
+    assert lost.uncertain
+    assert server.control.calls("collections_upsert") == 4
+    assert len(fake_time.slept) == 3
+
+
+# -- not now ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_busy_org_is_asked_again_with_growing_waits(
+    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
+) -> None:
+    server.faults.add("unavailable", route="collections_upsert", times=2)
+    assert isinstance(upsert(destination)[0], Delivered)
+    assert len(fake_time.slept) == 2
+    assert fake_time.slept[0] < fake_time.slept[1]
+
+
+def test_a_wait_that_salesforce_asked_for_is_kept(
+    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
+) -> None:
+    server.faults.add("status", route="collections_upsert", status=429, headers={"Retry-After": "9"}, times=1)
+    assert isinstance(upsert(destination)[0], Delivered)
+    assert fake_time.slept == [9.0]
+
+
+def test_a_wait_longer_than_the_calls_time_is_the_callers(
+    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
+) -> None:
+    server.faults.add("status", route="collections_upsert", status=429, headers={"Retry-After": "600"})
+    with pytest.raises(RateLimited) as limited:
+        upsert(destination)
+    assert limited.value.delay == 600.0
+    assert fake_time.slept == []
+
+
+def test_too_many_long_calls_are_a_rate_limit_and_no_quota(
+    server: SandboxServer, destination: SalesforceDestination
+) -> None:
+    server.faults.add("concurrent_limit", route="collections_upsert")
+    with pytest.raises(RateLimited):
+        upsert(destination)
+    server.faults.clear()
+    assert isinstance(upsert(destination)[0], Delivered)
+
+
+def test_a_server_that_cannot_be_reached_is_tried_again_and_then_left_for_later(fake_time: FakeTime) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    with SandboxServer() as server:
+        destination = open_for(server, fake_time, login="session", session_id="00D!x", instance_url=url)
+    with pytest.raises(RetryLater, match="cannot be reached") as later:
+        upsert(destination)
+    assert not later.value.uncertain
+    assert len(fake_time.slept) == 3
+    destination.close()
+
+
+def test_a_redirect_is_not_followed(server: SandboxServer, destination: SalesforceDestination) -> None:
+    server.faults.add("status", route="collections_upsert", status=302, headers={"Location": "https://evil.example"})
+    with pytest.raises(NeedsOperator):
+        upsert(destination)
+
+
+# -- the allowance ----------------------------------------------------------------------------------------------------
+
+
+def test_a_spent_day_stops_all_calls_and_resumes_by_itself(
+    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
+) -> None:
+    upsert(destination)
+    server.faults.add("daily_limit")
+    with pytest.raises(QuotaExhausted) as spent:
+        upsert(destination)
+    assert spent.value.delay == RECHECK
+    assert destination.limits().state == "stopped"
+    before = server.control.calls()
+    with pytest.raises(QuotaExhausted):
+        upsert(destination)
+    assert server.control.calls() == before
+    fake_time.now += RECHECK
+    with pytest.raises(QuotaExhausted):  # one call looked again, and was refused
+        upsert(destination)
+    assert server.control.calls() == before + 1
+    server.faults.clear()
+    fake_time.now += RECHECK
+    assert isinstance(upsert(destination)[0], Delivered)
+    assert destination.limits().state == "ok"
+
+
+def test_over_our_share_no_call_is_made_although_salesforce_would_take_it(
+    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
+) -> None:
+    server.control.set_usage(used=80, max=100)
+    upsert(destination)
+    before = server.control.calls()
+    with pytest.raises(QuotaExhausted) as stopped:
+        upsert(destination)
+    assert server.control.calls() == before
+    assert "81 of 100" in stopped.value.message
+    limits = destination.limits()
+    assert (limits.used, limits.allowed, limits.state) == (81, 100, "stopped")
+    assert [finding.severity for finding in destination.verify()] == ["warning"]
+    server.control.set_usage(used=10)
+    fake_time.now += RECHECK
+    assert isinstance(upsert(destination)[0], Delivered)
+
+
+def test_near_our_share_calls_are_spaced_out(
+    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
+) -> None:
+    server.control.set_usage(used=75_000, max=100_000)
+    for _ in range(4):
+        upsert(destination)
+    assert destination.limits().state == "slow"
+    assert len(fake_time.slept) == 2
+    assert all(0 < wait < 2 for wait in fake_time.slept)
+
+
+def test_what_was_answered_before_the_allowance_ended_is_kept(server: SandboxServer, fake_time: FakeTime) -> None:
+    destination = open_for(server, fake_time, calls_in_flight=1)
+    server.faults.add("daily_limit", route="collections_upsert", after=1)
+    results = upsert(destination, 450)
+    assert all(isinstance(result, Delivered) for result in results[:200])
+    assert {result.remedy for result in results[200:] if isinstance(result, Rejected)} == {Remedy.WAIT}
+    assert len(results) == 450
+    assert server.control.calls("collections_upsert") == 2  # the third call was not begun
+    destination.close()
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def test_locked_rows_are_for_the_caller_to_retry(server: SandboxServer, destination: SalesforceDestination) -> None:
+    server.faults.add("rows", every=3, times=1)
+    one, two, three = upsert(destination, 3)
+    assert isinstance(three, Rejected)
+    assert (three.remedy, three.uncertain) == (Remedy.RETRY, False)
+    assert isinstance(one, Delivered)
+    assert isinstance(two, Delivered)
+
+
+def test_rows_over_an_apex_limit_get_through_in_smaller_calls(
+    server: SandboxServer, destination: SalesforceDestination
+) -> None:
+    message = "MyTrigger: System.LimitException: Too many SOQL queries: 101"
+    server.faults.add("rows", code="CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message=message, times=200)
+    assert all(isinstance(result, Delivered) for result in upsert(destination, 200))
+    assert server.control.calls("collections_upsert") == 3
+
+
+def test_a_defect_of_the_org_is_pinned_down_in_smaller_calls(
+    server: SandboxServer, destination: SalesforceDestination
+) -> None:
+    server.faults.add("server_error", route="collections_upsert", times=1)
+    assert all(isinstance(result, Delivered) for result in upsert(destination, 8))
+    assert server.control.calls("collections_upsert") == 3
+
+
+def test_a_defect_that_stays_ends_and_is_retried_later(
+    server: SandboxServer, destination: SalesforceDestination
+) -> None:
+    server.faults.add("server_error", route="collections_upsert")
+    results = upsert(destination, 200)
+    assert {result.remedy for result in results if isinstance(result, Rejected)} <= {
+        Remedy.RETRY,
+        Remedy.RETRY_SMALLER,
+    }
+    assert server.control.calls("collections_upsert") < 50
+
+
+def test_a_unique_value_that_another_record_holds_names_that_record(
+    server: SandboxServer, destination: SalesforceDestination
+) -> None:
+    server.control.put_field("Contact", "Badge__c", "string(20) unique")
+    (holder,) = destination.upsert("Contact", KEY, [record(1, Badge__c="b7")])
+    (refused,) = destination.upsert("Contact", KEY, [record(2, Badge__c="b7")])
+    assert isinstance(holder, Delivered)
+    assert isinstance(refused, Rejected)
+    assert (refused.remedy, refused.remote_id) == (Remedy.ADOPT, holder.remote_id)
+
+
+def test_a_refused_value_is_not_repeated(server: SandboxServer, destination: SalesforceDestination) -> None:
+    (refused,) = destination.upsert("Contact", KEY, [record(1, Email="secret-address")])
+    assert isinstance(refused, Rejected)
+    assert (refused.code, refused.fields) == ("INVALID_EMAIL_ADDRESS", ("Email",))
+    assert "secret" not in repr(refused)
+
+
+# -- the schema -------------------------------------------------------------------------------------------------------
+
+
+def test_a_field_that_went_away_is_named_and_the_description_renewed(
+    server: SandboxServer, destination: SalesforceDestination
+) -> None:
+    assert "Title" in destination.describe("contact").fields
+    server.control.remove_field("Contact", "Title")
+    assert "Title" in destination.describe("Contact").fields
+    (refused,) = destination.upsert("Contact", KEY, [record(1, Title="Countess")])
+    assert isinstance(refused, Rejected)
+    assert (refused.remedy, refused.fields) == (Remedy.SCHEMA, ("Title",))
+    assert "Title" not in destination.describe("Contact").fields
+
+
+def test_a_new_field_is_seen_after_refresh(server: SandboxServer, destination: SalesforceDestination) -> None:
+    destination.describe("Contact")
+    server.control.put_field("Contact", "Badge__c", "string(20)")
+    assert "Badge__c" not in destination.describe("Contact").fields
+    assert "Badge__c" in destination.describe("Contact", refresh=True).fields
+
+
+def test_a_key_that_is_no_external_id_is_schema_drift(destination: SalesforceDestination) -> None:
+    with pytest.raises(SchemaDrift):
+        destination.upsert("Contact", "No_Such_Key__c", [{"No_Such_Key__c": "k1", "LastName": "x"}])
+
+
+def test_reading_a_field_that_is_missing_names_near_ones(destination: SalesforceDestination) -> None:
+    with pytest.raises(SchemaDrift) as drift:
+        destination.read("Contact", ["003000000000001AAA"], ["FirstNam"])
+    assert "FirstName" in drift.value.hint
+
+
+@pytest.mark.parametrize("name", ["Contact where", "../limits", "Contact'", ""])
+def test_a_name_that_could_be_more_than_a_name_is_refused(destination: SalesforceDestination, name: str) -> None:
+    with pytest.raises(SchemaDrift):
+        destination.describe(name)
+    with pytest.raises(SchemaDrift):
+        destination.upsert(name, KEY, [record(1)])
