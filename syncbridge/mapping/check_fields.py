@@ -17,7 +17,6 @@ Normaliser = Callable[[RemoteField], Callable[[Value], object]]
 
 #: Numbers travel as JSON, whose readers keep so many digits.
 _EXACT_DIGITS = 15
-_WHOLE_DIGITS = {"int2": 5, "int4": 10, "int8": 19}
 
 
 def check_writable(where: str, label: str, field: RemoteField) -> Iterator[Finding]:
@@ -69,23 +68,21 @@ def _check_length(
 def _check_digits(
     where: str, label: str, source: FieldSpec, column: Column, field: RemoteField, table: Table | None
 ) -> Iterator[Finding]:
-    if field.kind not in (FieldKind.NUMBER, FieldKind.INTEGER) or not field.precision:
+    """As with lengths: only a declared precision says what a column holds."""
+    if field.kind not in (FieldKind.NUMBER, FieldKind.INTEGER) or not field.precision or column.precision is None:
         return
-    scale = field.scale or 0
-    whole = field.precision - scale
-    digits = _WHOLE_DIGITS.get(column.base_type)
-    if column.precision is not None:
-        digits = column.precision - (column.scale or 0)
-        if (column.scale or 0) > scale:
-            yield Finding("warning", where, f"{label}: {column.type} is rounded to {scale} digits after the point")
-        if column.precision > _EXACT_DIGITS:
-            message = f"{label}: more than {_EXACT_DIGITS} digits of {column.type} are not kept exactly"
-            yield Finding("warning", where, message)
-    if digits is not None and digits > whole:
-        message = (
-            f"{label}: {column.type} may not fit into {whole} digits before the point; a greater number is refused"
+    scale, column_scale = field.scale or 0, column.scale or 0
+    if column_scale > scale and field.kind is FieldKind.NUMBER:
+        yield Finding("warning", where, f"{label}: {column.type} is rounded to {scale} digits after the point")
+    if column.precision > _EXACT_DIGITS:
+        yield Finding(
+            "warning", where, f"{label}: more than {_EXACT_DIGITS} digits of {column.type} are not kept exactly"
         )
-        yield Finding("warning", where, message, "", _count(table, f"abs({_expression(source)}) >= 1e{whole}::numeric"))
+    whole = field.precision - scale
+    if column.precision - column_scale > whole:
+        message = f"{label}: {column.type} may not fit into {whole} digits before the point; a greater one is refused"
+        condition = f"abs({_expression(source)}) >= 1e{whole}::numeric"
+        yield Finding("warning", where, message, "", _count(table, condition))
 
 
 def _expression(source: FieldSpec) -> str:

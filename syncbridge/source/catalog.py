@@ -124,14 +124,14 @@ def near_tables(connection: Connection[Any], missing: Sequence[TableName]) -> di
     """For each missing table the similar names that exist, as `schema.table`, best first."""
     if not missing:
         return {}
-    names = [f"{schema}.{name}" for schema, name in connection.execute(_NAMES)]
-    tables = {name: name.partition(".")[2] for name in names}
+    names: dict[str, list[str]] = {}  # of a table -> with each schema that has it
+    for schema, name in connection.execute(_NAMES):
+        names.setdefault(name, []).append(f"{schema}.{name}")
     near: dict[TableName, tuple[str, ...]] = {}
     for schema, name in missing:
-        # the same name in another schema is the likeliest mistake
-        elsewhere = [full for full, table in tables.items() if table == name]
-        close = difflib.get_close_matches(f"{schema}.{name}", names, 3)
-        near[schema, name] = tuple(dict.fromkeys([*elsewhere, *close]))[:3]
+        # the same name in another schema comes first: it is the likeliest mistake
+        close = difflib.get_close_matches(name, names, 3)
+        near[schema, name] = tuple(full for one in close for full in names[one])[:3]
     return near
 
 
