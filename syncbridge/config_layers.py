@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic_settings.sources import read_env_file
+from dotenv import dotenv_values
 
 from syncbridge.errors import SettingsError
 
@@ -89,7 +89,7 @@ class Layers:
     def add_dotenv(self, file: Path) -> None:
         if file.is_file():
             try:
-                read = read_env_file(file, encoding="utf-8", case_sensitive=True)
+                read = dotenv_values(file, encoding="utf-8", interpolate=False)
             except (OSError, UnicodeDecodeError):
                 raise SettingsError(f"{shown(file)}: cannot be read as UTF-8 text") from None
             self._add_variables({k: v for k, v in read.items() if v is not None}, f" in {shown(file)}", 2)
