@@ -3,7 +3,8 @@
 The rules, in the order in which they bind:
 
 * A lane holds at most one place less than there are (when there are two or more) as soon as a second lane is known: a
-  lane whose calls hang can then never take the last place from the others. The only lane there is may use all of them.
+  lane whose calls hang can then never take the last place from the others. The only lane there is may use all of them;
+  the unnamed lane, of calls that belong to no mapping, does not count as another.
 * While other lanes wait, no lane holds more than its share: the places divided by the lanes that hold or want one,
   rounded up. Shares are taken at the next call; calls in flight are never broken off.
 * Free places go round the waiting lanes in turn; inside a lane the oldest call goes first.
@@ -139,7 +140,8 @@ class Calls:
         if not waiting:
             return None
         busy = sum(1 for lane in self._lanes.values() if lane.waiting or lane.held)
-        ceiling = self.places if len(self._lanes) == 1 or self.places == 1 else self.places - 1
+        alone = len(self._lanes) - ("" in self._lanes) <= 1
+        ceiling = self.places if alone or self.places == 1 else self.places - 1
         share = -(-self.places // busy)
         for name, lane in self._lanes.items():
             others_wait = waiting > 1

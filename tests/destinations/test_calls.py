@@ -90,6 +90,12 @@ def test_a_lane_alone_may_use_all_places(work: Work) -> None:
     assert work.wait_until_began(4) == ["a"] * 4
 
 
+def test_calls_of_no_mapping_do_not_take_a_place_from_the_only_lane(work: Work) -> None:
+    assert work.calls.run("", [lambda: "described"]) == ["described"]
+    work.start("a", 6)
+    assert work.wait_until_began(4) == ["a"] * 4
+
+
 def test_a_lane_that_hangs_never_takes_the_last_place_from_another_known_lane(work: Work) -> None:
     work.let_go("b")
     assert work.calls.run("b", [lambda: "known"]) == ["known"]

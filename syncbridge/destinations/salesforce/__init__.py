@@ -1,4 +1,4 @@
-"""Salesforce, through simple-salesforce. `docs/salesforce.md` tells what it sends and how it counts calls."""
+"""Salesforce, through simple-salesforce: REST with sObject collections, an external id for every write."""
 
 from __future__ import annotations
 

@@ -10,32 +10,27 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 import requests
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
-from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from syncbridge.destinations.allowance import Allowance
 from syncbridge.destinations.base import Rejected
+from syncbridge.destinations.salesforce.connection import Connection, Request, login_domain, new_http
 from syncbridge.destinations.salesforce.errors import refusal
 from syncbridge.destinations.salesforce.login import Session, SignIn
-from syncbridge.destinations.salesforce.settings import SalesforceSettings, is_loopback
+from syncbridge.destinations.salesforce.settings import SalesforceSettings
 from syncbridge.errors import LoginRefused, QuotaExhausted, Remedy, RetryLater
 from syncbridge.policy import backoff
 
-CLIENT_NAME = "syncbridge"
 ATTEMPTS = 4
-#: Stands for a login host outside salesforce.com, because simple-salesforce appends that to every domain.
-_STAND_IN = "syncbridge-login"
 
 
 class CallRejected(Exception):
@@ -52,17 +47,6 @@ class _TryAgain(Exception):
     def __init__(self, outcome: Exception) -> None:
         super().__init__(str(outcome))
         self.outcome = outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call to make. `path` is below the versioned base, or absolute from the host."""
-
-    kind: str  # for the count of calls
-    method: str
-    path: str
-    body: bytes | None = None
-    params: Mapping[str, str] | None = None
 
 
 LIMITS = Request("limits", "GET", "limits")
@@ -87,9 +71,7 @@ class Client:
         self._own = threading.local()
         self._lock = threading.Lock()
         self._connections: list[Connection] = []
-        host = settings.login_host
-        domain = host.removesuffix(".salesforce.com") if host.endswith(".salesforce.com") else _STAND_IN
-        self._sign_in = SignIn(settings, self._new_http, login_domain=domain)
+        self._sign_in = SignIn(settings, partial(new_http, settings), login_domain=login_domain(settings))
 
     @property
     def one_call(self) -> float:
@@ -126,8 +108,7 @@ class Client:
     # -- one attempt ------------------------------------------------------------------------------------------------
 
     def _attempt(self, request: Request, until: float) -> Any:
-        if self._times.clock() > until:
-            raise RetryLater("No time was left for this call.", code="NO_TIME_LEFT")
+        self._check_time(until)
         self._keep_within_allowance(until)
         return self._send_signed_in(request, until)
 
@@ -136,13 +117,19 @@ class Client:
         try:
             return self._send(request, session)
         except LoginRefused:
-            if self._times.clock() > until:
-                raise RetryLater("The session expired and no time was left to sign in again.") from None
-        return self._send(request, self._sign_in.renewed(session))
+            self._check_time(until)
+        session = self._sign_in.renewed(session)
+        self._check_time(until)
+        return self._send(request, session)
+
+    def _check_time(self, until: float) -> None:
+        if self._times.clock() > until:
+            raise RetryLater("No time was left for this call.", code="NO_TIME_LEFT")
 
     def _keep_within_allowance(self, until: float) -> None:
         if self._allowance.look_again():
             self._send_signed_in(LIMITS, until)
+            self._check_time(until)
         wait = self._allowance.reserve(until - self._times.clock())
         if wait > 0:
             self._times.sleep(wait)
@@ -206,115 +193,10 @@ class Client:
     def _connection(self) -> Connection:
         connection: Connection | None = getattr(self._own, "connection", None)
         if connection is None:
-            connection = self._own.connection = Connection(self._settings, self._new_http())
+            connection = self._own.connection = Connection(self._settings, new_http(self._settings))
             with self._lock:
                 self._connections.append(connection)
         return connection
-
-    def _new_http(self) -> requests.Session:
-        settings = self._settings
-        http = requests.Session()
-        # Proxies are looked up once; with trust_env, a .netrc entry would replace our Authorization header.
-        http.trust_env = False
-        http.proxies.update(get_environ_proxies(f"https://{settings.login_host}"))
-        http.mount("https://", _Adapter(settings))
-        return http
-
-
-class Connection:
-    """One thread's HTTP connection below simple-salesforce's client."""
-
-    def __init__(self, settings: SalesforceSettings, http: requests.Session) -> None:
-        self._settings = settings
-        self._http = http
-        self._client: Salesforce | None = None
-        self._session: Session | None = None
-        self._headers: Mapping[str, str] = {}
-        http.hooks["response"].append(self._remember)
-
-    def send(self, request: Request, session: Session) -> bytes:
-        """Send through simple-salesforce; its exceptions and those of requests come out as they are."""
-        client = self._client_for(session)
-        self._headers = {}
-        base = f"https://{session.instance}" if request.path.startswith("/") else client.base_url
-        response = client._call_salesforce(
-            request.method, base + request.path, data=request.body, params=request.params, allow_redirects=False
-        )
-        content: bytes = response.content
-        return content
-
-    def usage(self) -> tuple[int, int] | None:
-        """API calls used and allowed, as the last answer told them (also when it was a refusal)."""
-        told = Salesforce.parse_api_usage(self._headers.get("Sforce-Limit-Info") or "").get("api-usage")
-        return (told.used, told.total) if told else None
-
-    def delay(self) -> float | None:
-        """Seconds that the last answer asked to wait."""
-        asked = self._headers.get("Retry-After", "")
-        return float(asked) if asked.isdigit() else None
-
-    def close(self) -> None:
-        self._http.close()
-
-    def _remember(self, response: requests.Response, **_: Any) -> None:
-        self._headers = response.headers
-
-    def _client_for(self, session: Session) -> Salesforce:
-        if self._client is None or self._session is not session:
-            self._client = Salesforce(
-                session_id=session.token,
-                instance=session.instance,
-                version=self._settings.api_version,
-                session=self._http,
-            )
-            self._client.headers = headers(self._settings, session)
-            self._session = session
-        return self._client
-
-
-def headers(settings: SalesforceSettings, session: Session) -> dict[str, str]:
-    """The headers of every call."""
-    common = {
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "Accept-Encoding": "gzip",
-        "Authorization": f"Bearer {session.token}",
-        "User-Agent": CLIENT_NAME,
-        # Names our writes in Salesforce's logs and in change events.
-        "Sforce-Call-Options": f"client={CLIENT_NAME}",
-        # Without it, active assignment rules run and may change the owner at every update.
-        "Sforce-Auto-Assign": "TRUE" if settings.assignment_rules else "FALSE",
-    }
-    allow = {"Sforce-Duplicate-Rule-Header": "allowSave=true"} if settings.duplicate_rules == "allow_save" else {}
-    return common | allow
-
-
-class _Adapter(HTTPAdapter):
-    """Gives every request time limits, and sends what simple-salesforce addressed to https where the settings say."""
-
-    def __init__(self, settings: SalesforceSettings) -> None:
-        super().__init__(pool_connections=2, pool_maxsize=1, max_retries=0)
-        self._limits = (settings.connect_timeout, settings.read_timeout)
-        self._login = f"https://{_STAND_IN}.salesforce.com"
-        self._login_at = f"https://{settings.login_host}"
-        self._plain = settings.plain_http
-
-    def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,
-        verify: bool | str = True,
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> requests.Response:
-        url = request.url or ""
-        if url.startswith(self._login):
-            url = self._login_at + url.removeprefix(self._login)
-        if self._plain and is_loopback(urlsplit(url).hostname or ""):
-            url = "http" + url.removeprefix("https")
-        request.url = url
-        return super().send(request, stream, timeout or self._limits, verify, cert, proxies)
 
 
 def _transport(error: requests.RequestException) -> Exception:

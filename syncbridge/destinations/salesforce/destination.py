@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,11 +12,12 @@ import orjson
 from syncbridge.destinations.allowance import Allowance
 from syncbridge.destinations.base import Destination, Limits, Normaliser, Rejected, RemoteRecord, Result
 from syncbridge.destinations.calls import Calls
-from syncbridge.destinations.salesforce.client import LIMITS, CallRejected, Client, Request, Time
+from syncbridge.destinations.salesforce.client import LIMITS, CallRejected, Client, Time
+from syncbridge.destinations.salesforce.connection import Request
 from syncbridge.destinations.salesforce.describe import Descriptions, field_of, near
 from syncbridge.destinations.salesforce.normal_form import normaliser
+from syncbridge.destinations.salesforce.reading import Shape, by_value, lookups
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
-from syncbridge.destinations.salesforce.soql import lookups
 from syncbridge.destinations.salesforce.writes import BATCH, Write, calls_for, deletes, send_all, upserts
 from syncbridge.errors import (
     Finding,
@@ -155,7 +156,7 @@ class SalesforceDestination(Destination):
     ) -> list[RemoteRecord | None]:
         if not remote_ids:
             return []
-        shape = _Shape(self.describe(object), fields)
+        shape = Shape(self.describe(object), fields)
         path = f"composite/sobjects/{_checked(object)}"
 
         def retrieve(ids: Sequence[str], send: Callable[[Request], Any]) -> list[RemoteRecord | None]:
@@ -176,7 +177,7 @@ class SalesforceDestination(Destination):
             return {}
         described = self.describe(object)
         sought = field_of(described, field)
-        shape = _Shape(described, (field, *fields))
+        shape = Shape(described, (field, *fields))
 
         def query(statement: str, send: Callable[[Request], Any]) -> list[RemoteRecord]:
             page = send(Request("query", "GET", "query", params={"q": statement}))
@@ -188,12 +189,7 @@ class SalesforceDestination(Destination):
 
         statements = lookups(described.name, sought, shape.columns, list(dict.fromkeys(wanted)))
         pages: list[list[RemoteRecord]] = self._answers(object, lane, [partial(query, each) for each in statements])
-        fold = _as_is if sought.case_sensitive else _folded
-        found: dict[Normal, list[RemoteRecord]] = {}
-        for page in pages:
-            for record in page:
-                found.setdefault(fold(record.fields[field]), []).append(record)
-        return {value: found[fold(value)] for value in wanted if fold(value) in found}
+        return by_value([record for page in pages for record in page], sought, field, wanted)
 
     def _answers(self, object: str, lane: str, jobs: Sequence[Callable[[Callable[[Request], Any]], T]]) -> list[T]:
         """All answers of calls that only read; the first failure is raised."""
@@ -217,6 +213,9 @@ class SalesforceDestination(Destination):
         self._client.sign_in_again()
         try:
             limits = self._ask(LIMITS)
+        except SchemaDrift:
+            told = f"The org does not offer version {self._settings.api_version} of the API."
+            return [Finding("error", self.name, told, "Set `api_version` to one that it offers.")]
         except SyncbridgeError as error:
             severity = "warning" if isinstance(error, QuotaExhausted) else "error"  # it goes on by itself
             return [Finding(severity, self.name, error.message, error.hint)]
@@ -237,43 +236,11 @@ class SalesforceDestination(Destination):
         self._client.close()
 
 
-class _Shape:
-    """The columns to read of an object, and how a row of JSON becomes a record in normal form."""
-
-    def __init__(self, described: RemoteObject, fields: Sequence[str]) -> None:
-        found = {name: field_of(described, name) for name in fields}
-        self._normal = [(name, field.name, normaliser(field)) for name, field in found.items()]
-        self.columns = list(dict.fromkeys(("Id", *(field.name for field in found.values()))))
-
-    def record(self, row: Mapping[str, Any]) -> RemoteRecord:
-        try:
-            fields = {name: normal(row.get(spelled)) for name, spelled, normal in self._normal}
-        except SyncbridgeError:
-            fields = {name: _tolerant(normal, row.get(spelled)) for name, spelled, normal in self._normal}
-        return RemoteRecord(row["Id"], fields)
-
-
-def _tolerant(normal: Normaliser, value: Any) -> Normal:
-    """What is stored may break rules that came later (a picklist value that was retired): show it as it is."""
-    try:
-        return normal(value)
-    except SyncbridgeError:
-        return value if isinstance(value, str | int | float | bool) else None
-
-
 def _checked(name: str) -> str:
     """A name that may stand in a path or a query; anything else cannot be an object or a field."""
     if not _NAME.fullmatch(name):
         raise SchemaDrift(f"{name!r} cannot be the name of an object or field.")
     return name
-
-
-def _as_is(value: Normal) -> Normal:
-    return value
-
-
-def _folded(value: Normal) -> Normal:
-    return value.lower() if isinstance(value, str) else value
 
 
 def _unsent(error: SyncbridgeError) -> Rejected:

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import orjson
 
 from syncbridge.destinations.base import Delivered, Rejected, Result
-from syncbridge.destinations.salesforce.client import CallRejected, Request
+from syncbridge.destinations.salesforce.client import CallRejected
+from syncbridge.destinations.salesforce.connection import Request
 from syncbridge.destinations.salesforce.errors import is_gone, rejected
 from syncbridge.errors import Remedy, SyncbridgeError
 from syncbridge.model import Fields

@@ -310,3 +310,34 @@ def test_a_name_that_could_be_more_than_a_name_is_refused(destination: Salesforc
         destination.describe(name)
     with pytest.raises(SchemaDrift):
         destination.upsert(name, KEY, [record(1)])
+
+
+def test_verify_tells_of_an_api_version_that_the_org_does_not_offer(server: SandboxServer, fake_time: FakeTime) -> None:
+    destination = open_for(server, fake_time, api_version="999.0")
+    (finding,) = destination.verify()
+    assert finding.severity == "error"
+    assert "999.0" in finding.message
+    destination.close()
+
+
+def test_verify_warns_of_a_storage_that_is_nearly_full(
+    server: SandboxServer, destination: SalesforceDestination
+) -> None:
+    body = {"DailyApiRequests": {"Max": 100, "Remaining": 99}, "DataStorageMB": {"Max": 1000, "Remaining": 9}}
+    server.faults.add("status", route="limits", status=200, body=body)
+    (finding,) = destination.verify()
+    assert (finding.severity, "storage" in finding.message) == ("warning", True)
+
+
+def test_a_session_that_expires_when_no_time_is_left_is_for_later(
+    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
+) -> None:
+    upsert(destination)
+    server.faults.add("unavailable", route="collections_upsert", times=1)
+    server.control.expire_tokens()
+    fake_time.sleep = lambda seconds: setattr(fake_time, "now", fake_time.now + 1000)  # type: ignore[method-assign]
+    destination.close()
+    late = open_for(server, fake_time)
+    with pytest.raises(RetryLater, match="No time"):
+        upsert(late)
+    late.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syncbridge.destinations.base import Delivered
 from syncbridge.destinations.salesforce import SalesforceDestination
-from syncbridge.destinations.salesforce.soql import LONGEST, literal, lookups
+from syncbridge.destinations.salesforce.reading import LONGEST, literal, lookups
 from syncbridge.model import Fields
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from syncbridge.schemas import FieldKind, RemoteField

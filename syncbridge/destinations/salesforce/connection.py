@@ -1,0 +1,142 @@
+"""One thread's HTTP connection to Salesforce: a requests session below simple-salesforce's client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+from simple_salesforce.api import Salesforce
+
+from syncbridge.destinations.salesforce.login import Session
+from syncbridge.destinations.salesforce.settings import SalesforceSettings, is_loopback
+
+CLIENT_NAME = "syncbridge"
+#: Stands for a login host outside salesforce.com, because simple-salesforce appends that to every domain.
+_STAND_IN = "syncbridge-login"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to make. `path` is below the versioned base, or absolute from the host."""
+
+    kind: str  # for the count of calls
+    method: str
+    path: str
+    body: bytes | None = None
+    params: Mapping[str, str] | None = None
+
+
+class Connection:
+    """One thread's HTTP connection below simple-salesforce's client."""
+
+    def __init__(self, settings: SalesforceSettings, http: requests.Session) -> None:
+        self._settings = settings
+        self._http = http
+        self._client: Salesforce | None = None
+        self._session: Session | None = None
+        self._headers: Mapping[str, str] = {}
+        http.hooks["response"].append(self._remember)
+
+    def send(self, request: Request, session: Session) -> bytes:
+        """Send through simple-salesforce; its exceptions and those of requests come out as they are."""
+        client = self._client_for(session)
+        self._headers = {}
+        base = f"https://{session.instance}" if request.path.startswith("/") else client.base_url
+        response = client._call_salesforce(
+            request.method, base + request.path, data=request.body, params=request.params, allow_redirects=False
+        )
+        content: bytes = response.content
+        return content
+
+    def usage(self) -> tuple[int, int] | None:
+        """API calls used and allowed, as the last answer told them (also when it was a refusal)."""
+        told = Salesforce.parse_api_usage(self._headers.get("Sforce-Limit-Info") or "").get("api-usage")
+        return (told.used, told.total) if told else None
+
+    def delay(self) -> float | None:
+        """Seconds that the last answer asked to wait."""
+        asked = self._headers.get("Retry-After", "")
+        return float(asked) if asked.isdigit() else None
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _remember(self, response: requests.Response, **_: Any) -> None:
+        self._headers = response.headers
+
+    def _client_for(self, session: Session) -> Salesforce:
+        if self._client is None or self._session is not session:
+            self._client = Salesforce(
+                session_id=session.token,
+                instance=session.instance,
+                version=self._settings.api_version,
+                session=self._http,
+            )
+            self._client.headers = headers(self._settings, session)
+            self._session = session
+        return self._client
+
+
+def headers(settings: SalesforceSettings, session: Session) -> dict[str, str]:
+    """The headers of every call."""
+    common = {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Authorization": f"Bearer {session.token}",
+        # Names our writes in Salesforce's logs and in change events.
+        "Sforce-Call-Options": f"client={CLIENT_NAME}",
+        # Without it, active assignment rules run and may change the owner at every update.
+        "Sforce-Auto-Assign": "TRUE" if settings.assignment_rules else "FALSE",
+    }
+    allow = {"Sforce-Duplicate-Rule-Header": "allowSave=true"} if settings.duplicate_rules == "allow_save" else {}
+    return common | allow
+
+
+class _Adapter(HTTPAdapter):
+    """Gives every request time limits, and sends what simple-salesforce addressed to https where the settings say."""
+
+    def __init__(self, settings: SalesforceSettings) -> None:
+        super().__init__(pool_connections=2, pool_maxsize=1, max_retries=0)
+        self._limits = (settings.connect_timeout, settings.read_timeout)
+        self._login = f"https://{_STAND_IN}.salesforce.com"
+        self._login_at = f"https://{settings.login_host}"
+        self._plain = settings.plain_http
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        url = request.url or ""
+        if url.startswith(self._login):
+            url = self._login_at + url.removeprefix(self._login)
+        if self._plain and is_loopback(urlsplit(url).hostname or ""):
+            url = "http" + url.removeprefix("https")
+        request.url = url
+        return super().send(request, stream, timeout or self._limits, verify, cert, proxies)
+
+
+def new_http(settings: SalesforceSettings) -> requests.Session:
+    """A session with time limits on every request, that sends to where the settings say."""
+    http = requests.Session()
+    # Proxies are looked up once; with trust_env, a .netrc entry would replace our Authorization header.
+    http.trust_env = False
+    http.proxies.update(get_environ_proxies(f"https://{settings.login_host}"))
+    http.headers.update({"User-Agent": CLIENT_NAME, "Accept-Encoding": "gzip"})
+    http.mount("https://", _Adapter(settings))
+    return http
+
+
+def login_domain(settings: SalesforceSettings) -> str:
+    """The login host as simple-salesforce wants it: without salesforce.com, or a stand-in for hosts elsewhere."""
+    host = settings.login_host
+    return host.removesuffix(".salesforce.com") if host.endswith(".salesforce.com") else _STAND_IN
