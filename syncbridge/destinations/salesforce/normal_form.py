@@ -150,12 +150,15 @@ def _integer(field: RemoteField) -> Normalise:
 def _number(field: RemoteField) -> Normalise:
     scale = field.scale or 0
     step = Decimal(1).scaleb(-scale)
-    limit = 10 ** ((field.precision or 18) - scale)
+    limit = Decimal(10) ** ((field.precision or 18) - scale)
+    float_limit = float(limit)
 
     def normalise(value: Value) -> Normal:
         if value is None:
             return None
-        number = _decimal(field, value)
+        if type(value) is float and scale and value == round(value, scale) and -float_limit < value < float_limit:
+            return value
+        number = value if type(value) is Decimal and value.is_finite() else _decimal(field, value)
         if number is None:
             return None
         if not -limit < number < limit:
@@ -185,7 +188,7 @@ def _date(field: RemoteField) -> Normalise:
 def _datetime(field: RemoteField) -> Normalise:
     def normalise(value: Value) -> Normal:
         if isinstance(value, datetime):
-            moment = value
+            moment = value if value.tzinfo is UTC else _in_utc(value)
         elif value is None or value == "":
             return None
         elif isinstance(value, str):
@@ -196,17 +199,15 @@ def _datetime(field: RemoteField) -> Normalise:
             moment = datetime(value.year, value.month, value.day, tzinfo=UTC)
         else:
             _mistyped(field, value)
-        moment = _in_utc(moment)
-        _check_year(field, moment.year)
-        return f"{moment.isoformat()[:19]}.000+0000"
+        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+            _check_year(field, moment.year)
+        return moment.isoformat()[:19] + ".000+0000"
 
     return normalise
 
 
 def _in_utc(moment: datetime) -> datetime:
     """A timestamp without time zone is taken as UTC."""
-    if moment.tzinfo is UTC:
-        return moment
     return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 

@@ -63,6 +63,9 @@ def calls_for(keys: Sequence[str], size: int = BATCH) -> Iterator[list[list[int]
 
     Equal keys come in later waves, so that they are never in flight together and the last one wins.
     """
+    if len(set(keys)) == len(keys):
+        yield [list(range(start, min(start + size, len(keys)))) for start in range(0, len(keys), size)]
+        return
     waves: list[list[int]] = []
     seen: dict[str, int] = {}
     for position, key in enumerate(keys):
@@ -80,7 +83,7 @@ def send_all(write: Write, records: Sequence[R], send: Send) -> list[Result]:
     Raises what concerns every call, but only before anything was answered.
     """
     results = _send_one(write, records, send)
-    parts = _halves([at for at, result in enumerate(results) if _smaller_helps(result)], len(records))
+    parts = _halves(_smaller_helps(results), len(records))
     left = SMALLER_CALLS
     while parts and left:
         left -= 1
@@ -91,7 +94,7 @@ def send_all(write: Write, records: Sequence[R], send: Send) -> list[Result]:
             break
         for at, answer in zip(part, answers, strict=True):
             results[at] = answer
-        parts += _halves([at for at, answer in zip(part, answers, strict=True) if _smaller_helps(answer)], len(part))
+        parts += _halves([part[at] for at in _smaller_helps(answers)], len(part))
     return results
 
 
@@ -115,7 +118,13 @@ def _send_one(write: Write, records: Sequence[Any], send: Send) -> list[Result]:
     return [result(row, record) for row, record in zip(rows, records, strict=True)]
 
 
-def _smaller_helps(result: Result) -> bool:
+def _smaller_helps(results: Sequence[Result]) -> list[int]:
+    """Positions of records that may get through in a smaller call."""
+    rejected_at = [at for at, result in enumerate(results) if type(result) is Rejected]
+    return [at for at in rejected_at if _may_pass(results[at])]
+
+
+def _may_pass(result: Result) -> bool:
     return type(result) is Rejected and result.remedy is Remedy.RETRY_SMALLER and not result.uncertain
 
 
