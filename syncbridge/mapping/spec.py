@@ -192,7 +192,7 @@ class MappingSpec(Part):
 
     def definition(self) -> dict[str, Any]:
         """Everything that was said, as plain values in one canonical form; `files.restore_mapping` takes it back."""
-        plain = self.model_dump(exclude_defaults=True)
+        plain = self.model_dump(exclude={"deletes", "guard"}, exclude_defaults=True)
         plain["entity"]["key"] = list(self.entity.key)
         plain["deletes"] = {"to_destination": self.deletes.to_destination}
         plain["guard"] = {
