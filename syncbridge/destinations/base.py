@@ -113,7 +113,7 @@ class Destination(ABC):
     def read(
         self, object: str, remote_ids: Sequence[str], fields: Sequence[str], *, lane: str = ""
     ) -> list[RemoteRecord | None]:
-        """Current values in normal form, in order; None for a record that is gone."""
+        """Current values in normal form, in order; None for a record that is gone. `lane` as in `upsert`."""
 
     @abstractmethod
     def find(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,18 @@ class Request:
     path: str
     body: bytes | None = None
     params: Mapping[str, str] | None = None
+
+
+class _WithoutQuery(logging.Filter):
+    """Cuts queries out of urllib3's debug lines: they hold ids, and the values that records are looked up by."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(each.partition("?")[0] if isinstance(each, str) else each for each in record.args)
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQuery())
 
 
 class Connection:

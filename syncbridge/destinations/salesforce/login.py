@@ -134,7 +134,7 @@ class SignIn:
         if settings.login == "jwt":
             key = {"privatekey": secret["private_key"]} if "private_key" in secret else {}
             file = {} if key else {"privatekey_file": str(settings.private_key_file)}
-            audience = settings.domain or "login"
+            audience = "test" if settings.domain == "test" or ".sandbox." in settings.login_host else "login"
             names = {"consumer_key": settings.client_id, "username": settings.username}
             return {**names, **key, **file, "instance_url": domain, "domain": audience}
         if settings.client_id and "client_secret" in secret:

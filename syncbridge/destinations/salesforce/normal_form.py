@@ -161,9 +161,9 @@ def _number(field: RemoteField) -> Normalise:
         number = value if type(value) is Decimal and value.is_finite() else _decimal(field, value)
         if number is None:
             return None
-        if not -limit < number < limit:
+        rounded = number.quantize(step, rounding=ROUND_HALF_UP) if -limit < number < limit else limit
+        if not -limit < rounded < limit:  # rounding may have led out of the range
             _reject(field, "NUMBER_OUTSIDE_VALID_RANGE", "value outside of valid range on numeric field")
-        rounded = number.quantize(step, rounding=ROUND_HALF_UP)
         return float(rounded) if scale else int(rounded)
 
     return normalise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from syncbridge.destinations.base import Delivered, Rejected, Result
 from syncbridge.destinations.salesforce import SalesforceDestination
 from syncbridge.errors import NeedsOperator, QuotaExhausted, RateLimited, Remedy, RetryLater, SchemaDrift
 from syncbridge.model import Fields
+from syncbridge.sandbox.salesforce.faults import Kind
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from tests.destinations.salesforce.fix_salesforce import FakeTime, open_for
 
@@ -39,9 +41,9 @@ def hasty(server: SandboxServer, fake_time: FakeTime) -> Iterator[SalesforceDest
 
 @pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
 def test_a_cut_connection_is_uncertain_for_its_own_call_only(
-    server: SandboxServer, destination: SalesforceDestination, kind: str
+    server: SandboxServer, destination: SalesforceDestination, kind: Kind
 ) -> None:
-    server.faults.add(kind, route="collections_upsert", times=1)  # type: ignore[arg-type]
+    server.faults.add(kind, route="collections_upsert", times=1)
     results = upsert(destination, 450)
     lost = [result for result in results if isinstance(result, Rejected)]
     assert 50 <= len(lost) <= 200
@@ -341,3 +343,33 @@ def test_a_session_that_expires_when_no_time_is_left_is_for_later(
     with pytest.raises(RetryLater, match="No time"):
         upsert(late)
     late.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_goes_wrong_each_record_is_stored_once_as_it_was_sent_last(
+    server: SandboxServer, fake_time: FakeTime, seed: int
+) -> None:
+    rng = random.Random(seed)
+    destination = open_for(server, fake_time, calls_in_flight=2)
+    kinds: tuple[Kind, ...] = ("drop_before", "drop_after", "unavailable", "server_error", "concurrent_limit", "rows")
+    server.faults.add("expired_session", route="collections_upsert", after=rng.randrange(3), times=1)
+    for _ in range(12):
+        kind = rng.choice(kinds)
+        server.faults.add(kind, route="collections_upsert", after=rng.randrange(3), times=rng.randrange(1, 4))
+    waiting = {number: record(number, FirstName=f"v{number}") for number in range(450)}
+    for _ in range(60):
+        numbers = rng.sample(sorted(waiting), len(waiting))
+        try:
+            results = destination.upsert("Contact", KEY, [waiting[number] for number in numbers])
+        except RetryLater:
+            continue
+        for number, result in zip(numbers, results, strict=True):
+            if isinstance(result, Delivered):
+                del waiting[number]
+        if not waiting:
+            break
+    stored = {each[KEY]: each["FirstName"] for each in server.control.records("Contact")}
+    assert waiting == {}
+    assert stored == {f"k{number}": f"v{number}" for number in range(450)}
+    assert len(server.control.records("Contact")) == 450
+    destination.close()

@@ -15,6 +15,7 @@ from syncbridge.destinations.base import Delivered
 from syncbridge.destinations.salesforce import SalesforceDestination
 from syncbridge.errors import LoginRefused, RetryLater
 from syncbridge.model import Fields
+from syncbridge.sandbox.salesforce.faults import Kind
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from tests.destinations.salesforce.fix_salesforce import FakeTime, open_for
 
@@ -177,9 +178,9 @@ def test_a_private_key_that_is_none_is_told(server: SandboxServer) -> None:
 
 
 @pytest.mark.parametrize("kind", ["unavailable", "drop_before", "server_error", "daily_limit", "too_many_requests"])
-def test_a_login_that_is_not_available_works_later(server: SandboxServer, kind: str) -> None:
+def test_a_login_that_is_not_available_works_later(server: SandboxServer, kind: Kind) -> None:
     with opened(server) as destination:
-        server.faults.add(kind, route="token")  # type: ignore[arg-type]
+        server.faults.add(kind, route="token")
         with pytest.raises(RetryLater):
             deliver(destination)
         server.faults.clear()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
+import pytest
+
 from syncbridge.destinations.base import Delivered
 from syncbridge.destinations.salesforce import SalesforceDestination
 from syncbridge.destinations.salesforce.reading import LONGEST, literal, lookups
@@ -66,6 +70,17 @@ def test_a_value_that_breaks_a_later_rule_is_read_as_it_is(
     (found,) = destination.read("Contact", [remote_id], ["LeadSource", "LastName"])
     assert found is not None
     assert found.fields == {"LeadSource": "Web", "LastName": "Lovelace"}
+
+
+def test_values_that_are_looked_up_and_secrets_reach_no_log(
+    server: SandboxServer, destination: SalesforceDestination, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    create(destination, 1)
+    destination.find("Contact", "LastName", ["Lovelace"])
+    assert "/query" in caplog.text
+    assert "Lovelace" not in caplog.text
+    assert server.credentials.client_secret not in caplog.text
 
 
 def test_literals_are_spelled_for_their_field_and_cannot_end_the_text() -> None:
