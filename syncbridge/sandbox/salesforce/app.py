@@ -28,6 +28,8 @@ from syncbridge.sandbox.salesforce.sandbox import Sandbox
 SMALLEST_GZIP = 2048
 GZIP_LEVEL = 1
 DROP = "syncbridge.drop"
+LONGEST_HEAD = 16_384
+URI_TOO_LONG = Refusal("URI_TOO_LONG", "The URI and the headers are longer than 16384 bytes", status=414)
 VERSION = re.compile(r"\d\d\.0")
 
 
@@ -115,17 +117,22 @@ class Endpoint:
 
     def _note(self, call: Call, action: Action, reply: Reply | None, rule: Rule | None, seconds: float) -> None:
         """Count the call and remember it; tell the quota in the reply."""
-        counts, usage = self._sandbox.counts, self._sandbox.usage
-        counts.calls[f"{call.method} {action.name}"] += 1
+        usage = self._sandbox.usage
         if reply is not None and action.area == "data":
             reply.headers["Sforce-Limit-Info"] = f"api-usage={usage.used}/{usage.max}"
-        counts.log.append(
-            {
-                "method": call.method, "path": call.url, "route": action.name, "object": call.params.get("object"),
-                "status": reply.status if reply else None, "fault": rule.kind if rule else None,
-                "milliseconds": round(seconds * 1000, 3),
-            }
-        )  # fmt: skip
+        entry = {
+            "method": call.method,
+            "path": call.url,
+            "route": action.name,
+            "object": call.params.get("object"),
+            "client": call.headers.get("sforce-call-options"),
+            "status": reply.status if reply else None,
+            "fault": rule.kind if rule else None,
+            "milliseconds": round(seconds * 1000, 3),
+        }
+        with self._sandbox.lock:
+            self._sandbox.counts.calls[f"{call.method} {action.name}"] += 1
+            self._sandbox.counts.log.append(entry)
 
 
 class Application:
@@ -142,6 +149,9 @@ class Application:
         if len(path) > 1 and scope["raw_path"].partition(b"?")[0].endswith(b"/"):
             scope["path"] = path.rstrip("/")
         query: bytes = scope["query_string"]
+        if len(path) + len(query) + sum(len(name) + len(value) for name, value in scope["headers"]) > LONGEST_HEAD:
+            await _send(send, answer(URI_TOO_LONG.as_body(), URI_TOO_LONG.status), None)
+            return
         if scope["method"] == "POST" and b"_HttpMethod=" in query:
             scope["method"] = dict(parse_qsl(query.decode())).get("_HttpMethod", "POST").upper()
         await self._router(scope, receive, send)

@@ -106,7 +106,7 @@ class Sandbox:
 
     def _seed(self) -> None:
         """Create the organization and its user, unless the data file has them."""
-        user, organization = self.org.objects["user"], self.org.objects["organization"]
+        user, organization = self.org.original("User"), self.org.original("Organization")
         if self.storage.select('select 1 from "User" where "Id" = ?', (USER_ID,)):
             return
         stamp = self.clock.stamp()

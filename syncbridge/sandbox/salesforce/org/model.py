@@ -106,6 +106,10 @@ class Org:
         self.objects = {each.name.lower(): each for each in self._original}
         self.version += 1
 
+    def original(self, name: str) -> ObjectType:
+        """Return an object as it was at the start."""
+        return next(each for each in self._original if each.name == name)
+
     def find(self, name: str) -> ObjectType | None:
         """Return the object of this name in any case, or None."""
         return self.objects.get(name.lower())

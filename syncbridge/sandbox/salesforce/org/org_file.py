@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ def load_org(file: Path | None = None) -> Org:
         for name, entry in _read(lined).objects.items():
             _add(objects, name, entry, lined)
         _check_references(objects, lined)
+        _check_formulas(objects, lined)
     return Org(list(objects.values()))
 
 
@@ -131,6 +134,21 @@ def _check_names(name: str, entry: ObjectEntry, objects: dict[str, ObjectType], 
         if not field.endswith("__c") and field.lower() not in known and field != "Name":
             raise lined.error(where, "a custom field's name ends in __c")
         seen.add(field.lower())
+
+
+def _check_formulas(objects: dict[str, ObjectType], lined: LinedYaml) -> None:
+    """Let SQLite read each formula of the file, so that a mistake is shown where it stands."""
+    for name, entry in (lined.values or {}).get("objects", {}).items():
+        for field in (entry or {}).get("fields", {}):
+            formula = objects[name].by_name[field.lower()].formula
+            if formula is None:
+                continue
+            others = ", ".join(f'"{each.name}"' for each in objects[name].fields if each.name.lower() != field.lower())
+            with closing(sqlite3.connect(":memory:")) as connection:
+                try:
+                    connection.execute(f'create table t ({others}, "{field}" generated always as ({formula}) virtual)')
+                except sqlite3.Error as error:
+                    raise lined.error(("objects", name, "fields", field, "formula"), f"{error}") from None
 
 
 def _check_references(objects: dict[str, ObjectType], lined: LinedYaml) -> None:

@@ -139,7 +139,7 @@ class _Parser:
         self._expect("from")
         name = self._name()
         alias = self._name().text if self._token.kind == "name" and not self._is(*CLAUSES) else None
-        where = self._either() if self._take("where") else None
+        where = self._conditions() if self._take("where") else None
         if self._token.kind == "name" and self._token.word() in LATER:
             raise self._source.malformed(self._token, f"{LATER[self._token.word()]} is not supported by the sandbox")
         order = self._order() if self._take("order") else ()
@@ -167,7 +167,7 @@ class _Parser:
         token = self._name()
         if not self._take("("):
             return Path(tuple(token.text.split(".")), token.at)
-        group = self._name()
+        group = self._next()
         self._expect(")")
         if token.word() != "fields" or group.word() not in ("all", "standard", "custom"):
             raise self._source.malformed(token, f"{token.text}() is not supported by the sandbox")
@@ -182,25 +182,21 @@ class _Parser:
         token = self._name()
         return Path(tuple(token.text.split(".")), token.at)
 
-    def _either(self) -> Condition:
-        parts = [self._both()]
-        while self._take("or"):
-            parts.append(self._both())
-        if len(parts) > 1 and self._is("and"):
-            raise self._source.malformed(self._token)
-        return parts[0] if len(parts) == 1 else Junction("or", tuple(parts))
-
-    def _both(self) -> Condition:
+    def _conditions(self) -> Condition:
+        """One condition, or several joined by the same word; SOQL wants parentheses where AND and OR meet."""
         parts = [self._single()]
-        while self._take("and"):
+        operator = self._token.word() if self._is("and", "or") else ""
+        while operator and self._take(operator):
             parts.append(self._single())
-        return parts[0] if len(parts) == 1 else Junction("and", tuple(parts))
+        if self._is("and", "or"):
+            raise self._source.malformed(self._token)
+        return parts[0] if len(parts) == 1 else Junction(operator, tuple(parts))
 
     def _single(self) -> Condition:
         if self._take("not"):
             return Negation(self._single())
         if self._take("("):
-            inner = self._either()
+            inner = self._conditions()
             self._expect(")")
             return inner
         return self._comparison()

@@ -1,18 +1,19 @@
 """Creates, updates and upserts: every check first, for the whole request at once, and then the rows that passed.
 
-The checks need a few statements per request, not per record. Nothing is written before all are done, so "all or none"
-needs no undo. Order: read, find parents and targets, required and limited fields, references, uniqueness, write.
+Nothing is written before all checks are done, so "all or none" needs no undo.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import Any
 
-from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches, WrongType
+from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches
 from syncbridge.sandbox.salesforce.org.ids import make_id, to_18
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Change, Outcome, Record, Shapes
+from syncbridge.sandbox.salesforce.store.checks import Checks, fold, valid
 from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
 from syncbridge.sandbox.salesforce.store.values import Stored, normaliser
@@ -29,11 +30,6 @@ def no_row_fault(index: int, record: Record) -> Refusal | None:
     return None
 
 
-def fold(value: Stored) -> Stored:
-    """Return a value as uniqueness compares it: text without regard to case."""
-    return value.lower() if isinstance(value, str) else value
-
-
 class Writes:
     """Creates, updates and upserts records, each request as one transaction with one outcome per record, in order."""
 
@@ -42,6 +38,7 @@ class Writes:
         self._storage = storage
         self._clock = clock
         self._shapes = Shapes(org)
+        self._checks = Checks(org, storage, self._shapes)
 
     def create(
         self,
@@ -52,10 +49,9 @@ class Writes:
     ) -> list[Outcome]:
         """Create records, possibly of several objects."""
         changes = self._read(records, fault)
-        for change, (_, record) in zip(changes, records, strict=True):
+        for change in changes:
             change.created = True
-            if change.refusal is None and any(each.lower() == "id" and record[each] for each in record):
-                change.refusal = Refusal("INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call")
+        _refuse_ids(changes, [record for _, record in records])
         return self._finish(changes, all_or_none=all_or_none)
 
     def update(
@@ -88,6 +84,7 @@ class Writes:
         if key.type == "id":
             self._aim_by_id(changes, records)
         else:
+            _refuse_ids(changes, records)
             self._aim_by_key(target, key, changes)
         if update_only:
             for change in changes:
@@ -114,7 +111,7 @@ class Writes:
 
     def _aim_by_id(self, changes: list[Change], records: list[Record]) -> None:
         for change, record in zip(changes, records, strict=True):
-            if any(each.lower() == "id" and record[each] for each in record):
+            if _given_id(record):
                 _take_id(change, record)
             else:
                 change.created = True
@@ -122,7 +119,7 @@ class Writes:
 
     def _aim_by_key(self, target: ObjectType, key: Field, changes: list[Change]) -> None:
         seen: set[Stored] = set()
-        for change in _valid(changes):
+        for change in valid(changes):
             value = fold(change.values.get(key.name))
             if value is None:
                 change.refusal = Refusal("MISSING_ARGUMENT", f"{key.name} not specified")
@@ -132,25 +129,20 @@ class Writes:
                     "DUPLICATE_VALUE", f"Duplicate external id specified: {text}", fields=[key.name]
                 )
             seen.add(value)
-        found = self._find(target, key, (each.values[key.name] for each in _valid(changes)))
-        for change in _valid(changes):
+        found = self._checks.find(target, key, (each.values[key.name] for each in valid(changes)))
+        for change in valid(changes):
             matches = found.get(fold(change.values[key.name]), ())
             if len(matches) > 1:
                 change.refusal = SeveralMatches(key.name, [f"{target.name}/{each}" for each in matches], list(matches))
-            change.id = matches[0] if matches else None
             change.created = not matches
-
-    def _find(self, target: ObjectType, key: Field, values: Iterable[Stored]) -> dict[Stored, list[str]]:
-        """Return the ids of the live records that have these values in the key field."""
-        found: dict[Stored, list[str]] = defaultdict(list)
-        for value, record_id in self._storage.rows_with(target, (key.name, "Id"), key.name, values):
-            found[fold(value)].append(record_id)
-        return found
+            if matches:
+                change.id = matches[0]
+                del change.values[key.name]  # it says which record, and stays as it was first written
 
     def _check_targets(self, changes: list[Change]) -> None:
         """Refuse updates of records that are not there."""
         wanted: dict[str, list[Change]] = defaultdict(list)
-        for change in _valid(changes):
+        for change in valid(changes):
             if change.id is not None:
                 wanted[change.target.name].append(change)
         for group in wanted.values():
@@ -164,111 +156,13 @@ class Writes:
                     change.refusal = Refusal("ENTITY_IS_DELETED", "entity is deleted")
 
     def _finish(self, changes: list[Change], *, all_or_none: bool, known_unique: str | None = None) -> list[Outcome]:
-        self._find_parents(changes)
-        for change in _valid(changes):
-            change.refusal = self._field_problem(change)
-        self._check_references(changes)
-        self._check_unique(changes, known_unique)
+        self._checks.run(changes, known_unique)
         if all_or_none and any(each.refusal for each in changes):
-            for change in _valid(changes):
+            for change in valid(changes):
                 change.refusal = ROLLED_BACK
         else:
-            self._apply(list(_valid(changes)))
+            self._apply(list(valid(changes)))
         return [Outcome(None if each.refusal else each.id, each.created, each.refusal) for each in changes]
-
-    def _find_parents(self, changes: list[Change]) -> None:
-        """Turn parents given by external id into ids."""
-        groups: dict[tuple[str, str], set[Stored]] = defaultdict(set)
-        for change in _valid(changes):
-            for each in change.parents:
-                groups[each.parent.name, each.key.name].add(each.value)
-        if not groups:
-            return
-        found = {}
-        for (name, key_name), values in groups.items():
-            parent = self._org.objects[name.lower()]
-            found[name, key_name] = self._find(parent, parent.by_name[key_name.lower()], values)
-        for change in _valid(changes):
-            for each in change.parents:
-                matches = found[each.parent.name, each.key.name].get(fold(each.value), ())
-                if len(matches) == 1:
-                    change.values[each.field.name] = matches[0]
-                    continue
-                problem = "not found" if not matches else "is not unique"
-                change.refusal = Refusal(
-                    "INVALID_FIELD",
-                    f"Foreign key external ID: {each.value} {problem} for field {each.key.name} in entity "
-                    f"{each.parent.name}",
-                )
-
-    def _field_problem(self, change: Change) -> Refusal | None:
-        """Return the refusal for fields that are missing, null or not to be written, or None."""
-        shape = self._shapes.of(change.target)
-        closed = change.not_createable if change.created else change.not_updateable
-        if change.created and not change.target.createable:
-            return Refusal("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type {change.target.name} is read only")
-        if closed:
-            names = ", ".join(closed)
-            text = f"Unable to create/update fields: {names}. Please check the security settings of this field and "
-            text += "verify that it is read/write for your profile or permission set."
-            return Refusal("INVALID_FIELD_FOR_INSERT_UPDATE", text, fields=closed)
-        values = change.values
-        if change.created:
-            missing = [each.name for each in shape.required if values.get(each.name) is None]
-        else:
-            missing = [each.name for each in shape.required if each.name in values and values[each.name] is None]
-        if missing:
-            text = f"Required fields are missing: [{', '.join(missing)}]"
-            return Refusal("REQUIRED_FIELD_MISSING", text, fields=missing)
-        return _settle_nulls(change)
-
-    def _check_references(self, changes: list[Change]) -> None:
-        """Refuse lookups to records that do not exist, or to records of another object."""
-        wanted: dict[str, set[Stored]] = defaultdict(set)
-        lookups: list[tuple[Change, Field, str]] = []
-        for change in _valid(changes):
-            references = self._shapes.of(change.target).references
-            for name, value in change.values.items():
-                if value is not None and name in references and value != USER_ID:
-                    lookups.append((change, references[name], str(value)))
-        for change, field, value in lookups:
-            parent = self._org.by_prefix(value[:3])
-            if parent is None:
-                change.refusal = Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-            elif parent.name not in field.reference_to:
-                text = f"{field.label}: id value of incorrect type: {value}"
-                change.refusal = Refusal("FIELD_INTEGRITY_EXCEPTION", text, fields=[field.name])
-            else:
-                wanted[parent.name].add(value)
-        present = {
-            row[0]
-            for name, ids in wanted.items()
-            for row in self._storage.rows_with(self._org.objects[name.lower()], ("Id",), "Id", ids)
-        }
-        for change, field, value in lookups:
-            if change.refusal is None and value not in present:
-                text = "invalid cross reference id"
-                change.refusal = Refusal("INVALID_CROSS_REFERENCE_KEY", text, fields=[field.name])
-
-    def _check_unique(self, changes: list[Change], known: str | None) -> None:
-        """Refuse values that another record has already, in the org or earlier in the request."""
-        groups: dict[tuple[str, str], list[Change]] = defaultdict(list)
-        for change in _valid(changes):
-            for field in self._shapes.of(change.target).unique:
-                if field.name != known and change.values.get(field.name) is not None:
-                    groups[change.target.name, field.name].append(change)
-        for (_, name), group in groups.items():
-            target = group[0].target
-            field = target.by_name[name.lower()]
-            owners: dict[Stored, str | None] = {
-                value: ids[0] for value, ids in self._find(target, field, (each.values[name] for each in group)).items()
-            }
-            for change in group:
-                value = fold(change.values[name])
-                if value in owners and (change.id is None or owners[value] != change.id):
-                    change.refusal = _duplicate(field, owners[value])
-                else:
-                    owners[value] = change.id
 
     def _apply(self, changes: list[Change]) -> None:
         stamp = self._clock.stamp()
@@ -306,12 +200,20 @@ class Writes:
         values["CreatedDate"] = values["LastModifiedDate"] = values["SystemModstamp"] = stamp
 
 
-def _valid(changes: list[Change]) -> Iterable[Change]:
-    return (each for each in changes if each.refusal is None)
+def _refuse_ids(changes: list[Change], records: list[Record]) -> None:
+    """A new record's id is Salesforce's to give, and an upsert goes by its key alone."""
+    for change, record in zip(changes, records, strict=True):
+        if change.refusal is None and _given_id(record) is not None:
+            text = "cannot specify Id in an insert call"
+            change.refusal = Refusal("INVALID_FIELD_FOR_INSERT_UPDATE", text, fields=["Id"])
+
+
+def _given_id(record: Record) -> Any:
+    return next((record[each] for each in ("Id", "id", "ID") if record.get(each)), None)
 
 
 def _take_id(change: Change, record: Record) -> None:
-    given = next((record[each] for each in record if each.lower() == "id"), None)
+    given = _given_id(record)
     if given is None:
         change.refusal = Refusal("MISSING_ARGUMENT", "Id not specified in an update call")
         return
@@ -324,26 +226,3 @@ def _take_id(change: Change, record: Record) -> None:
     if change.id[:3] != change.target.prefix:
         text = f"{field.label}: id value of incorrect type: {given}"
         change.refusal = Refusal("INVALID_FIELD" if to_18(change.id) is None else "MALFORMED_ID", text)
-
-
-def _settle_nulls(change: Change) -> Refusal | None:
-    """A null for a field that cannot be empty gives the default in a create, and is refused in an update."""
-    empty = [name for name, value in change.values.items() if value is None]
-    for name in empty:
-        field = change.target.by_name[name.lower()]
-        if field.nillable and not (field.defaulted and change.created):
-            continue
-        if change.created:
-            del change.values[name]
-        elif field.type == "boolean":
-            return WrongType(field.name, "boolean", None)
-        else:
-            return Refusal("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{name}]", fields=[name])
-    return None
-
-
-def _duplicate(field: Field, owner: str | None) -> Refusal:
-    shown = owner[:15] if owner else "<unknown>"
-    return Refusal(
-        "DUPLICATE_VALUE", f"duplicate value found: {field.name} duplicates value on record with id: {shown}"
-    )
