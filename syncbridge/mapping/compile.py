@@ -30,7 +30,8 @@ _PLAIN_KEYS = frozenset({"int2", "int4", "int8", "uuid", "enum", "bool", "date"}
 _BUILT_IN = KEY_TYPES - {"citext", "enum"}
 
 _KEYS = quoted("_syncbridge")
-_KEY = f'{_KEYS}."_key"'
+_KEY_COLUMN = quoted("_syncbridge_key")  # no column of the table may be named like it
+_KEY = f"{_KEYS}.{_KEY_COLUMN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +262,7 @@ def _compose_sql(
         matches.append(f"{_key_text(table, columns)} = {_KEY}")
     filters = f" where {enclosed(where)}" if where else ""
     return (
-        f'select {_KEY}{selected} from unnest(%s::text[]) as {_KEYS}("_key")'  # noqa: S608 - quoted names and the SQL of the mapping's author
+        f"select {_KEY}{selected} from unnest(%s::text[]) as {_KEYS}({_KEY_COLUMN})"  # noqa: S608 - quoted names and the SQL of the mapping's author
         f" join {escaped(source)} on {escaped(' and '.join(matches))}{filters}"
     )
 

@@ -62,7 +62,7 @@ def parse_mapping(text: str, name: str = "mapping.yaml") -> MappingSpec:
 
 def restore_mapping(definition: Mapping[str, Any]) -> MappingSpec:
     """The mapping of a stored definition. Raises MappingError when this version does not understand it."""
-    spec, findings = _validate(Document("", definition, {}))
+    spec, findings = _validate(Document("", dict(definition), {}))
     if spec is None:
         details = "; ".join(finding.message for finding in findings)
         raise MappingError(

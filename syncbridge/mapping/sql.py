@@ -11,6 +11,7 @@ import re
 _TOKENS = re.compile(
     r"""
       (?P<escaped>   [eE]'(?:[^'\\]|\\.|'')*' )
+    | (?P<unended>   [eE](?=') )
     | (?P<string>    '(?:[^']|'')*' )
     | (?P<name>      "(?:[^"]|"")*" )
     | (?P<dollar>    (?<![\w$])\$(?P<tag>[^\W\d]\w*)?\$.*?\$(?P=tag)\$ | (?<![\w$])\$\$.*?\$\$ )
@@ -111,8 +112,8 @@ def _fault_of(kind: str | None, text: str, opened: list[str]) -> str:
             return f"has a closing {text} too many"
     elif kind == "end":
         return "holds a semicolon; it must be one expression"
-    elif kind == "quote":
-        return f"has a quote {text} that is never closed"
+    elif kind in ("quote", "unended"):
+        return f"has a quote {text if kind == 'quote' else chr(39)} that is never closed"
     elif kind == "parameter":
         return f"holds the parameter {text}, which has no value here"
     elif kind == "nul":
