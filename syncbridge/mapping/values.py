@@ -28,14 +28,14 @@ def _bool(text: str) -> bool:
 def _float(text: str) -> float:
     value = float(text)
     if value - value != 0:  # NaN and the infinities
-        raise RecordRejected("the number is NaN or infinite", code="NOT_A_NUMBER")
+        raise RecordRejected("not a finite number", code="NOT_A_NUMBER")
     return value
 
 
 def _numeric(text: str) -> Decimal:
     value = Decimal(text)
     if not value.is_finite():
-        raise RecordRejected("the number is NaN or infinite", code="NOT_A_NUMBER")
+        raise RecordRejected("not a finite number", code="NOT_A_NUMBER")
     return value
 
 
