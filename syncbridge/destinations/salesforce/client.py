@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -27,7 +28,7 @@ from syncbridge.destinations.salesforce.connection import Connection, Request, l
 from syncbridge.destinations.salesforce.errors import refusal
 from syncbridge.destinations.salesforce.login import Session, SignIn
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
-from syncbridge.errors import LoginRefused, QuotaExhausted, Remedy, RetryLater
+from syncbridge.errors import LoginRefused, QuotaExhausted, Remedy, RetryLater, SyncbridgeError
 from syncbridge.policy import backoff
 
 ATTEMPTS = 4
@@ -90,10 +91,15 @@ class Client:
             retry=retry_if_exception_type(_TryAgain),
             reraise=True,
         )
+        lost: list[Rejected] = []
         try:
-            return retrying(self._attempt, request, until)
+            return retrying(self._attempt, request, until, lost)
         except _TryAgain as last:
-            raise last.outcome from None
+            outcome = last.outcome
+        except SyncbridgeError as error:
+            outcome = error
+        # Whatever came after, an earlier attempt may have been applied.
+        raise CallRejected(lost[0]) if lost else outcome
 
     def sign_in_again(self) -> None:
         """Let the next call sign in, so that the credentials are proved."""
@@ -107,10 +113,15 @@ class Client:
 
     # -- one attempt ------------------------------------------------------------------------------------------------
 
-    def _attempt(self, request: Request, until: float) -> Any:
+    def _attempt(self, request: Request, until: float, lost: list[Rejected]) -> Any:
         self._check_time(until)
         self._keep_within_allowance(until)
-        return self._send_signed_in(request, until)
+        try:
+            return self._send_signed_in(request, until)
+        except _TryAgain as again:
+            if isinstance(again.outcome, CallRejected):
+                lost.append(again.outcome.rejected)
+            raise
 
     def _send_signed_in(self, request: Request, until: float) -> Any:
         session = self._sign_in.current()
@@ -128,7 +139,8 @@ class Client:
 
     def _keep_within_allowance(self, until: float) -> None:
         if self._allowance.look_again():
-            self._send_signed_in(LIMITS, until)
+            with suppress(CallRejected, _TryAgain):  # then it stays stopped, and looks again later
+                self._send_signed_in(LIMITS, until)
             self._check_time(until)
         wait = self._allowance.reserve(until - self._times.clock())
         if wait > 0:
@@ -145,8 +157,6 @@ class Client:
         except requests.RequestException as error:
             raise _transport(error) from None
         self._note(connection)
-        if not body:
-            return None
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:

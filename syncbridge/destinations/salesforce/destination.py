@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,7 +19,7 @@ from syncbridge.destinations.salesforce.describe import Descriptions, field_of, 
 from syncbridge.destinations.salesforce.normal_form import normaliser
 from syncbridge.destinations.salesforce.reading import Shape, by_value, lookups
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
-from syncbridge.destinations.salesforce.writes import BATCH, Write, calls_for, deletes, send_all, upserts
+from syncbridge.destinations.salesforce.writes import BATCH, Send, Write, calls_for, deletes, send_all, upserts
 from syncbridge.errors import (
     Finding,
     NeedsOperator,
@@ -29,11 +30,13 @@ from syncbridge.errors import (
     SyncbridgeError,
 )
 from syncbridge.model import Fields, Normal
-from syncbridge.schemas import RemoteObject
+from syncbridge.schemas import RemoteField, RemoteObject
 
 READ_BATCH = 2000
 _NAME = re.compile(r"[A-Za-z]\w*")
 T = TypeVar("T")
+#: What one worker thread does: it is given the way to make calls.
+Part = Callable[[Send], T]
 
 
 class SalesforceDestination(Destination):
@@ -66,7 +69,7 @@ class SalesforceDestination(Destination):
     def describe(self, object: str, *, refresh: bool = False) -> RemoteObject:
         return self._descriptions.get(object, refresh=refresh)
 
-    def normaliser(self, field: Any) -> Normaliser:
+    def normaliser(self, field: RemoteField) -> Normaliser:
         return normaliser(field)
 
     def _fetch_description(self, object: str) -> Any:
@@ -103,42 +106,58 @@ class SalesforceDestination(Destination):
 
     def _write(self, write: Write, object: str, keys: Sequence[str], records: Sequence[Any], lane: str) -> list[Result]:
         results: list[Result | None] = [None] * len(records)
+        until = self._until(len(records) / BATCH)
         stop: SyncbridgeError | None = None
         for wave in calls_for(keys):
-            if stop is None:
-                chosen = [[records[position] for position in positions] for positions in wave]
-                answers = self._in_flight(lane, [partial(send_all, write, part) for part in chosen])
-                for positions, answer in zip(wave, answers, strict=True):
-                    if isinstance(answer, SyncbridgeError):
-                        stop = answer
-                    elif isinstance(answer, BaseException):
-                        raise answer
-                    else:
-                        for position, result in zip(positions, answer, strict=True):
-                            results[position] = result
+            stop = stop or self._send_wave(write, wave, records, results, lane, until)
         if stop is not None and not any(results):
             raise self._explained(stop, object)
-        self._forget_drift(object, results)
         unsent = _unsent(stop) if stop is not None else None
-        return [result or unsent for result in results]  # type: ignore[misc]
+        complete = [result or unsent for result in results]
+        self._forget_drift(object, complete)
+        return complete  # type: ignore[return-value]
 
-    def _in_flight(self, lane: str, jobs: Sequence[Callable[[Callable[[Request], Any]], T]]) -> list[Any]:
-        """Run jobs on the worker threads. After an error that concerns every call, jobs that wait are not begun."""
-        rounds = -(-len(jobs) // self.calls_in_flight)
-        limit = self._client.one_call * max(1, rounds)
-        until = self._clock() + limit
+    def _send_wave(
+        self,
+        write: Write,
+        wave: list[list[int]],
+        records: Sequence[Any],
+        results: list[Result | None],
+        lane: str,
+        until: float,
+    ) -> SyncbridgeError | None:
+        """Fill in the results of one wave of calls; what stopped some of them, if anything did."""
+        stop: SyncbridgeError | None = None
+        parts = [partial(send_all, write, [records[at] for at in positions]) for positions in wave]
+        for positions, answer in zip(wave, self._in_flight(lane, parts, until), strict=True):
+            if isinstance(answer, SyncbridgeError):
+                stop = answer
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                for position, result in zip(positions, answer, strict=True):
+                    results[position] = result
+        return stop
+
+    def _until(self, calls: float) -> float:
+        """When the last attempt may begin, so that all ends within `call_seconds` for each round of calls."""
+        return self._clock() + self._client.one_call * max(1, math.ceil(calls / self.calls_in_flight))
+
+    def _in_flight(self, lane: str, parts: Sequence[Part[T]], until: float) -> list[Any]:
+        """Run parts on the worker threads. After an error that concerns every call, parts that wait are not begun."""
         stopped: list[SyncbridgeError] = []
 
-        def begin(job: Callable[[Callable[[Request], Any]], T]) -> T:
+        def begin(part: Part[T]) -> T:
             if stopped:
                 raise stopped[0]
             try:
-                return job(partial(self._client.call, until=until))
+                return part(partial(self._client.call, until=until))
             except SyncbridgeError as error:
                 stopped.append(error)
                 raise
 
-        return self._calls.run(lane, [partial(begin, job) for job in jobs], limit=limit)
+        limit = max(0.0, until - self._clock())
+        return self._calls.run(lane, [partial(begin, part) for part in parts], limit=limit)
 
     def _forget_drift(self, object: str, results: Sequence[Result | None]) -> None:
         if any(type(result) is Rejected and result.remedy is Remedy.SCHEMA for result in results):
@@ -159,7 +178,7 @@ class SalesforceDestination(Destination):
         shape = Shape(self.describe(object), fields)
         path = f"composite/sobjects/{_checked(object)}"
 
-        def retrieve(ids: Sequence[str], send: Callable[[Request], Any]) -> list[RemoteRecord | None]:
+        def retrieve(ids: Sequence[str], send: Send) -> list[RemoteRecord | None]:
             body = orjson.dumps({"ids": list(ids), "fields": shape.columns})
             return [shape.record(row) if row else None for row in send(Request("read", "POST", path, body))]
 
@@ -179,7 +198,7 @@ class SalesforceDestination(Destination):
         sought = field_of(described, field)
         shape = Shape(described, (field, *fields))
 
-        def query(statement: str, send: Callable[[Request], Any]) -> list[RemoteRecord]:
+        def query(statement: str, send: Send) -> list[RemoteRecord]:
             page = send(Request("query", "GET", "query", params={"q": statement}))
             rows = page["records"]
             while not page["done"]:
@@ -191,9 +210,9 @@ class SalesforceDestination(Destination):
         pages: list[list[RemoteRecord]] = self._answers(object, lane, [partial(query, each) for each in statements])
         return by_value([record for page in pages for record in page], sought, field, wanted)
 
-    def _answers(self, object: str, lane: str, jobs: Sequence[Callable[[Callable[[Request], Any]], T]]) -> list[T]:
+    def _answers(self, object: str, lane: str, parts: Sequence[Part[T]]) -> list[T]:
         """All answers of calls that only read; the first failure is raised."""
-        answers = self._in_flight(lane, jobs)
+        answers = self._in_flight(lane, parts, self._until(len(parts)))
         for answer in answers:
             if isinstance(answer, SyncbridgeError):
                 raise self._explained(answer, object)
@@ -246,7 +265,8 @@ def _checked(name: str) -> str:
 def _unsent(error: SyncbridgeError) -> Rejected:
     """Records that were not sent because of `error`, while others of the same call were answered."""
     remedy = Remedy.SCHEMA if isinstance(error, SchemaDrift) else Remedy.WAIT
-    return Rejected(error.code or type(error).__name__, error.message, remedy, delay=getattr(error, "delay", None))
+    delay, uncertain = (error.delay, error.uncertain) if isinstance(error, RetryLater) else (None, False)
+    return Rejected(error.code or type(error).__name__, error.message, remedy, uncertain=uncertain, delay=delay)
 
 
 def _of_a_read(rejected: Rejected) -> SyncbridgeError:

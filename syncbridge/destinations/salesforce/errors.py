@@ -68,8 +68,10 @@ RULES: Mapping[str, Rule] = {
         Place.BUSY, Remedy.RETRY, "Give the user `Exempt from Transaction Security` if this goes on."
     ),
     "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": Rule(Place.BUSY, Remedy.WAIT),
-    "STORAGE_LIMIT_EXCEEDED": Rule(Place.DAILY, Remedy.WAIT, "The org's data storage is full: free some or buy more."),
-    "LICENSE_LIMIT_EXCEEDED": Rule(Place.DAILY, Remedy.WAIT, "The org has no licence left for this kind of record."),
+    "STORAGE_LIMIT_EXCEEDED": Rule(
+        Place.RECORDS, Remedy.WAIT, "The org's data storage is full: free some or buy more."
+    ),
+    "LICENSE_LIMIT_EXCEEDED": Rule(Place.RECORDS, Remedy.WAIT, "The org has no licence left for this kind of record."),
     "TOO_MANY_APEX_REQUESTS": Rule(Place.BUSY, Remedy.RETRY_SMALLER),
     # -- the schema ---------------------------------------------------------------------------------------------------
     "INVALID_FIELD": Rule(
@@ -201,7 +203,7 @@ def _by_status(status: int, code: str, message: str, delay: float | None) -> Syn
     if status in (420, 429):
         return RateLimited(told, code=code, delay=delay)
     if status in (406, 408, 503):
-        return RetryLater(told, code=code, delay=delay)
+        return RetryLater(told, code=code, delay=delay, uncertain=True)
     if status >= 500:
         return Rejected(code, message, Remedy.RETRY, uncertain=True, delay=delay)
     if status in (403, 405, 409, 415) or status < 400:

@@ -17,7 +17,7 @@ from syncbridge.destinations.base import Delivered, Rejected, Result
 from syncbridge.destinations.salesforce.client import CallRejected
 from syncbridge.destinations.salesforce.connection import Request
 from syncbridge.destinations.salesforce.errors import is_gone, rejected
-from syncbridge.errors import Remedy, SyncbridgeError
+from syncbridge.errors import Remedy, RetryLater, SyncbridgeError
 from syncbridge.model import Fields
 
 BATCH = 200
@@ -90,7 +90,10 @@ def send_all(write: Write, records: Sequence[R], send: Send) -> list[Result]:
         part = parts.pop()
         try:
             answers = _send_one(write, [records[at] for at in part], send)
-        except SyncbridgeError:
+        except SyncbridgeError as error:
+            if isinstance(error, RetryLater) and error.uncertain:
+                for at in part:
+                    results[at] = Rejected(error.code, error.message, Remedy.RETRY, uncertain=True)
             break
         for at, answer in zip(part, answers, strict=True):
             results[at] = answer

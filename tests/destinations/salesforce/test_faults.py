@@ -90,6 +90,37 @@ def test_a_gateway_that_gives_up_is_uncertain_after_some_retries(
     assert len(fake_time.slept) == 3
 
 
+def test_an_attempt_that_may_have_been_applied_is_not_forgotten_when_the_next_one_is_refused(
+    server: SandboxServer, destination: SalesforceDestination
+) -> None:
+    server.faults.add("status", route="collections_upsert", status=504, times=1)
+    server.faults.add("daily_limit", route="collections_upsert")
+    (lost,) = upsert(destination)
+    assert isinstance(lost, Rejected)
+    assert (lost.remedy, lost.uncertain) == (Remedy.RETRY, True)
+    with pytest.raises(QuotaExhausted):
+        upsert(destination)
+
+
+def test_a_load_balancer_that_is_busy_leaves_it_open_whether_salesforce_did_it(
+    server: SandboxServer, destination: SalesforceDestination
+) -> None:
+    server.faults.add("status", route="collections_upsert", status=503, body="<html>busy</html>")
+    with pytest.raises(RetryLater) as later:
+        upsert(destination)
+    assert later.value.uncertain
+
+
+def test_keys_that_differ_only_in_case_are_stored_in_their_order(
+    server: SandboxServer, destination: SalesforceDestination
+) -> None:
+    spellings: list[Fields] = [{KEY: key, "LastName": key} for key in ("ab", "x", "AB", "Ab")]
+    results = destination.upsert("Contact", KEY, spellings)
+    assert [isinstance(result, Delivered) and result.created for result in results] == [True, True, False, False]
+    assert server.control.calls("collections_upsert") == 3
+    assert [each["LastName"] for each in server.control.records("Contact")] == ["Ab", "x"]
+
+
 # -- not now ----------------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +221,17 @@ def test_over_our_share_no_call_is_made_although_salesforce_would_take_it(
     server.control.set_usage(used=10)
     fake_time.now += RECHECK
     assert isinstance(upsert(destination)[0], Delivered)
+
+
+def test_a_look_at_the_allowance_that_fails_leaves_it_stopped(
+    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
+) -> None:
+    server.control.set_usage(used=90, max=100)
+    upsert(destination)
+    server.faults.add("drop_before", route="limits")
+    fake_time.now += RECHECK
+    with pytest.raises(QuotaExhausted):  # and no record is called uncertain
+        upsert(destination)
 
 
 def test_near_our_share_calls_are_spaced_out(
