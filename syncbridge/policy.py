@@ -27,7 +27,6 @@ MAX_ATTEMPTS = {
     Remedy.ADOPT: 3,
     Remedy.GONE: 3,
     Remedy.RECORD: 1,  # the same row is refused the same way; a change of the row tries again by itself
-    Remedy.SCHEMA: 3,
 }
 
 
@@ -53,6 +52,8 @@ def after_rejection(
     """The fate of one rejected record that was tried `attempts` times before this one."""
     if remedy is Remedy.WAIT:
         return Retry(delay=delay or 60.0, tried=False, resend=uncertain)
+    if remedy is Remedy.SCHEMA:  # the mapping is at fault, and halted if that stays so: no row is given up for it
+        return Retry(delay=backoff(1, rng=rng), tried=False, resend=uncertain)
     if uncertain:  # the answer was lost, not refused: never give up on that alone
         return Retry(delay=max(delay or 0.0, backoff(attempts + 1, cap=60.0, rng=rng)), resend=True)
     if attempts + 1 >= min(MAX_ATTEMPTS[remedy], max_attempts):

@@ -96,7 +96,10 @@ def measure(store: Connection, source: Connection, run_id: int, mapping: Compile
     """Count what a run will visit, for its progress bar, unless that takes longer than a few seconds."""
     run = runs.read(store, run_id)
     if run.total is None:
-        total = rows.count(source, mapping.count_sql(where=run.filter or None), seconds=3.0)
+        try:
+            total = rows.count(source, mapping.count_sql(where=run.filter or None), seconds=3.0)
+        except (SchemaDrift, ConfigurationError):
+            return None  # `step` ends the run with the reason
         if total is not None:
             runs.set_total(store, run_id, total)
         return total

@@ -1,3 +1,9 @@
 """Composes the topic fixtures; nothing else lives here."""
 
-pytest_plugins = ["tests.fix_postgres"]
+pytest_plugins = [
+    "tests.fix_cli",
+    "tests.fix_postgres",
+    "tests.fix_source",
+    "tests.fix_store",
+    "tests.fix_delivery",  # imports fix_store, which must be registered first
+]

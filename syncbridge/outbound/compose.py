@@ -55,6 +55,7 @@ class Composer:
         convert = self.converter
         for key, row in found.found.items():
             try:
+                convert.external_value(key)  # a key that the external id cannot hold refuses its own record only
                 entities.records[key] = convert(row)
             except RecordRejected as refusal:
                 entities.refused[key] = refusal

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import psycopg
 from psycopg import Connection
 
-from syncbridge.destinations.base import Destination, Rejected, Result
-from syncbridge.errors import Remedy, RetryLater, SyncbridgeError
+from syncbridge.destinations.base import Delivered, Destination, Rejected, Result
+from syncbridge.errors import RecordRejected, Remedy, RetryLater, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Fields, MappingStatus, Operation
 from syncbridge.outbound.compose import Composer
+from syncbridge.outbound.guard import Guard, Reservation
 from syncbridge.outbound.plan import Planned, plan
-from syncbridge.outbound.settle import Settlement, settle, take, take_nothing, take_refusal
+from syncbridge.outbound.settle import Settlement, give_back, settle, take, take_nothing, take_refusal
 from syncbridge.policy import directive
 from syncbridge.store import mappings, outbox
-from syncbridge.store.outbox import Claimed, Kept
+from syncbridge.store.outbox import Claimed
 
 log = logging.getLogger("syncbridge.deliver")
 
@@ -54,6 +57,15 @@ class Limits:
 
 
 @dataclass(slots=True)
+class _Exchange:
+    """What a batch and its destination told each other, as far as it came."""
+
+    answers: dict[str, Result] = field(default_factory=dict)  # key -> result
+    attempted: set[str] = field(default_factory=set)  # keys that were given to a call, answered or not
+    absent: set[str] = field(default_factory=set)  # keys of entities that are gone, and have no remote record either
+
+
+@dataclass(slots=True)
 class Deliverer:
     """One lane of one mapping. `store` and `source` are connections of its own; `step()` does one batch."""
 
@@ -66,11 +78,15 @@ class Deliverer:
     numbers: Iterator[int] | None = None  # of claims; None takes them from the database
     rng: random.Random = field(default_factory=random.Random)
     counts: Counts = field(default_factory=Counts)
+    clock: Callable[[], float] = time.monotonic
     _composer: Composer = field(init=False)
+    _guard: Guard = field(init=False)
     _failures: int = 0
+    _blamed: frozenset[str] = frozenset()  # keys refused for the schema, since it was described anew
 
     def __post_init__(self) -> None:
         self._composer = Composer(self.mapping, self.destination, self.source)
+        self._guard = Guard(self.mapping_id, self.mapping, self.store)
 
     def step(self) -> int:
         """Deliver one batch of what is due; how many rows were claimed (0: nothing to do now).
@@ -78,36 +94,58 @@ class Deliverer:
         Errors that concern the whole batch set the mapping's status and give the rows back; none is raised but a
         lost state database (RetryLater).
         """
+        try:
+            return self._step()
+        except psycopg.OperationalError as error:  # rows that are claimed come back when their lease ends
+            message = str(error).split("\n", 1)[0]
+            raise RetryLater(f"the state database is not available: {message}") from error
+
+    def _step(self) -> int:
+        lease, calls = self._lease()
+        deadline = self.clock() + lease - calls
         claim, claimed = outbox.claim(
             self.store,
             self.mapping_id,
             limit=self.limits.batch,
-            lease=max(self.limits.lease, self._least_lease()),
+            lease=lease,
             number=next(self.numbers) if self.numbers is not None else None,
         )
         if not claimed:
             return 0
-        sending: list[Planned] = []
+        planned: list[Planned] = []
+        reserved: Reservation | None = {}
+        exchange = _Exchange()
+        stopped: Exception | None = None
         try:
             planned = self._plan(claimed)
-            if self._guarded(planned):
-                self._give_back(claim, claimed, ())
-                return len(claimed)
-            sending = [p for p in planned if p.operation is not Operation.NOTHING]
-            results = self._send(sending)
+            sending = self._sending(planned)
+            reserved = self._guard.reserve(sending)
+            if reserved is not None:
+                self._require_time(deadline)
+                self._send(sending, exchange)
+        except psycopg.OperationalError:
+            raise
         except Exception as error:
-            self._give_back(claim, claimed, sending)
-            self._stop_for(error)
-            return len(claimed)
-        self._settle(claim, planned, sending, results)
+            stopped = error
+        self._settle(claim, claimed, planned, exchange, stopped)
+        self._guard.release(reserved or {}, lambda key: isinstance(exchange.answers.get(key), Delivered))
         return len(claimed)
 
-    @property
-    def _ignores_deletes(self) -> bool:
-        return self.mapping.deletes.action == "ignore"
+    def _lease(self) -> tuple[float, float]:
+        """Seconds of the lease, and how many of them the calls of one batch can take.
 
-    def _least_lease(self) -> float:
-        return self.destination.call_seconds * 2
+        A call must never end after its lease: another lane could have sent a newer state meanwhile, and be overtaken.
+        So the calls begin only while enough of the lease is left, and composing has at least half of it.
+        """
+        rounds = -(-self.limits.batch // (self.destination.batch_size * self.destination.calls_in_flight))
+        calls = self.destination.call_seconds * (rounds + 2)  # deletes and upserts both round up; one look-up
+        return max(self.limits.lease, 2 * calls), calls
+
+    def _require_time(self, deadline: float) -> None:
+        if self.clock() > deadline:
+            raise RetryLater(
+                "composing took too long for the lease", hint="Look for a slow `sql` expression, or a smaller batch."
+            )
 
     def _plan(self, claimed: Sequence[Claimed]) -> list[Planned]:
         entities = self._composer.compose([row.key for row in claimed])
@@ -117,129 +155,137 @@ class Deliverer:
             gone = self._composer.converter.constants(self.mapping.deletes.fields, remote, self.destination)
         return plan(claimed, entities, gone=gone)
 
-    def _guarded(self, planned: Sequence[Planned]) -> bool:
-        """Whether the mass-change guard stops this batch, before the first call over the limit."""
-        deletes = sum(1 for p in planned if p.operation is Operation.DELETE)
-        if self._ignores_deletes:
-            deletes = 0
-        asked_for = ("first_sync", "resync")  # a person asked for these, so they are not counted as changes
-        changes = sum(
-            1
-            for p in planned
-            if p.operation in (Operation.CREATE, Operation.UPDATE) and p.claimed.reason not in asked_for
-        )
-        guard = self.mapping.guard
-        for kind, count, limit in (("deletes", deletes, guard.deletes), ("changes", changes, guard.changes)):
-            if limit is None or count == 0:
-                continue
-            used = mappings.reserve_guard(
-                self.store, self.mapping_id, kind, count, limit=limit.count, seconds=limit.seconds
+    def _sending(self, planned: Sequence[Planned]) -> list[Planned]:
+        return [p for p in planned if p.operation is not Operation.NOTHING and not self._ignored(p)]
+
+    def _ignored(self, planned: Planned) -> bool:
+        return planned.operation is Operation.DELETE and self.mapping.deletes.action == "ignore"
+
+    def _send(self, sending: Sequence[Planned], exchange: _Exchange) -> None:
+        """Deletes first: they free unique values that new records may want."""
+        ids = self._find_vanished([p for p in sending if p.vanished], exchange)
+        deletes = [p for p in sending if p.operation is Operation.DELETE]
+        if deletes:
+            exchange.attempted.update(p.key for p in deletes)
+            answers = self.destination.delete(
+                self.mapping.object, [ids[p.key] for p in deletes], lane=self.mapping.name
             )
-            if used:
-                self._pause_for_guard(kind, used, count, str(limit))
-                return True
-        return False
-
-    def _pause_for_guard(self, kind: str, used: int, count: int, limit: str) -> None:
-        reason = f"{count} more {kind} would pass the guard of {limit} ({used} done)"
-        hint = (
-            f"Look at what waits (`syncbridge status`, `syncbridge show {self.mapping.name} KEY`). If it is meant:"
-            f" `syncbridge resume {self.mapping.name}` lets through all that waits now."
-        )
-        mappings.set_status(
-            self.store,
-            self.mapping_id,
-            MappingStatus.GUARD,
-            reason=reason,
-            hint=hint,
-            only_from=(MappingStatus.ACTIVE,),
-        )
-        log.warning("mapping %s paused: %s", self.mapping.name, reason)
-
-    def _send(self, sending: Sequence[Planned]) -> list[Result]:
-        """One result per planned record, in order."""
-        upserts = [p for p in sending if p.operation is not Operation.DELETE]
-        deletes = [p for p in sending if p.operation is Operation.DELETE and not self._ignores_deletes]
-        results: dict[str, Result] = {}
+            exchange.answers.update((p.key, answer) for p, answer in zip(deletes, answers, strict=True))
+        upserts = [p for p in sending if p.operation in (Operation.CREATE, Operation.UPDATE)]
         if upserts:
             external = self._composer.converter.external_field
             value = self._composer.converter.external_value
             records = [{external: value(p.key), **p.fields} for p in upserts]
+            exchange.attempted.update(p.key for p in upserts)
             answers = self.destination.upsert(self.mapping.object, external, records, lane=self.mapping.name)
-            results.update((p.key, answer) for p, answer in zip(upserts, answers, strict=True))
-        if deletes:
-            results.update(self._delete(deletes))
-        return [results[p.key] for p in sending if p.key in results]
+            exchange.answers.update((p.key, answer) for p, answer in zip(upserts, answers, strict=True))
 
-    def _delete(self, deletes: Sequence[Planned]) -> dict[str, Result]:
-        """Delete by remote id; one that was perhaps created by a call whose answer was lost is looked up first."""
-        ids = {p.key: p.claimed.remote_id for p in deletes}
-        unknown = [key for key, remote_id in ids.items() if remote_id is None]
+    def _find_vanished(self, vanished: Sequence[Planned], exchange: _Exchange) -> dict[str, str]:
+        """Remote ids of records to delete or to mark; what has none needs nothing any more.
+
+        A record that was perhaps created by a call whose answer was lost is looked up. So is one to be marked: to
+        write to a record that somebody deleted would bring it back.
+        """
+        ids = {p.key: p.claimed.remote_id for p in vanished if p.operation is Operation.DELETE and p.claimed.remote_id}
+        unknown = [p for p in vanished if p.key not in ids]
         if unknown:
-            ids.update(self._look_up(unknown))
-        known = {key: remote_id for key, remote_id in ids.items() if remote_id is not None}
-        answers = self.destination.delete(self.mapping.object, list(known.values()), lane=self.mapping.name)
-        results: dict[str, Result] = dict(zip(known, answers, strict=True))
-        for p in deletes:
-            if p.key not in results:  # no remote record: what was to be deleted is not there
+            ids.update(self._look_up([p.key for p in unknown]))
+        for p in unknown:
+            if p.key not in ids:
                 p.operation = Operation.NOTHING
-        return results
+                exchange.absent.add(p.key)
+        return ids
 
-    def _look_up(self, keys: Sequence[str]) -> dict[str, str | None]:
+    def _look_up(self, keys: Sequence[str]) -> dict[str, str]:
         converter = self._composer.converter
-        values = {key: converter.external_value(key) for key in keys}
-        found = self.destination.find(self.mapping.object, converter.external_field, list(values.values()))
-        return {key: found[value][0].remote_id if found.get(value) else None for key, value in values.items()}
+        values = {}
+        for key in keys:
+            try:
+                values[key] = converter.external_value(key)
+            except RecordRejected:
+                continue  # it can never have been sent
+        found = self.destination.find(
+            self.mapping.object, converter.external_field, list(values.values()), lane=self.mapping.name
+        )
+        return {key: found[value][0].remote_id for key, value in values.items() if found.get(value)}
 
     def _settle(
-        self, claim: int, planned: Sequence[Planned], sending: Sequence[Planned], results: Sequence[Result]
+        self,
+        claim: int,
+        claimed: Sequence[Claimed],
+        planned: Sequence[Planned],
+        exchange: _Exchange,
+        stopped: Exception | None,
     ) -> None:
-        settlement = Settlement()
-        answered = [p for p in sending if p.operation is not Operation.NOTHING and not self._ignored(p)]
-        for p, result in zip(answered, results, strict=True):
-            take(settlement, p, result, max_attempts=self.limits.max_attempts, rng=self.rng)
-        for p in planned:
-            if p.refusal is not None:
-                take_refusal(settlement, p, max_attempts=self.limits.max_attempts, rng=self.rng)
-            elif p.operation is Operation.NOTHING or self._ignored(p):
-                take_nothing(settlement, p, ignored=self._ignored(p))
-        settle(self.store, self.mapping_id, claim, settlement)
-        self.counts.add(len(planned), settlement)
-        self._after(settlement)
-
-    def _ignored(self, planned: Planned) -> bool:
-        return planned.operation is Operation.DELETE and self._ignores_deletes
-
-    def _after(self, settlement: Settlement) -> None:
+        """Record what was answered and what needed no call; give back the rest, with the reason why it stopped."""
+        settlement = self._settlement(planned, exchange)
+        decided = {*settlement.done, *(row.key for row in settlement.kept)}
+        give_back(settlement, [row for row in claimed if row.key not in decided], exchange.attempted)
+        try:
+            settle(self.store, self.mapping_id, claim, settlement)
+        except psycopg.OperationalError:
+            raise
+        except Exception as error:  # the rows come back when their lease ends
+            self._stop_for(error)
+            return
+        self.counts.add(len(decided), settlement)
         if settlement.last_error is not None:
             mappings.record_error(self.store, self.mapping_id, *settlement.last_error)
-        worst = settlement.worst
-        if worst is None:
+        if stopped is not None:
+            self._stop_for(stopped)
+        elif settlement.worst is not None:
+            self._heed(settlement.worst, exchange)
+        elif exchange.answers:
             self._failures = 0
-            return
-        self._wait_or_halt(worst)
+        if any(isinstance(exchange.answers.get(key), Delivered) for key in self._blamed):
+            self._blamed = frozenset()
 
-    def _wait_or_halt(self, worst: Rejected) -> None:
+    def _settlement(self, planned: Sequence[Planned], exchange: _Exchange) -> Settlement:
+        settlement = Settlement()
+        limit = self.limits.max_attempts
+        for p in planned:
+            answer = exchange.answers.get(p.key)
+            if answer is not None:
+                take(settlement, p, answer, max_attempts=limit, rng=self.rng)
+            elif p.refusal is not None:
+                take_refusal(settlement, p, max_attempts=limit, rng=self.rng)
+            elif p.operation is Operation.NOTHING or self._ignored(p):
+                take_nothing(settlement, p, ignored=self._ignored(p), absent=p.key in exchange.absent)
+        return settlement
+
+    def _heed(self, worst: Rejected, exchange: _Exchange) -> None:
+        """Wait or halt because of what records were refused for."""
         if worst.remedy is Remedy.WAIT:
             self._stop_for(RetryLater(f"{worst.code}: {worst.message}", delay=worst.delay or 60.0))
             return
-        self._failures += 1
-        self._composer.forget(refresh=True)
-        if self._failures > 1:  # described anew and refused again: it is the schema, not an old copy of it
-            mappings.set_status(
-                self.store,
-                self.mapping_id,
-                MappingStatus.HALTED,
-                reason=f"{worst.code}: {worst.message}",
-                hint=f"Run `syncbridge check`, mend it, then `syncbridge resume {self.mapping.name}`.",
-                only_from=(MappingStatus.ACTIVE,),
-            )
+        blamed = frozenset(
+            key
+            for key, answer in exchange.answers.items()
+            if isinstance(answer, Rejected) and answer.remedy is Remedy.SCHEMA
+        )
+        if not self._blamed:
+            self._blamed = blamed
+            try:
+                self._composer.forget(refresh=True)
+            except Exception as error:
+                self._stop_for(error)
+            return
+        self._blamed = frozenset()  # described anew and refused again: it is the schema, not an old copy of it
+        self._halt(
+            f"{worst.code}: {worst.message}",
+            f"Run `syncbridge check`, mend it, then `syncbridge resume {self.mapping.name}`.",
+        )
 
-    def _give_back(self, claim: int, claimed: Sequence[Claimed], sending: Sequence[Planned]) -> None:
-        """Return rows that were not settled; those that may have been sent are sent in full next time."""
-        sent = {p.key for p in sending}
-        rows = [Kept(row.key, row.version, tried=False, resend=row.key in sent) for row in claimed]
-        outbox.keep(self.store, self.mapping_id, claim, rows)
+    def _halt(self, reason: str, hint: str) -> None:
+        mappings.set_status(
+            self.store,
+            self.mapping_id,
+            MappingStatus.HALTED,
+            reason=reason,
+            hint=hint,
+            only_from=(MappingStatus.ACTIVE,),
+        )
+        log.warning("mapping %s halted: %s", self.mapping.name, reason)
 
     def _stop_for(self, error: Exception) -> None:
         """Set the mapping's status by the remedy of an error that concerned a whole batch."""

@@ -18,7 +18,8 @@ class Planned:
     """One claimed entity and what to do about it.
 
     `fields` are those to write, without the external id; `base` is what the link's base will be when they are
-    written. `full` says that nothing was left out for being equal.
+    written. `full` says that nothing was left out for being equal; `vanished` that the entity is gone, so that its
+    record is deleted, or marked by `fields`.
     """
 
     claimed: Claimed
@@ -26,6 +27,7 @@ class Planned:
     fields: Fields
     base: Fields
     full: bool = True
+    vanished: bool = False
     refusal: RecordRejected | None = None
 
     @property
@@ -73,9 +75,9 @@ def _vanished(row: Claimed, gone: Fields | None) -> Planned:
     if row.base is None and not row.resend:
         return Planned(row, Operation.NOTHING, {}, {})
     if gone is None:
-        return Planned(row, Operation.DELETE, {}, {})
+        return Planned(row, Operation.DELETE, {}, {}, vanished=True)
     base: Fields = orjson.loads(row.base) if row.base is not None else {}
     changed = gone if row.resend else {name: value for name, value in gone.items() if not _agrees(base, name, value)}
-    if not changed or row.base is None:  # nothing to mark: no record of ours is known
+    if not changed:
         return Planned(row, Operation.NOTHING, {}, base)
-    return Planned(row, Operation.UPDATE, changed, {**base, **gone}, full=False)
+    return Planned(row, Operation.UPDATE, changed, {**base, **gone}, vanished=True)

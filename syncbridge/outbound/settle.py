@@ -7,6 +7,7 @@ try, and the sync log. Until it commits nothing of the batch is known; after it 
 from __future__ import annotations
 
 import random
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 import psycopg
@@ -18,8 +19,11 @@ from syncbridge.model import Fields, Operation, Outcome
 from syncbridge.outbound.plan import Planned
 from syncbridge.policy import Retry, after_rejection
 from syncbridge.store import links, outbox, sync_log
-from syncbridge.store.outbox import Kept
+from syncbridge.store.outbox import Claimed, Kept
 from syncbridge.store.sync_log import Entry
+
+#: Characters that are kept of a destination's message.
+LONGEST_MESSAGE = 2000
 
 
 @dataclass(slots=True)
@@ -52,13 +56,15 @@ def settle(connection: Connection, mapping_id: int, claim: int, settlement: Sett
 
 
 def _write(connection: Connection, mapping_id: int, claim: int, settlement: Settlement) -> None:
-    ours = outbox.finish(connection, mapping_id, claim, settlement.done)
-    ours |= outbox.keep(connection, mapping_id, claim, settlement.kept)
+    done, kept = settlement.done, settlement.kept
     linked, unlinked, log = settlement.linked, settlement.unlinked, settlement.log
-    if len(ours) < len(settlement.done) + len(settlement.kept):
+    ours = outbox.lock(connection, mapping_id, claim, [*done, *(row.key for row in kept)])
+    if len(ours) < len(done) + len(kept):
         linked = {key: link for key, link in linked.items() if key in ours}
         unlinked = [key for key in unlinked if key in ours]
         log = [entry for entry in log if entry.key in ours]
+    outbox.finish(connection, mapping_id, claim, done)
+    outbox.keep(connection, mapping_id, claim, kept)
     links.upsert(connection, mapping_id, linked)
     links.remove(connection, mapping_id, unlinked)
     sync_log.append(connection, mapping_id, log)
@@ -77,7 +83,7 @@ def _take_delivered(settlement: Settlement, planned: Planned, result: Delivered)
     operation = planned.operation
     if operation is Operation.DELETE:
         settlement.unlinked.append(row.key)
-    elif result.created and not planned.full:
+    elif result.created and not planned.full and not planned.vanished:
         # Somebody deleted the remote record, so this update created one that lacks what was left out for being
         # equal: the rest follows at once.
         operation = Operation.CREATE
@@ -126,6 +132,7 @@ def keep_for(
 ) -> None:
     """Keep a row for another try or as a dead letter, with the reason."""
     row = planned.claimed
+    message = message.replace("\0", "")[:LONGEST_MESSAGE]  # Postgres stores no NUL
     settlement.kept.append(
         Kept(
             row.key,
@@ -155,14 +162,21 @@ def take_refusal(settlement: Settlement, planned: Planned, *, max_attempts: int,
     keep_for(settlement, planned, retry, code=refusal.code, message=refusal.message)
 
 
-def take_nothing(settlement: Settlement, planned: Planned, *, ignored: bool = False) -> None:
-    """Add a record that needs no call: equal to its base, never sent, or to be ignored."""
+def take_nothing(settlement: Settlement, planned: Planned, *, ignored: bool = False, absent: bool = False) -> None:
+    """Add a record that needs no call: equal to its base, never sent, to be ignored, or `absent` on both sides."""
     row = planned.claimed
     settlement.done[row.key] = row.version
     settlement.same += 1
+    if absent and row.remote_id is not None:
+        settlement.unlinked.append(row.key)
     if ignored:
         settlement.unlinked.append(row.key)
         settlement.log.append(_entry(planned, Outcome.IGNORED, operation=Operation.DELETE))
+
+
+def give_back(settlement: Settlement, rows: Iterable[Claimed], attempted: Container[str]) -> None:
+    """Add rows of which nothing is known; those that were perhaps sent are sent in full next time."""
+    settlement.kept += [Kept(row.key, row.version, tried=False, resend=row.key in attempted) for row in rows]
 
 
 def _entry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,10 +11,13 @@ from psycopg import Connection
 from psycopg.types.string import TextLoader
 
 from syncbridge.arrays import register, text_array
-from syncbridge.errors import RetryLater, SchemaDrift, SyncbridgeError
+from syncbridge.errors import ConfigurationError, RetryLater, SchemaDrift, SyncbridgeError
 
-#: SQLSTATE classes and codes that one row's values can cause inside an expression of the mapping.
-_ROW_FAULTS = ("22", "P0001", "21000", "2201", "54000")
+#: SQLSTATE classes that one row's values can cause inside an expression of the mapping: data, cardinality, a domain's
+#: constraint, limits, and whatever a function raises.
+_ROW_FAULTS = ("20", "21", "22", "23", "2F", "38", "39", "54", "P0")
+_NOT_SUPPORTED = "0A000"
+_READ_ONLY = "25006"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,12 @@ class Rows:
 
 
 def prepare(connection: Connection) -> None:
-    """Make a connection return every value as Postgres's text, and keep it to reading."""
+    """Make an autocommit connection return every value as Postgres's text, and keep it to reading."""
     register(connection)
     for oid in {info.oid for info in psycopg.postgres.types} | {info.array_oid for info in psycopg.postgres.types}:
         connection.adapters.register_loader(oid, TextLoader)
-    connection.read_only = True
+    connection.read_only = True  # of transaction blocks; single statements heed the session's default
+    connection.execute("set default_transaction_read_only = on")
 
 
 def compose(connection: Connection, sql: str, keys: Sequence[str]) -> Rows:
@@ -41,9 +46,9 @@ def compose(connection: Connection, sql: str, keys: Sequence[str]) -> Rows:
     server is not there.
     """
     try:
-        cursor = connection.execute(sql, (text_array(keys),), prepare=True)
+        cursor = _run(connection, sql, keys)
     except psycopg.Error as error:
-        if error.sqlstate is None or not error.sqlstate.startswith(_ROW_FAULTS):
+        if not _is_row_fault(error):
             raise classify(error) from error
         if len(keys) == 1:
             return Rows(refused={keys[0]: _describe(error)})
@@ -53,14 +58,28 @@ def compose(connection: Connection, sql: str, keys: Sequence[str]) -> Rows:
     return Rows(oids, {row[0]: row for row in cursor.fetchall()})
 
 
+def _run(connection: Connection, sql: str, keys: Sequence[str]) -> psycopg.Cursor:
+    try:
+        return connection.execute(sql, (text_array(keys),), prepare=True)
+    except psycopg.errors.FeatureNotSupported:
+        # "cached plan must not change result type": a column's type was changed. psycopg forgets its statements too.
+        connection.execute("deallocate all")
+        return connection.execute(sql, (text_array(keys),), prepare=True)
+
+
+def _is_row_fault(error: psycopg.Error) -> bool:
+    return error.sqlstate is not None and error.sqlstate.startswith(_ROW_FAULTS)
+
+
 def _join(left: Rows, right: Rows) -> Rows:
     return Rows(left.column_oids or right.column_oids, {**left.found, **right.found}, {**left.refused, **right.refused})
 
 
 def _describe(error: psycopg.Error) -> str:
-    """What went wrong without the value: Postgres quotes it after a colon, or in quotes."""
-    message = error.diag.message_primary or type(error).__name__
-    return message.split(":", 1)[0].split('"', 1)[0].strip()
+    """What went wrong without the value: Postgres puts it in quotes; what a function raises may hold it anywhere."""
+    if (error.sqlstate or "").startswith("P0") or " at RAISE" in (error.diag.context or ""):
+        return "a function raised an exception"
+    return re.sub(r'"[^\n]*"', '"..."', error.diag.message_primary or type(error).__name__)
 
 
 def classify(error: psycopg.Error) -> SyncbridgeError:
@@ -69,7 +88,9 @@ def classify(error: psycopg.Error) -> SyncbridgeError:
     text = error.diag.message_primary or str(error).split("\n", 1)[0]
     if isinstance(error, psycopg.OperationalError) and not state.startswith(("42", "3F")):
         return RetryLater(f"Postgres is not available: {text}", code=state)
-    if state in ("42501",):
+    if _is_row_fault(error):
+        return ConfigurationError(f"the SQL fails on a row: {_describe(error)}", code=state)
+    if state == "42501":
         return SchemaDrift(
             f"Postgres refuses to read: {text}", code=state, hint="Grant SELECT to the login of [source]."
         )
@@ -79,6 +100,8 @@ def classify(error: psycopg.Error) -> SyncbridgeError:
             code=state,
             hint="Run `syncbridge check`, mend mapping or table, then `syncbridge setup` and `syncbridge resume`.",
         )
+    if state in (_NOT_SUPPORTED, _READ_ONLY):
+        return SchemaDrift(f"the mapping's SQL cannot be run: {text}", code=state, hint="It may only read.")
     return RetryLater(f"Postgres failed: {text}", code=state)
 
 
@@ -99,24 +122,27 @@ def position(connection: Connection) -> str:
 
 def type_names(connection: Connection, oids: Sequence[int]) -> list[str]:
     """Base type names of result columns: `int8`, `text[]`; every enum is `enum`."""
-    found = {
-        oid: (name, kind)
-        for oid, name, kind in connection.execute(
-            "select t.oid::int8, case when t.typelem <> 0 and t.typlen = -1 then e.typname || '[]' else t.typname end,"
-            " t.typtype from pg_type t left join pg_type e on e.oid = t.typelem where t.oid = any(%s::oid[])",
-            (list(dict.fromkeys(oids)),),
-        )
-    }
-    by_oid = {int(oid): ("enum" if kind == "e" else name) for oid, (name, kind) in found.items()}
+    found = connection.execute(
+        "select t.oid::text, case when t.typtype = 'e' then 'enum'"
+        " when t.typcategory = 'A' and e.typtype = 'e' then 'enum[]'"
+        " when t.typcategory = 'A' and e.oid is not null then e.typname || '[]' else t.typname::text end"
+        " from pg_type t left join pg_type e on e.oid = t.typelem where t.oid = any(%s::oid[])",
+        (list(dict.fromkeys(oids)),),
+    )
+    by_oid = {int(oid): name for oid, name in found}
     return [by_oid.get(oid, "text") for oid in oids]
 
 
 def existing(connection: Connection, compose_sql: str, keys: Sequence[str]) -> set[str]:
-    """Those of the keys that have an entity now; its values are not worked out."""
+    """Those of the keys that have an entity now; its values are not worked out. One whose filter fails is left out."""
     try:
         found = connection.execute(f'select "_key" from ({compose_sql}) as entity', (text_array(keys),))  # noqa: S608
     except psycopg.Error as error:
-        raise classify(error) from error
+        if not _is_row_fault(error):
+            raise classify(error) from error
+        middle = len(keys) // 2
+        halves = (keys[:middle], keys[middle:]) if middle else ()
+        return {key for half in halves for key in existing(connection, compose_sql, half)}
     return {key for (key,) in found}
 
 

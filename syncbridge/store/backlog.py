@@ -9,6 +9,7 @@ from datetime import datetime
 from psycopg import Connection
 
 from syncbridge.model import Lsn, Priority, Reason
+from syncbridge.store import outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +74,52 @@ def waiting(connection: Connection, mapping_id: int, key: str) -> Waiting | None
     return None if row is None else Waiting(*row)
 
 
+# Locked in key order, as every transaction does.
+_DEAD = """
+with dead as materialized (
+    select key from syncbridge.outbox
+     where mapping_id = %(mapping)s and status = 'dead' and (%(keys)s::text[] is null or key = any(%(keys)s::text[]))
+       and (%(code)s::text is null or error_code = %(code)s)
+     order by key for update)
+"""
+
+
 def requeue(connection: Connection, mapping_id: int, keys: Sequence[str] | None, *, code: str | None = None) -> int:
     """Send dead letters back for another try (all of the mapping when `keys` is None); how many."""
     done = connection.execute(
-        "update syncbridge.outbox set status = 'pending', attempts = 0, available_at = now(), version = version + 1,"
-        " reason = %s, priority = %s where mapping_id = %s and status = 'dead'"
-        " and (%s::text[] is null or key = any(%s::text[])) and (%s::text is null or error_code = %s)",
-        (Reason.REQUEUE.value, int(Priority.LIVE), mapping_id, keys, keys, code, code),
+        _DEAD  # noqa: S608 - constants
+        + " update syncbridge.outbox o set status = 'pending', attempts = 0, available_at = now(),"
+        " version = version + 1, reason = %(reason)s, priority = %(priority)s"
+        " from dead where o.mapping_id = %(mapping)s and o.key = dead.key",
+        {
+            "mapping": mapping_id,
+            "keys": keys,
+            "code": code,
+            "reason": Reason.REQUEUE.value,
+            "priority": int(Priority.LIVE),
+        },
     )
+    if done.rowcount:
+        outbox.wake(connection, mapping_id)
     return done.rowcount
 
 
 def discard(connection: Connection, mapping_id: int, keys: Sequence[str] | None) -> list[str]:
     """Drop dead letters for good (until their row changes again); their keys."""
     rows = connection.execute(
-        "delete from syncbridge.outbox where mapping_id = %s and status = 'dead'"
-        " and (%s::text[] is null or key = any(%s::text[])) returning key",
-        (mapping_id, keys, keys),
+        _DEAD  # noqa: S608 - constants
+        + " delete from syncbridge.outbox o using dead"
+        " where o.mapping_id = %(mapping)s and o.key = dead.key and o.status = 'dead' returning o.key",
+        {"mapping": mapping_id, "keys": keys, "code": None},
     )
     return sorted(key for (key,) in rows)
 
 
 def undelivered(connection: Connection, until: Lsn, mapping_id: int | None = None) -> tuple[int, int]:
-    """Rows with a change at or before `until` that is not delivered: (pending, dead)."""
+    """Rows with a change at or before `until` that is not delivered: (pending, dead).
+
+    Only what was enqueued can be counted: the checkpoint says up to where that is everything.
+    """
     row = connection.execute(
         "select count(*) filter (where status = 'pending'), count(*) filter (where status = 'dead')"
         " from syncbridge.outbox where least(since_lsn, after_lsn) <= %s::text::pg_lsn"

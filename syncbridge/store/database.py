@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from typing import Any
 
 import psycopg
 from psycopg import Connection
@@ -16,6 +17,14 @@ _SETUP_LOCK = 0x73796E63
 
 _SESSION = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c lock_timeout=30s"
 
+_SETTINGS_HINT = "Check [source] in syncbridge.toml and SYNCBRIDGE_SOURCE__PASSWORD."
+
+#: Refusals that no waiting mends.
+_REFUSED = re.compile(
+    r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry|permission denied for database"
+    r"|not permitted to log in|does not support SSL|certificate verify failed"
+)
+
 
 def connect(conninfo: str, *, purpose: str) -> Connection:
     """An autocommit connection named `syncbridge PURPOSE` in pg_stat_activity, with text output in one fixed form.
@@ -23,33 +32,50 @@ def connect(conninfo: str, *, purpose: str) -> Connection:
     Raises SettingsError when the login or database is refused, RetryLater when the server cannot be reached or is
     not ready; neither message holds a password.
     """
+    given = _parsed(conninfo)
     try:
         connection = psycopg.connect(
             conninfo,
             autocommit=True,
             application_name=f"syncbridge {purpose}",
-            options=_SESSION,
+            options=f"{given.get('options') or ''} {_SESSION}".strip(),
             connect_timeout=10,
             keepalives_idle=30,
             client_encoding="UTF8",
         )
     except psycopg.OperationalError as error:
-        raise _unreachable(conninfo, error) from None
+        raise _unreachable(given, error) from None
     except psycopg.Error as error:
-        raise SettingsError(f"Postgres settings are wrong: {_first_line(error)}") from None
+        raise SettingsError(f"Postgres settings are wrong: {_unquoted(error)}", hint=_SETTINGS_HINT) from None
     arrays.register(connection)
     return connection
 
 
-def _unreachable(conninfo: str, error: psycopg.OperationalError) -> Exception:
-    parts = psycopg.conninfo.conninfo_to_dict(conninfo)
+def _parsed(conninfo: str) -> dict[str, Any]:
+    """The parts of a conninfo. Messages about a wrong one quote it, so what stands in quotes is cut out."""
+    try:
+        given: dict[str, Any] = dict(psycopg.conninfo.conninfo_to_dict(conninfo))
+    except psycopg.Error as error:
+        raise SettingsError(f"Postgres settings are wrong: {_unquoted(error)}", hint=_SETTINGS_HINT) from None
+    if "@" in str(given.get("host") or ""):  # the rest of a password
+        raise SettingsError(
+            "Postgres settings are wrong: the host holds an @",
+            hint="In a URL write the password's @ as %40, / as %2F, # as %23.",
+        )
+    return given
+
+
+def _unquoted(error: psycopg.Error) -> str:
+    return re.sub(r'"[^\n]*"', '"..."', _first_line(error))
+
+
+def _unreachable(given: dict[str, Any], error: psycopg.OperationalError) -> Exception:
     where = (
-        f"{parts.get('user', '')}@{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+        f"{given.get('user', '')}@{given.get('host', 'localhost')}:{given.get('port', 5432)}/{given.get('dbname', '')}"
     )
     message = f"cannot connect to Postgres {where}: {_first_line(error)}"
-    text = str(error)
-    if re.search(r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry", text):
-        return SettingsError(message, hint="Check [source] in syncbridge.toml and SYNCBRIDGE_SOURCE__PASSWORD.")
+    if _REFUSED.search(str(error)):
+        return SettingsError(message, hint=_SETTINGS_HINT)
     return RetryLater(message, hint="Is the server running and reachable from here?")
 
 
@@ -68,18 +94,30 @@ def setup(connection: Connection) -> list[str]:
     try:
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
-            connection.execute("create schema if not exists syncbridge")
+            if not _schema_exists(connection):  # one that was made for us needs no right on the database
+                connection.execute("create schema syncbridge")
             connection.execute(
                 "create table if not exists syncbridge.migration"
                 " (number integer primary key, name text not null, applied_at timestamptz not null default now())"
             )
             return _apply_missing(connection)
     except psycopg.errors.InsufficientPrivilege as error:
-        database, user = connection.info.dbname, connection.info.user
         raise SourceUnusable(
-            f"the state schema cannot be set up: {_first_line(error)}",
-            hint=f'As an owner of the database run: GRANT CREATE ON DATABASE "{database}" TO "{user}";',
+            f"the state schema cannot be set up: {_first_line(error)}", hint=_grant(connection)
         ) from None
+
+
+def _schema_exists(connection: Connection) -> bool:
+    row = connection.execute("select exists (select from pg_namespace where nspname = 'syncbridge')").fetchone()
+    return row is not None and bool(row[0])
+
+
+def _grant(connection: Connection) -> str:
+    """What the owner of the database, or of the schema, has to run."""
+    database, user = connection.info.dbname, connection.info.user
+    if _schema_exists(connection):
+        return f'The schema belongs to another login. Run: ALTER SCHEMA syncbridge OWNER TO "{user}"; (and its tables)'
+    return f'As an owner of the database run: GRANT CREATE ON DATABASE "{database}" TO "{user}";'
 
 
 def _apply_missing(connection: Connection) -> list[str]:
@@ -101,11 +139,16 @@ def ensure_ready(connection: Connection) -> None:
         for file in files("syncbridge.store").joinpath("schema").iterdir()
         if file.name.endswith(".sql")
     )
-    row = connection.execute("select to_regclass('syncbridge.migration') is not null").fetchone()
     found = 0
-    if row is not None and row[0]:
-        newest = connection.execute("select coalesce(max(number), 0) from syncbridge.migration").fetchone()
-        found = newest[0] if newest else 0
+    try:
+        row = connection.execute("select to_regclass('syncbridge.migration') is not null").fetchone()
+        if row is not None and row[0]:
+            newest = connection.execute("select coalesce(max(number), 0) from syncbridge.migration").fetchone()
+            found = newest[0] if newest else 0
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise SettingsError(
+            f"the state schema cannot be read: {_first_line(error)}", hint="Use the login that ran: syncbridge setup"
+        ) from None
     if found < wanted:
         what = "is missing" if found == 0 else f"is at version {found}, this program needs {wanted}"
         raise SettingsError(f"the state schema `syncbridge` {what}", hint="Run: syncbridge setup")

@@ -65,10 +65,10 @@ def read(connection: Connection, mapping_id: int, key: str) -> Link | None:
 
 def keys_after(connection: Connection, mapping_id: int, after: str | None, limit: int) -> list[str]:
     """The next page of linked keys in key order."""
+    behind = "" if after is None else " and key > %s"  # no `or`: it would hide the range from the index
     rows = connection.execute(
-        'select key from syncbridge.link where mapping_id = %s and (%s::text is null or key > %s::text collate "C")'
-        " order by key limit %s",
-        (mapping_id, after, after, limit),
+        f"select key from syncbridge.link where mapping_id = %s{behind} order by key limit %s",  # noqa: S608 - constants
+        (mapping_id, limit) if after is None else (mapping_id, after, limit),
     )
     return [key for (key,) in rows]
 

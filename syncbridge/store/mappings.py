@@ -10,7 +10,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from syncbridge.errors import SettingsError
-from syncbridge.model import MappingStatus
+from syncbridge.model import Lsn, MappingStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class AppliedMapping:
     last_error: str | None
     last_error_key: str | None
     last_error_at: datetime | None
-    guard_allowance: int
+    approved_lsn: Lsn | None  # the guard lets pass changes up to here
 
 
 _COLUMNS = (
     "id, name, destination, object, definition, digest, status, reason, hint, until, status_since,"
-    " last_error, last_error_key, last_error_at, guard_allowance"
+    " last_error, last_error_key, last_error_at, approved_lsn::text"
 )
 
 
@@ -58,6 +58,7 @@ def read(connection: Connection, name: str) -> AppliedMapping:
 def _from_row(row: tuple[Any, ...]) -> AppliedMapping:
     values: list[Any] = list(row)
     values[6] = MappingStatus(values[6])
+    values[14] = None if values[14] is None else Lsn.parse(values[14])
     return AppliedMapping(*values)
 
 
@@ -124,43 +125,58 @@ def record_error(connection: Connection, mapping_id: int, message: str, key: str
 
 
 def resume(connection: Connection, mapping_id: int) -> bool:
-    """Make a mapping active again; one stopped by its guard may deliver what waits now without being stopped again."""
+    """Make a mapping active again; one stopped by its guard delivers what waits now without being stopped again.
+
+    What waits now is known by its position: changes that come later are counted as ever.
+    """
     done = connection.execute(
         "update syncbridge.mapping m set status = 'active', reason = '', hint = '', until = null, status_since = now(),"
-        " guard_allowance = case when status = 'guard' then"
-        " (select count(*) from syncbridge.outbox o where o.mapping_id = m.id and o.status = 'pending') else 0 end"
-        " where id = %s and status <> 'active'",
+        " approved_lsn = case when status = 'guard' then"
+        " (select max(o.lsn) from syncbridge.outbox o where o.mapping_id = m.id and o.status = 'pending')"
+        " else approved_lsn end where id = %s and status <> 'active'",
         (mapping_id,),
     )
     return done.rowcount > 0
 
 
-def reserve_guard(connection: Connection, mapping_id: int, kind: str, count: int, *, limit: int, seconds: int) -> int:
-    """Count `count` deliveries of a kind towards the guard if they fit; else count nothing and give what is counted.
+def approved_until(connection: Connection, mapping_id: int) -> Lsn | None:
+    """Changes up to this position were approved by a person who resumed the mapping from its guard."""
+    row = connection.execute(
+        "select approved_lsn::text from syncbridge.mapping where id = %s", (mapping_id,), prepare=True
+    ).fetchone()
+    return None if row is None or row[0] is None else Lsn.parse(row[0])
 
-    Returns 0 when they fit (or an approval covers them), else the number already counted in the window. The row
-    of the mapping is locked, so two lanes cannot pass the limit together.
+
+def reserve_guard(
+    connection: Connection, mapping_id: int, kind: str, count: int, *, limit: int, seconds: int
+) -> int | None:
+    """Count `count` deliveries of a kind towards the guard, if they fit: then None, else how many are counted already.
+
+    The row of the mapping is locked, so two lanes cannot pass the limit together. What does not go out after all is
+    given back by `release_guard`.
     """
     with connection.transaction():
-        row = connection.execute(
-            "select guard_allowance from syncbridge.mapping where id = %s for update", (mapping_id,)
-        ).fetchone()
-        allowance = row[0] if row else 0
-        if allowance >= count:
-            connection.execute(
-                "update syncbridge.mapping set guard_allowance = guard_allowance - %s where id = %s",
-                (count, mapping_id),
-            )
-            return 0
+        connection.execute("select 1 from syncbridge.mapping where id = %s for update", (mapping_id,))
         used = _guard_used(connection, mapping_id, kind, seconds)
         if used + count > limit:
-            return max(used, 1)
+            return used
         connection.execute(
             "insert into syncbridge.guard_count as g values (%s, %s, date_trunc('minute', now()), %s)"
             " on conflict (mapping_id, kind, minute) do update set count = g.count + excluded.count",
             (mapping_id, kind, count),
         )
-        return 0
+        return None
+
+
+def release_guard(connection: Connection, mapping_id: int, kind: str, count: int) -> None:
+    """Take back what was reserved and did not go out, from the newest minute that holds so many."""
+    connection.execute(
+        "update syncbridge.guard_count g set count = g.count - %(count)s"
+        " from (select minute from syncbridge.guard_count where mapping_id = %(id)s and kind = %(kind)s"
+        "       and count >= %(count)s order by minute desc limit 1 for update) as newest"
+        " where g.mapping_id = %(id)s and g.kind = %(kind)s and g.minute = newest.minute",
+        {"id": mapping_id, "kind": kind, "count": count},
+    )
 
 
 def _guard_used(connection: Connection, mapping_id: int, kind: str, seconds: int) -> int:

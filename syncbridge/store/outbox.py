@@ -4,7 +4,8 @@ Life of a row: enqueued -> claimed (leased) -> settled: removed, or kept for ano
 while a row is claimed bumps its version, so that settling the older claim keeps the row. A claim whose lease ended may
 be taken by another; the late one then finds its number gone and changes nothing.
 
-Every statement that locks many rows takes them in bytewise key order, so that two of them cannot deadlock.
+Every transaction takes its row locks of one mapping in bytewise key order, so that two of them cannot deadlock: a
+settlement, which is several statements, takes all of them first (`lock`).
 """
 
 from __future__ import annotations
@@ -49,18 +50,21 @@ on conflict (mapping_id, key) do update set
        version = o.version + 1,
        lsn = greatest(o.lsn, excluded.lsn),
        commit_time = greatest(o.commit_time, excluded.commit_time),
-       after_lsn = case when o.claim is null then null else coalesce(o.after_lsn, excluded.lsn) end,
-       after = case when o.claim is null then null else coalesce(o.after, excluded.commit_time) end,
+       after_lsn = case when o.claim is null then null else least(o.after_lsn, excluded.lsn) end,
+       after = case when o.claim is null then null else least(o.after, excluded.commit_time) end,
        reason = case when o.status = 'dead' or excluded.priority <= o.priority then excluded.reason else o.reason end,
        priority = case when o.status = 'dead' then excluded.priority else least(o.priority, excluded.priority) end,
        available_at = case when o.claim is null then now() else o.available_at end,
        attempts = case when o.claim is null then 0 else o.attempts end,
-       resend = o.resend or excluded.resend,
-       since_lsn = case when o.status = 'dead' then excluded.lsn else o.since_lsn end,
-       since = case when o.status = 'dead' then excluded.commit_time else o.since end,
+       resend = o.resend or (o.claim is null and excluded.resend),
+       after_resend = o.after_resend or (o.claim is not null and excluded.resend),
+       since_lsn = least(o.since_lsn, excluded.lsn),
+       since = case when o.status = 'dead' then excluded.commit_time else least(o.since, excluded.commit_time) end,
        status = 'pending'
 """
 
+# A row that somebody changed between this statement's snapshot and its lock is not claimed this time: its new version
+# is at another ctid, which the snapshot does not show. So the link that is read here is never older than the row.
 _CLAIM = """
 with next as materialized (
     select ctid, key, claim
@@ -74,11 +78,17 @@ with next as materialized (
 update syncbridge.outbox o
    set claim = %(claim)s,
        available_at = now() + %(lease)s * interval '1 second',
-       resend = o.resend or next.claim is not null,
+       resend = o.resend or o.after_resend or next.claim is not null, after_resend = false,
        since_lsn = least(o.since_lsn, o.after_lsn), since = least(o.since, o.after), after_lsn = null, after = null
   from next left join syncbridge.link l on l.mapping_id = %(mapping)s and l.key = next.key
  where o.ctid = next.ctid
 returning o.key, o.version, o.lsn::text, o.commit_time, o.reason, o.attempts, o.resend, l.remote_id, l.base::text
+"""
+
+_LOCK = """
+select key from syncbridge.outbox
+ where mapping_id = %(mapping)s and key = any(%(keys)s) and claim = %(claim)s
+ order by key for update
 """
 
 _DELETE = """
@@ -91,9 +101,9 @@ returning o.key
 # What is left of a settled claim: rows that changed meanwhile. They are due at once, for the newer change.
 _RELEASE_CHANGED = """
 update syncbridge.outbox o
-   set claim = null, available_at = now(), attempts = 0, resend = false, error_code = null, error = null,
-       error_at = null, since_lsn = coalesce(after_lsn, lsn), since = coalesce(after, commit_time),
-       after_lsn = null, after = null
+   set claim = null, available_at = now(), attempts = 0, resend = o.after_resend, after_resend = false,
+       error_code = null, error = null, error_at = null,
+       since_lsn = coalesce(after_lsn, lsn), since = coalesce(after, commit_time), after_lsn = null, after = null
   from unnest(%(keys)s) as done (key)
  where o.mapping_id = %(mapping)s and o.key = done.key and o.claim = %(claim)s
 returning o.key
@@ -106,7 +116,7 @@ update syncbridge.outbox o
        attempts = case when o.version = kept.version then o.attempts + kept.tried::int else 0 end,
        available_at = case when o.version = kept.version then now() + kept.delay * interval '1 ms'
                            else now() end,
-       resend = o.resend or kept.resend,
+       resend = o.resend or o.after_resend or kept.resend, after_resend = false,
        error_code = coalesce(kept.code, o.error_code), error = coalesce(kept.message, o.error),
        error_at = case when kept.message is null then o.error_at else clock_timestamp() end,
        since_lsn = least(o.since_lsn, o.after_lsn), since = least(o.since, o.after), after_lsn = null, after = null
@@ -163,10 +173,10 @@ def _enqueue(
         "resend": resend,
     }
     connection.execute(_ENQUEUE, parameters)
-    _wake(connection, mapping_id)
+    wake(connection, mapping_id)
 
 
-def _wake(connection: Connection, mapping_id: int) -> None:
+def wake(connection: Connection, mapping_id: int) -> None:
     """Deliverers of the mapping hear of it when this transaction commits."""
     connection.execute("select pg_notify(%s, %s)", (CHANNEL, str(mapping_id)), prepare=True)
 
@@ -188,7 +198,7 @@ def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit) -> N
             "resend": False,
         },
     )
-    _wake(connection, mapping_id)
+    wake(connection, mapping_id)
 
 
 def claim(
@@ -209,6 +219,12 @@ def _next_claim(connection: Connection) -> int:
     row = connection.execute("select nextval('syncbridge.claim')", prepare=True).fetchone()
     assert row is not None  # nextval always gives a row
     return int(row[0])
+
+
+def lock(connection: Connection, mapping_id: int, number: int, keys: Iterable[str]) -> set[str]:
+    """Lock rows of a claim before they are settled, in key order; those that are still ours."""
+    parameters = {"mapping": mapping_id, "claim": number, "keys": text_array(sorted(keys))}
+    return {key for (key,) in connection.execute(_LOCK, parameters, prepare=True)}
 
 
 def finish(connection: Connection, mapping_id: int, number: int, done: Mapping[str, int]) -> set[str]:
@@ -285,7 +301,7 @@ def bulk_waiting(connection: Connection, mapping_id: int, *, enough: int) -> boo
     """Whether at least `enough` rows of resyncs wait, so that a run had better pause."""
     row = connection.execute(
         "select count(*) from (select 1 from syncbridge.outbox"
-        " where mapping_id = %s and status = 'pending' and priority = %s limit %s) as some",
+        " where mapping_id = %s and status = 'pending' and priority = %s limit %s) as first_few",
         (mapping_id, int(Priority.BULK), enough),
         prepare=True,
     ).fetchone()
@@ -295,8 +311,11 @@ def bulk_waiting(connection: Connection, mapping_id: int, *, enough: int) -> boo
 def end_leases(connection: Connection, first: int, last: int) -> int:
     """Make rows claimed by numbers of this range due now: their process is known to be dead. How many."""
     done = connection.execute(
-        "update syncbridge.outbox set available_at = now()"
-        " where status = 'pending' and claim between %s and %s and available_at > now()",
-        (first, last),
+        "with held as materialized (select mapping_id, key from syncbridge.outbox"
+        " where status = 'pending' and claim between %(first)s and %(last)s and available_at > now()"
+        " order by mapping_id, key for update)"
+        " update syncbridge.outbox o set available_at = now() from held"
+        " where o.mapping_id = held.mapping_id and o.key = held.key and o.claim between %(first)s and %(last)s",
+        {"first": first, "last": last},
     )
     return done.rowcount

@@ -86,6 +86,15 @@ def pending(connection: Connection) -> list[Run]:
     return [_from_row(row) for row in rows]
 
 
+def failed(connection: Connection) -> list[Run]:
+    """The last run of each mapping whose last run failed."""
+    rows = connection.execute(
+        _SELECT + " where r.status = 'failed' and not exists"
+        " (select from syncbridge.run later where later.mapping_id = r.mapping_id and later.id > r.id) order by r.id"
+    )
+    return [_from_row(row) for row in rows]
+
+
 def lock(connection: Connection, run_id: int) -> Run | None:
     """The run, locked for one page; None when it is over, or somebody else is at its next page. In a transaction."""
     row = connection.execute(
@@ -113,5 +122,7 @@ def set_total(connection: Connection, run_id: int, total: int) -> None:
 def fail(connection: Connection, run_id: int, message: str) -> None:
     """End a run that cannot go on (its filter is wrong, its table is gone)."""
     connection.execute(
-        "update syncbridge.run set status = 'failed', error = %s, finished_at = now() where id = %s", (message, run_id)
+        "update syncbridge.run set status = 'failed', error = %s, finished_at = now()"
+        " where id = %s and status = 'pending'",
+        (message, run_id),
     )

@@ -88,7 +88,11 @@ def read(
     after_id: int | None = None,
     limit: int = 50,
 ) -> list[Logged]:
-    """The newest entries that match, oldest first; `after_id` gives only what came later (for following)."""
+    """The newest entries that match, oldest first; `after_id` gives only those with a higher id (for following).
+
+    Two lanes may commit their entries in another order than they wrote them, moments apart: who follows and must see
+    each, asks again from a little earlier and leaves out the ids it has shown.
+    """
     rows = connection.execute(
         """
         select * from (
@@ -139,6 +143,9 @@ def _make_partition(connection: Connection, day: date) -> None:
     name = Identifier(_partition(day))
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(hashtext('syncbridge.sync_log'))")
+        # Writers of this day's rows end first, and new ones wait until there is a partition: else a row that they put
+        # into the default partition would forbid it.
+        connection.execute("lock table syncbridge.sync_log_other in access exclusive mode")
         if connection.execute("select to_regclass(%s)", (f"syncbridge.{_partition(day)}",)).fetchone() != (None,):
             return
         connection.execute(

@@ -26,7 +26,7 @@ create table syncbridge.mapping (
     last_error      text,
     last_error_key  text,
     last_error_at   timestamptz,
-    guard_allowance bigint not null default 0,
+    approved_lsn    pg_lsn,  -- a person let pass what the guard stopped: changes up to here are not counted
     applied_at      timestamptz not null default now()
 );
 
@@ -57,6 +57,7 @@ create table syncbridge.outbox (
     available_at timestamptz not null default now(),  -- next try; while claimed, the end of the lease
     claim        bigint,                         -- who holds the lease
     resend       boolean not null default false, -- the base cannot be trusted: send every field
+    after_resend boolean not null default false, -- ... asked for after the claim
     status       text not null default 'pending' check (status in ('pending', 'dead')),
     error_code   text,
     error        text,
@@ -80,7 +81,7 @@ create table syncbridge.link (
     primary key (mapping_id, key)
 ) with (fillfactor = 85);
 
-create sequence syncbridge.sync_log_id cache 1000;
+create sequence syncbridge.sync_log_id;  -- nothing cached, so that ids follow the order of writing
 
 -- The account of every record, by day; days older than the retention are dropped whole.
 create table syncbridge.sync_log (

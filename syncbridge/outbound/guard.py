@@ -1,0 +1,85 @@
+"""The guard against mass changes and deletes: it stops a mapping and asks, before the first call over the limit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from psycopg import Connection
+
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.model import Lsn, MappingStatus
+from syncbridge.outbound.plan import Planned
+from syncbridge.store import mappings
+
+log = logging.getLogger("syncbridge.deliver")
+
+#: A person asked for these, so they are not counted as changes. Deletes that they find are.
+_ASKED_FOR = ("first_sync", "resync")
+
+#: What one batch counts towards the guard: kind -> keys.
+Reservation = dict[str, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The guard of one mapping. Its counts are in the store, so all lanes of all processes share them."""
+
+    mapping_id: int
+    mapping: CompiledMapping
+    store: Connection
+
+    def reserve(self, sending: Sequence[Planned]) -> Reservation | None:
+        """Count what is about to be sent; None when it would pass a limit: then the mapping is stopped.
+
+        A record that is marked instead of deleted counts as a delete.
+        """
+        limits = {"deletes": self.mapping.guard.deletes, "changes": self.mapping.guard.changes}
+        reserved: Reservation = {}
+        for kind, keys in self._counted(sending).items():
+            limit = limits[kind]
+            if limit is None or not keys:
+                continue
+            used = mappings.reserve_guard(
+                self.store, self.mapping_id, kind, len(keys), limit=limit.count, seconds=limit.seconds
+            )
+            if used is not None:
+                self.release(reserved, lambda key: False)
+                self._stop(f"{len(keys)} more {kind} would pass the guard of {limit} ({used} done)")
+                return None
+            reserved[kind] = keys
+        return reserved
+
+    def release(self, reserved: Reservation, went_out: Callable[[str], bool]) -> None:
+        """Take back what did not go out after all: it is counted when it does."""
+        for kind, keys in reserved.items():
+            unsent = sum(1 for key in keys if not went_out(key))
+            if unsent:
+                mappings.release_guard(self.store, self.mapping_id, kind, unsent)
+
+    def _counted(self, sending: Sequence[Planned]) -> Reservation:
+        deletes = [p for p in sending if p.vanished]
+        changes = [p for p in sending if not p.vanished and p.claimed.reason not in _ASKED_FOR]
+        if self.mapping.guard.changes is None:
+            changes = []
+        approved = mappings.approved_until(self.store, self.mapping_id) if deletes or changes else None
+        if approved is not None:  # a person let these pass
+            deletes = [p for p in deletes if Lsn.parse(p.claimed.lsn) > approved]
+            changes = [p for p in changes if Lsn.parse(p.claimed.lsn) > approved]
+        return {"deletes": frozenset(p.key for p in deletes), "changes": frozenset(p.key for p in changes)}
+
+    def _stop(self, reason: str) -> None:
+        hint = (
+            f"Look at what waits (`syncbridge status`, `syncbridge show {self.mapping.name} KEY`). If it is meant:"
+            f" `syncbridge resume {self.mapping.name}` lets through all that waits now."
+        )
+        mappings.set_status(
+            self.store,
+            self.mapping_id,
+            MappingStatus.GUARD,
+            reason=reason,
+            hint=hint,
+            only_from=(MappingStatus.ACTIVE,),
+        )
+        log.warning("mapping %s paused: %s", self.mapping.name, reason)
