@@ -3,36 +3,91 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
+import psycopg
+from psycopg import Connection
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from syncbridge import config
-from syncbridge.errors import ConfigurationError, NeedsOperator, RetryLater, SyncbridgeError
+from syncbridge.errors import ConfigurationError, NeedsOperator, RetryLater, SettingsError, SyncbridgeError
+from syncbridge.mapping.names import near
 from syncbridge.project import Project
+from syncbridge.source.refusals import first_line
+from syncbridge.store import mappings
+from syncbridge.store.mappings import AppliedMapping
 
 as_json = click.option("--json", "json", is_flag=True, help="Print JSON for programs.")
 
 
-def open_project(context: click.Context) -> Project:
-    """The project of the settings file that was asked for, or of this folder."""
+@contextmanager
+def open_project(context: click.Context) -> Iterator[Project]:
+    """The project of the settings file that was asked for, or of this folder.
+
+    A connection to Postgres that breaks while it is open becomes RetryLater, a missing right SettingsError.
+    """
     path = Path(context.obj) if context.obj else None
-    return Project(config.load(path, os.environ))
+    with Project(config.load(path, os.environ)) as project:
+        try:
+            yield project
+        except psycopg.OperationalError as error:
+            raise RetryLater(f"Postgres failed: {first_line(error)}", hint="Is the server still running?") from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise SettingsError(f"Postgres refuses: {first_line(error)}", hint="Grant it to the login.") from error
+
+
+def read_duration(context: click.Context, parameter: click.Parameter, value: str | None) -> timedelta | None:
+    """Callback of options that take a length of time, as in the settings: `30s`, `5m`, `2h`."""
+    if value is None:
+        return None
+    try:
+        return _DURATION.validate_python(value)
+    except ValidationError as error:
+        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(message, context, parameter) from None
+
+
+_DURATION: TypeAdapter[timedelta] = TypeAdapter(config.Duration)
+
+
+def find_mapping(store: Connection, name: str) -> AppliedMapping:
+    """The mapping of this name that is in force; SettingsError with the nearest name and all that there are."""
+    found = mappings.read_all(store)
+    if name in found:
+        return found[name]
+    meant = near(name, found)
+    known = f"In force: {', '.join(found)}." if found else "None is in force yet. Run: syncbridge setup"
+    raise SettingsError(
+        f"no mapping named {name!r} is in force" + (f"; did you mean {meant!r}?" if meant else ""), hint=known
+    )
+
+
+def find_mappings(store: Connection, names: Sequence[str], *, every: bool) -> list[AppliedMapping]:
+    """Those of these names, or every mapping in force; UsageError unless just one of both is asked for."""
+    if every == bool(names):
+        raise click.UsageError(
+            "name mappings, or give --all" if not every else "name mappings, or give --all, not both"
+        )
+    if every:
+        return list(mappings.read_all(store).values())
+    return [find_mapping(store, name) for name in dict.fromkeys(names)]
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A terminal to print to; wide enough for tables where the output is no terminal."""
+    """A terminal to print to; where the output is none, wide enough that a line of a table is one line."""
     chosen = Console(stderr=stderr, highlight=False, soft_wrap=False)
     if not chosen.is_terminal:
-        chosen = Console(stderr=stderr, highlight=False, width=160)
+        chosen = Console(stderr=stderr, highlight=False, width=400)
     return chosen
 
 
@@ -55,14 +110,17 @@ def exit_code(error: SyncbridgeError) -> int:
     return 1
 
 
+_JSON = orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_SUBCLASS  # positions are integers, but read as text
+
+
 def print_json(value: object) -> None:
     """One JSON document, indented."""
-    click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
+    click.echo(orjson.dumps(value, default=_plain, option=_JSON | orjson.OPT_INDENT_2).decode())
 
 
 def print_json_line(value: object) -> None:
     """One JSON document on one line, for streams."""
-    click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z).decode())
+    click.echo(orjson.dumps(value, default=_plain, option=_JSON).decode())
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,238 @@
+"""`syncbridge resync`: compare records again. It only enqueues keys; the worker finds what differs, and sends that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import click
+import psycopg
+from psycopg import Connection
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from syncbridge import resync as records
+from syncbridge.cli.keys import spelled_by_source
+from syncbridge.cli.report import as_json, console, find_mapping, open_project, print_json
+from syncbridge.cli.status import run_name
+from syncbridge.errors import ConfigurationError, SyncbridgeError
+from syncbridge.loops import ENOUGH_WAITING, delivers
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.model import Priority, Reason
+from syncbridge.source import rows
+from syncbridge.source.refusals import first_line
+from syncbridge.status import in_words
+from syncbridge.store import mappings, outbox, runs, workers
+from syncbridge.store.mappings import AppliedMapping
+from syncbridge.store.runs import Run
+
+#: Seconds until another look while somebody else carries the run, or delivery has to catch up first.
+PAUSE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a resync came to: keys that were enqueued, and whether those were all."""
+
+    mapping: str
+    enqueued: int
+    complete: bool = True
+    run: int | None = None
+    without_row: tuple[str, ...] = ()  # keys that have no entity now
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the command works with."""
+
+    store: Connection
+    source: Connection  # prepared for reading rows
+    applied: AppliedMapping
+    mapping: CompiledMapping
+
+
+@click.command(short_help="Compare a mapping's records again.")
+@click.argument("mapping")
+@click.option(
+    "--key", "keys", multiple=True, help="Just this record; may be given again. Of several columns: a JSON list."
+)
+@click.option("--where", help="Just rows for which this SQL holds.")
+@click.option("--force", is_flag=True, help="Send every field, whether or not it differs from what was sent last.")
+@as_json
+@click.pass_context
+def resync(
+    context: click.Context, mapping: str, keys: tuple[str, ...], where: str | None, force: bool, json: bool
+) -> None:
+    """Look at every record of MAPPING again: what differs from what was last delivered is sent.
+
+    It enqueues keys, behind live changes, and the worker does the rest. Ctrl-C leaves the resync where it is: the
+    worker, or the same command again, goes on with it. Records given by --key are looked at at once.
+    """
+    if keys and where is not None:
+        raise click.UsageError("give --key or --where, not both")
+    with open_project(context) as project:
+        with (
+            project.store("resync") as store,
+            project.source_admin("resync") as catalog,
+            project.source("resync") as source,
+        ):
+            find_mapping(store, mapping)
+            parts = Parts(store, source, *project.compiled(store, catalog, mapping))
+            if keys:
+                asked = _enqueue(parts, [spelled_by_source(catalog, parts.mapping, key) for key in keys], force=force)
+            else:
+                asked = _run(parts, where or "", force=force, quiet=json)
+            if json:
+                print_json(asdict(asked))
+            else:
+                _tell(parts, asked, force=force)
+
+
+def _enqueue(parts: Parts, keys: Sequence[str], *, force: bool) -> Asked:
+    """These keys, at once and before everything else: a person waits for them."""
+    unique = sorted(set(keys))
+    present = set(unique)
+    with suppress(SyncbridgeError):  # a row that the filter fails on is found by its delivery
+        present = rows.existing(parts.source, parts.mapping.compose_sql, unique)
+    enqueued = records.enqueue(
+        parts.store,
+        parts.source,
+        parts.applied.id,
+        unique,
+        reason=Reason.RESYNC,
+        resend=force,
+        priority=Priority.LIVE,
+    )
+    return Asked(parts.applied.name, enqueued, without_row=tuple(key for key in unique if key not in present))
+
+
+def _run(parts: Parts, where: str, *, force: bool, quiet: bool) -> Asked:
+    """Ask for a run, or take up the one that is pending, and carry it to its end."""
+    total = _count(parts, where)
+    run_id = runs.request(parts.store, parts.applied.id, Reason.RESYNC, filter=where, resend=force)
+    if total is not None:
+        runs.set_total(parts.store, run_id, total)
+    with _Shown(quiet=quiet) as shown:
+        try:
+            run = _carry(parts, run_id, shown.update, time.sleep)
+        except KeyboardInterrupt:
+            shown.say(
+                f"The resync of {parts.applied.name} stays asked for: a worker, or this command, goes on with it."
+            )
+            raise
+    return Asked(parts.applied.name, run.enqueued, complete=run.status == "done", run=run_id)
+
+
+def _count(parts: Parts, where: str) -> int | None:
+    """How many rows there are to visit, if that is soon told; a wrong `where` is found before anything is asked for."""
+    try:
+        return rows.count(parts.source, parts.mapping.count_sql(where=where or None), seconds=3.0)
+    except SyncbridgeError as error:
+        raise _worded(error, where) from error
+
+
+def _carry(parts: Parts, run_id: int, shown: Callable[[Run], None], pause: Callable[[float], None]) -> Run:
+    """Enqueue page after page until the run is over, or until so much waits that delivery has to catch up first."""
+    while True:
+        run = runs.read(parts.store, run_id)
+        shown(run)
+        if run.status == "failed":
+            raise ConfigurationError(f"the resync failed: {run.error}")
+        if run.status != "pending":
+            return run
+        if outbox.bulk_waiting(parts.store, run.mapping_id, enough=ENOUGH_WAITING):
+            if _hindrance(parts):
+                return run  # a worker goes on with it when it can
+            pause(PAUSE)
+            continue
+        try:
+            progress = records.step(parts.store, parts.source, run_id, parts.mapping)
+        except SyncbridgeError as error:
+            if _to_blame(error):
+                runs.fail(parts.store, run_id, error.message)
+            raise _worded(error, run.filter) from error
+        if progress in (records.Progress.BUSY, records.Progress.WAITS):
+            pause(PAUSE)
+
+
+def _to_blame(error: SyncbridgeError) -> bool:
+    """Whether the SQL is wrong, rather than the server away."""
+    return isinstance(error.__cause__, psycopg.Error) and not isinstance(error.__cause__, psycopg.OperationalError)
+
+
+def _worded(error: SyncbridgeError, where: str) -> SyncbridgeError:
+    """A wrong --where in Postgres's own words; anything else as it is."""
+    if where and isinstance(error.__cause__, psycopg.Error) and _to_blame(error):
+        return ConfigurationError(f"Postgres says: {first_line(error.__cause__)}", hint=f"It concerns --where: {where}")
+    return error
+
+
+def _hindrance(parts: Parts) -> str:
+    """Why nothing of it will be sent for now, and what to do; empty when it will."""
+    applied = mappings.read(parts.store, parts.applied.name)
+    if not delivers(applied.status):
+        return (
+            f"{applied.name} is {in_words(applied.status)}: nothing is sent until `syncbridge resume {applied.name}`."
+        )
+    if not any(worker.alive and "deliver" in worker.roles for worker in workers.read_all(parts.store)):
+        return "No worker runs, so nothing is sent yet. Run: syncbridge run"
+    return ""
+
+
+def _tell(parts: Parts, asked: Asked, *, force: bool) -> None:
+    terminal = console()
+    what = (
+        "sends every field of each" if force else "compares each with what was last delivered, and sends what differs"
+    )
+    lines = [
+        f"{asked.mapping}: {asked.enqueued:,} {'key' if asked.enqueued == 1 else 'keys'} enqueued. The worker {what}."
+    ]
+    if not asked.complete:
+        lines.append("That is enough for now: the worker enqueues the others while these are delivered.")
+    if asked.without_row:
+        keys = ", ".join(asked.without_row)
+        lines.append(f"No entity now: {keys}. Where a remote record is linked, the mapping's `deletes` decides.")
+    lines.append(_hindrance(parts) or f"To wait for it: syncbridge wait {asked.mapping}")
+    for line in lines:
+        terminal.print(line, soft_wrap=True, markup=False)
+
+
+class _Shown:
+    """How far the run is: a bar on a terminal, else a line for every tenth."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._terminal = console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._terminal,
+            disable=quiet or not self._terminal.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("enqueuing", total=None)
+        self._tenth = 0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def update(self, run: Run) -> None:
+        """Show how the run stands."""
+        self._bar.update(self._task, completed=run.enqueued, total=run.total, description=run_name(run))
+        tenth = run.enqueued * 10 // run.total if run.total else 0
+        if tenth > self._tenth and not self._terminal.is_terminal:
+            self._tenth = tenth
+            self.say(f"{run.enqueued:,} of {run.total:,} keys enqueued")
+
+    def say(self, line: str) -> None:
+        """A line of its own."""
+        if not self._quiet:
+            self._terminal.print(line, soft_wrap=True, markup=False)

@@ -1,0 +1,260 @@
+"""`syncbridge status`: how every mapping, capture, the destinations and the workers stand, and what needs a person."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from itertools import count
+
+import click
+import psycopg
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from syncbridge.cli.report import (
+    as_json,
+    bytes_text,
+    console,
+    find_mapping,
+    moment_text,
+    open_project,
+    print_json,
+    print_json_line,
+    seconds_text,
+    table,
+)
+from syncbridge.diagnosis import diagnose
+from syncbridge.errors import Finding, RetryLater, SyncbridgeError
+from syncbridge.model import MappingStatus
+from syncbridge.project import Project
+from syncbridge.source.refusals import first_line
+from syncbridge.status import CaptureState, DestinationState, MappingState, Snapshot, WorkerState, gather, in_words
+from syncbridge.store.runs import Run
+
+#: Seconds between two looks of --watch; links are counted only at every so many of them.
+EVERY = 2.0
+COUNT_LINKS_EVERY = 15
+
+_STYLES = {
+    MappingStatus.ACTIVE: "green",
+    MappingStatus.PAUSED: "yellow",
+    MappingStatus.WAITING: "yellow",
+    MappingStatus.HALTED: "bold red",
+    MappingStatus.GUARD: "bold red",
+}
+
+
+@click.command(short_help="Show lag, backlog, errors and API budget of every mapping.")
+@click.argument("mapping", required=False)
+@click.option("--watch", is_flag=True, help="Go on showing it, until Ctrl-C.")
+@as_json
+@click.pass_context
+def status(context: click.Context, mapping: str | None, watch: bool, json: bool) -> None:
+    """Show how everything stands: what waits, how old it is, what went wrong, and what needs a person.
+
+    "lag" is the age of the oldest change that is not delivered. Exit code 0 when nothing needs a person, 1 when
+    something does: a mapping that is halted or stopped by its guard, dead letters, a failed resync, no worker, a slot
+    at risk. A mapping that was paused, or that waits for a destination, goes on by itself or by your own decision.
+    """
+    with open_project(context) as project:
+        if mapping is not None:
+            with project.store("status") as store:
+                find_mapping(store, mapping)
+        if watch:
+            _watch(project, mapping, json=json, pause=time.sleep)
+            return
+        snapshot = gather(project, mapping=mapping)
+    findings = diagnose(snapshot)
+    if json:
+        print_json({"findings": findings, **asdict(snapshot)})
+    else:
+        console().print(page(snapshot, findings))
+    context.exit(1 if findings else 0)
+
+
+def _watch(project: Project, mapping: str | None, *, json: bool, pause: Callable[[float], None]) -> None:
+    """Look again and again until Ctrl-C; on a terminal in place. A Postgres that is away is shown, not fatal."""
+    terminal = console()
+    with suppress(KeyboardInterrupt), Live(console=terminal, auto_refresh=False, transient=True) as live:
+        for snapshot in _looks(project, mapping, pause):
+            if isinstance(snapshot, SyncbridgeError):
+                shown: RenderableType = Text(f"{snapshot.message}; trying again", "red")
+            elif json:
+                print_json_line({"findings": diagnose(snapshot), **asdict(snapshot)})
+                continue
+            else:
+                shown = page(snapshot, diagnose(snapshot))
+            if terminal.is_terminal:
+                live.update(shown, refresh=True)
+            else:
+                terminal.print(shown)
+
+
+def _looks(
+    project: Project, mapping: str | None, pause: Callable[[float], None]
+) -> Iterator[Snapshot | SyncbridgeError]:
+    linked: dict[str, int | None] = {}
+    for turn in count():
+        if turn:
+            pause(EVERY)
+        counting = turn % COUNT_LINKS_EVERY == 0
+        try:
+            snapshot = gather(project, mapping=mapping, linked=counting)
+        except (RetryLater, psycopg.OperationalError) as error:
+            yield error if isinstance(error, RetryLater) else RetryLater(f"Postgres failed: {first_line(error)}")
+            continue
+        if counting:
+            linked = {each.name: each.linked for each in snapshot.mappings}
+        kept = tuple(replace(each, linked=linked.get(each.name)) for each in snapshot.mappings)
+        yield replace(snapshot, mappings=kept)
+
+
+def page(snapshot: Snapshot, findings: Sequence[Finding]) -> Group:
+    """The snapshot for a terminal: what needs a person, the mappings, then what they depend on."""
+    parts: list[RenderableType] = []
+    if findings:
+        parts += [_findings(findings), Text()]
+    if snapshot.mappings:
+        parts += [_mappings(snapshot.mappings)]
+        details = [(each.name, line) for each in snapshot.mappings for line in _details(each)]
+        parts += [Text(), _lines(details)] if details else []
+        parts += [Text()]
+    lines = [("capture", _capture(snapshot.capture)), ("slot", _slot(snapshot.capture))]
+    lines += [(each.name, _destination(each)) for each in snapshot.destinations]
+    lines += [("workers" if not turn else "", each) for turn, each in enumerate(_workers(snapshot.workers))]
+    return Group(*parts, _lines(lines))
+
+
+def _lines(lines: Sequence[tuple[str, RenderableType]]) -> Table:
+    """Names on the left, what is said of them on the right."""
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, said in lines:
+        made.add_row(name, said)
+    return made
+
+
+def _findings(findings: Sequence[Finding]) -> Table:
+    made = Table.grid(padding=(0, 1))
+    for finding in findings:
+        style = "bold red" if finding.severity == "error" else "yellow"
+        made.add_row(Text("!", style), Text(f"{finding.where}: {finding.message}", style))
+        if finding.remedy:
+            made.add_row("", Text(finding.remedy))
+    return made
+
+
+def _mappings(states: Sequence[MappingState]) -> Table:
+    headings = ("mapping", "to", "status", "waiting", "retrying", "dead", "lag", "sent/s", "linked")
+    made = table("", headings, [_row(each) for each in states])
+    for column in made.columns[3:]:
+        column.justify = "right"
+        column.no_wrap = True
+    return made
+
+
+def _row(state: MappingState) -> Sequence[object]:
+    return (
+        state.name,
+        f"{state.destination}.{state.object}",
+        Text(in_words(state.status), _STYLES[state.status]),
+        state.pending,
+        state.retrying,
+        Text(f"{state.dead:,}", "yellow" if state.dead else ""),
+        seconds_text(state.lag_seconds),
+        f"{state.delivered_per_second:,.3g}",
+        state.linked,
+    )
+
+
+def _details(state: MappingState) -> Iterator[RenderableType]:
+    """Lines below the table: why it does not deliver (what needs a person stands on top), runs, the last error."""
+    if state.status is MappingStatus.WAITING:
+        yield Text(f"waits until {moment_text(state.until)} and goes on by itself: {state.reason}", "yellow")
+    elif state.status is MappingStatus.PAUSED:
+        why = f": {state.reason}" if state.reason else ""
+        yield Text(f"paused since {moment_text(state.since)}{why}. To go on: syncbridge resume {state.name}", "yellow")
+    elif state.status is not MappingStatus.ACTIVE:
+        yield Text(f"{in_words(state.status)} since {moment_text(state.since)}", "red")
+    for run in state.runs:
+        yield Text(f"{run_name(run)}: {_progress(run)}")
+    if state.last_error and state.last_error_at:
+        key = f", record {state.last_error_key}" if state.last_error_key else ""
+        yield Text(f"last error {moment_text(state.last_error_at)}{key}: {state.last_error}", "dim")
+
+
+def run_name(run: Run) -> str:
+    """`first sync`, `resync`, `resync in full where ...`"""
+    name = run.reason.value.replace("_", " ")
+    return name + " in full" * run.resend + (f" where {run.filter}" if run.filter else "")
+
+
+def _progress(run: Run) -> str:
+    if run.after is None and not run.enqueued:
+        return "asked for, not begun"
+    if run.total is None:
+        return f"{run.enqueued:,} keys enqueued"
+    part = f", {min(1.0, run.enqueued / run.total):.0%}" if run.total else ""
+    return f"{run.enqueued:,} of {run.total:,} keys enqueued{part}"
+
+
+def _capture(capture: CaptureState) -> RenderableType:
+    if capture.stopped:
+        said = Text("stopped", "bold red")
+    elif capture.ready:
+        said = Text("ready", "green")
+    else:
+        said = Text("starting" if capture.streaming else "not running", "yellow")
+    if capture.lag_bytes is not None:
+        said.append(f", {bytes_text(capture.lag_bytes)} behind the server", "default")
+    if capture.checkpoint is not None:
+        said.append(f", checkpoint {capture.checkpoint}", "default")
+    if capture.checkpoint_time is not None:
+        said.append(f", last change committed {moment_text(capture.checkpoint_time)}", "default")
+    if capture.standby:
+        said.append(f", {capture.standby} standing by", "default")
+    return said
+
+
+def _slot(capture: CaptureState) -> RenderableType:
+    slot = capture.slot
+    if slot is None:
+        return Text(f"{capture.slot_name}: " + ("not known, the source is away" if capture.unreachable else "missing"))
+    use = f"in use by process {slot.active_pid}" if slot.active_pid else "not in use"
+    left = f", {bytes_text(slot.safe_wal_size)} until it is at risk" if slot.safe_wal_size is not None else ""
+    return Text(
+        f"{slot.name}: {use}, keeps {bytes_text(slot.retained_bytes)} of log ({slot.wal_status}),"
+        f" {bytes_text(slot.confirm_lag_bytes)} not confirmed{left}"
+    )
+
+
+def _destination(destination: DestinationState) -> RenderableType:
+    if destination.state == "unknown":
+        return Text("allowance not known: no worker reports it", "dim")
+    said = Text(f"{destination.calls:,} calls by the workers")
+    if destination.used is not None and destination.allowed:
+        part = destination.used / destination.allowed
+        said = Text(f"{destination.used:,} of {destination.allowed:,} calls of the day used, {part:.1%}; ").append(said)
+    if destination.state != "ok":
+        said.append(
+            f"; {destination.state}: {destination.detail}", "bold red" if destination.state == "stopped" else "yellow"
+        )
+    return said
+
+
+def _workers(workers: Sequence[WorkerState]) -> Iterator[RenderableType]:
+    if not workers:
+        yield Text("none", "dim")
+    for worker in workers:
+        doing = ["captures" if worker.capturing else "stands by to capture"] if "capture" in worker.roles else []
+        doing += ["delivers"] if "deliver" in worker.roles else []
+        name = f"{worker.host} (process {worker.pid})"
+        if worker.alive:
+            yield Text(f"{name} {' and '.join(doing)}, since {moment_text(worker.started_at)}")
+        else:
+            yield Text(f"{name} was last seen {moment_text(worker.seen_at)}", "dim")

@@ -1,0 +1,90 @@
+"""`syncbridge wait`: return when all that was committed before is delivered."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+
+import click
+from rich.text import Text
+
+from syncbridge.cli.report import (
+    as_json,
+    bytes_text,
+    console,
+    find_mapping,
+    open_project,
+    print_json,
+    read_duration,
+    seconds_text,
+)
+from syncbridge.model import MappingStatus
+from syncbridge.status import in_words
+from syncbridge.waiting import Verdict, Waited, wait_until_delivered
+
+_EXIT_CODES = {Verdict.DELIVERED: 0, Verdict.UNSOUND: 1, Verdict.TIMEOUT: 3, Verdict.STUCK: 4}
+
+
+@click.command(short_help="Return when all that was committed before is delivered.")
+@click.argument("mapping", required=False)
+@click.option("--timeout", default="5m", callback=read_duration, show_default=True, help="Give up after this long.")
+@as_json
+@click.pass_context
+def wait(context: click.Context, mapping: str | None, timeout: timedelta, json: bool) -> None:
+    """Return when every change committed before this command is delivered, first syncs and resyncs included.
+
+    Exit code 0: delivered. 1: delivered, but for dead letters or a run that failed. 3: not in time. 4: it can never
+    finish until a person acts, because what is left belongs to mappings that are paused, halted or stopped by their
+    guard, or because no worker runs.
+    """
+    terminal = console(stderr=True)
+    with open_project(context) as project:
+        with project.store("wait") as store, project.source_admin("wait") as source:
+            if mapping is not None:
+                find_mapping(store, mapping)
+            with terminal.status("waiting") as shown:  # prints nothing where there is no terminal
+                waited = wait_until_delivered(
+                    store,
+                    source,
+                    slot=project.settings.source.slot,
+                    mapping=mapping,
+                    timeout=timeout.total_seconds(),
+                    look=lambda waited: shown.update(Text(f"waiting: {missing(waited)}")),
+                )
+    if json:
+        print_json({**asdict(waited), "pending": waited.pending, "dead": waited.dead})
+    else:
+        _tell(waited)
+    context.exit(_EXIT_CODES[waited.verdict or Verdict.TIMEOUT])
+
+
+def _tell(waited: Waited) -> None:
+    terminal, took = console(), seconds_text(waited.seconds)
+    match waited.verdict:
+        case Verdict.DELIVERED:
+            said = Text.assemble(("delivered", "green"), f" all that was committed before {waited.position} in {took}.")
+        case Verdict.UNSOUND:
+            said = Text.assemble(("delivered", "green"), f" in {took}, but for: ", (missing(waited), "yellow"))
+        case Verdict.STUCK:
+            said = Text.assemble(("cannot finish: ", "bold red"), f"{waited.why}.\nMissing: {missing(waited)}.")
+        case _:
+            said = Text.assemble((f"not delivered within {took}: ", "bold red"), f"{missing(waited)}.")
+    terminal.print(said, soft_wrap=True)
+    if waited.remedy:
+        terminal.print(waited.remedy, soft_wrap=True, markup=False)
+    for each in waited.left:
+        if each.dead:
+            terminal.print(f"Look at the dead letters: syncbridge dead {each.mapping}", soft_wrap=True, markup=False)
+
+
+def missing(waited: Waited) -> str:
+    """What is left, mapping by mapping."""
+    parts = [f"capture is {bytes_text(waited.behind)} behind"] if waited.behind else []
+    for each in waited.left:
+        counts = [f"{each.pending:,} waiting"] if each.pending else []
+        counts += [f"{each.dead:,} dead letter{'s' * (each.dead != 1)}"] if each.dead else []
+        counts += ["a first sync or resync still enqueues"] if each.runs else []
+        counts += [f"a first sync or resync failed: {each.failed}"] if each.failed else []
+        standing = "" if each.status is MappingStatus.ACTIVE else f" ({in_words(each.status)})"
+        parts.append(f"{each.mapping}{standing}: {', '.join(counts)}")
+    return "; ".join(parts) or "nothing"

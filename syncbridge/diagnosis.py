@@ -1,0 +1,109 @@
+"""What of a snapshot needs a person, in plain words and with the command to run. Pure.
+
+What goes on by itself (a quota, an outage, a backlog) is no finding. An "error" says that something stands still, a
+"warning" that all else goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from syncbridge.errors import Finding
+from syncbridge.model import MappingStatus
+from syncbridge.source.refusals import RECREATE
+from syncbridge.source.slot import SlotFacts
+from syncbridge.status import CaptureState, MappingState, Snapshot
+
+#: A worker that runs for so long should have a stream with heartbeats.
+_STARTING = timedelta(seconds=30)
+#: Log that a slot without a limit may retain before somebody should look at the disk.
+_MUCH_LOG = 10_000_000_000
+
+
+def diagnose(snapshot: Snapshot) -> list[Finding]:
+    """What a person should do something about, what stands still first."""
+    found = [*_of_workers(snapshot), *_of_capture(snapshot)]
+    if not snapshot.mappings:
+        found.append(Finding("error", "mappings", "no mapping is in force", "Run: syncbridge setup"))
+    for mapping in snapshot.mappings:
+        found.extend(_of_mapping(mapping))
+    return sorted(found, key=lambda finding: finding.severity != "error")
+
+
+def _of_workers(snapshot: Snapshot) -> Iterator[Finding]:
+    roles = {role for worker in snapshot.workers if worker.alive for role in worker.roles}
+    if not roles:
+        yield Finding(
+            "error", "worker", "no worker runs: changes wait, and nothing is delivered", "Run: syncbridge run"
+        )
+    elif "capture" not in roles:
+        yield Finding("error", "worker", "no worker captures: changes wait in the slot", "Run: syncbridge run")
+    elif "deliver" not in roles:
+        yield Finding("error", "worker", "no worker delivers: changes wait in the outbox", "Run: syncbridge run")
+
+
+def _of_capture(snapshot: Snapshot) -> Iterator[Finding]:
+    capture = snapshot.capture
+    if capture.unreachable:
+        yield Finding("error", "source", capture.unreachable, "Is the server running and reachable from here?")
+    elif capture.checkpoint is None:
+        yield Finding("error", "capture", "capture was never set up", "Run: syncbridge setup")
+    elif capture.slot is None:
+        yield Finding("error", "slot", f"the replication slot {capture.slot_name!r} does not exist", RECREATE)
+    else:
+        yield from _of_slot(capture.slot)
+    if capture.stopped:
+        yield Finding("error", "capture", f"capture has stopped: {capture.stopped}")
+    elif _should_be_ready(snapshot) and not capture.ready and not capture.unreachable:
+        yield Finding("error", "capture", _not_ready(capture), "Look into the worker's log.")
+
+
+def _of_slot(slot: SlotFacts) -> Iterator[Finding]:
+    if slot.lost:
+        reason = slot.invalidation_reason or "its log was removed"
+        yield Finding("error", "slot", f"the slot {slot.name!r} is lost ({reason}): changes may be missing", RECREATE)
+    elif slot.wal_status == "unreserved":
+        message = f"the slot {slot.name!r} is about to be lost: Postgres may remove its log at any moment"
+        yield Finding("error", "slot", message, "Let a worker run, and raise max_slot_wal_keep_size.")
+    elif slot.safe_wal_size is not None and slot.safe_wal_size < slot.retained_bytes / 3:
+        message = f"the slot {slot.name!r} is at risk: {_megabytes(slot.safe_wal_size)} more log, and it is lost"
+        yield Finding("error", "slot", message, "Let a worker run, or raise max_slot_wal_keep_size.")
+    elif slot.safe_wal_size is None and slot.retained_bytes > _MUCH_LOG:
+        message = f"the slot {slot.name!r} keeps {_megabytes(slot.retained_bytes)} of log on the server's disk"
+        yield Finding("warning", "slot", message, "Let a worker run, or look for a transaction that stays open.")
+
+
+def _should_be_ready(snapshot: Snapshot) -> bool:
+    return any(
+        worker.alive and "capture" in worker.roles and worker.seen_at - worker.started_at > _STARTING
+        for worker in snapshot.workers
+    )
+
+
+def _not_ready(capture: CaptureState) -> str:
+    if not capture.streaming:
+        why = f": {capture.error}" if capture.error else ", and says no reason"
+        return f"no worker reads the slot{why}"
+    if capture.heartbeat_age is None:
+        return "capture is connected, but nothing comes through the stream"
+    return f"capture is stuck: the last heartbeat came back {capture.heartbeat_age:.0f} s ago"
+
+
+def _of_mapping(mapping: MappingState) -> Iterator[Finding]:
+    where, resume = mapping.name, f"Run: syncbridge resume {mapping.name}"
+    if mapping.status is MappingStatus.HALTED:
+        yield Finding("error", where, f"halted: {mapping.reason}", mapping.hint or resume)
+    elif mapping.status is MappingStatus.GUARD:
+        yield Finding("error", where, f"stopped by its guard: {mapping.reason}", mapping.hint or resume)
+    if mapping.failed_run is not None:
+        name = mapping.failed_run.reason.value.replace("_", " ")
+        message = f"its last {name} failed: {mapping.failed_run.error}"
+        yield Finding("warning", where, message, f"Mend it, then run: syncbridge resync {mapping.name}")
+    if mapping.dead:
+        message = f"{mapping.dead:,} dead letter{'s' * (mapping.dead != 1)}"
+        yield Finding("warning", where, message, f"Run: syncbridge dead {mapping.name}")
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1_000_000:,.0f} MB"

@@ -1,0 +1,213 @@
+"""Wait until all that was committed before now is delivered: for `syncbridge wait`, scripts and the quickstart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from psycopg import Connection
+
+from syncbridge.model import Lsn, MappingStatus
+from syncbridge.source import rows
+from syncbridge.status import capture_stopped, in_words, streams
+from syncbridge.store import backlog, checkpoints, mappings, runs, workers
+from syncbridge.store.mappings import AppliedMapping
+
+#: Prefix of the message that gives capture something to confirm behind the position that is waited for.
+PREFIX = "syncbridge.wait"
+#: Seconds between looks.
+INTERVAL = 0.2
+#: Seconds without any worker that could carry on, after which waiting has no sense.
+PATIENCE = 15.0
+
+_NOWHERE = Lsn(0)
+
+#: A mapping of this status delivers nothing more until a person acts.
+STOPPED = (MappingStatus.PAUSED, MappingStatus.HALTED, MappingStatus.GUARD)
+
+
+class Verdict(StrEnum):
+    """How waiting ended."""
+
+    DELIVERED = "delivered"
+    UNSOUND = "unsound"  # delivered, but for dead letters or a run that failed
+    TIMEOUT = "timeout"
+    STUCK = "stuck"  # it can never finish unless a person acts
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """What one mapping still has of that which is waited for."""
+
+    mapping: str
+    status: MappingStatus
+    pending: int
+    dead: int
+    runs: int = 0  # first syncs and resyncs that have not enqueued all of their keys
+    failed: str = ""  # why a run that was waited for could not go on
+    reason: str = ""  # why the mapping does not deliver
+    hint: str = ""
+
+    @property
+    def unfinished(self) -> bool:
+        """Something may still be delivered, now or when a person lets it."""
+        return bool(self.pending or self.runs)
+
+    def __bool__(self) -> bool:
+        return bool(self.unfinished or self.dead or self.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """How waiting stands, or ended: `verdict` is None while it goes on."""
+
+    position: Lsn  # the end of the write-ahead log when waiting began
+    behind: int  # bytes that capture lacks to that position; 0 when it is past it
+    left: tuple[Remainder, ...]  # mappings that have something left
+    seconds: float
+    verdict: Verdict | None = None
+    why: str = ""  # of STUCK: what stands in the way
+    remedy: str = ""
+
+    @property
+    def pending(self) -> int:
+        """Deliveries that are left, over all mappings."""
+        return sum(each.pending for each in self.left)
+
+    @property
+    def dead(self) -> int:
+        """Dead letters that are left, over all mappings."""
+        return sum(each.dead for each in self.left)
+
+
+def wait_until_delivered(
+    store: Connection,
+    source: Connection,
+    *,
+    slot: str,
+    mapping: str | None = None,
+    timeout: float = 300.0,
+    pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    look: Callable[[Waited], None] | None = None,
+) -> Waited:
+    """Return when all that was committed before the call is delivered, or can not be, or `timeout` seconds are over.
+
+    First syncs and resyncs that were asked for before the call are waited for too. `source` is a connection of
+    `Project.source_admin`; `look` is shown how it stands now and then. SettingsError when there is no such mapping.
+    """
+    wait = _Wait(store, source, slot=slot, mapping=mapping, timeout=timeout, clock=clock)
+    wait.begin()
+    while True:
+        waited = wait.look()
+        if look is not None:
+            look(waited)
+        if waited.verdict is not None:
+            return waited
+        pause(INTERVAL)
+
+
+@dataclass(slots=True)
+class _Wait:
+    store: Connection
+    source: Connection
+    slot: str
+    mapping: str | None
+    timeout: float
+    clock: Callable[[], float]
+    _began: float = 0.0
+    _deserted: float | None = None  # since when no worker could carry on
+    _position: Lsn = _NOWHERE
+    _until: dict[int, Lsn] = field(default_factory=dict)  # mapping id -> position, where runs move it
+    _runs: dict[int, set[int]] = field(default_factory=dict)  # mapping id -> runs that are waited for
+    _failed: dict[int, str] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Fix what is waited for. Runs are read first: one that ends meanwhile is then still asked about."""
+        self._began = self.clock()
+        self._chosen()
+        for run in runs.pending(self.store):
+            self._runs.setdefault(run.mapping_id, set()).add(run.id)
+        self._position = Lsn.parse(rows.position(self.source))
+        self.source.execute("select pg_logical_emit_message(true, %s, '')", (PREFIX,))
+
+    def look(self) -> Waited:
+        """How it stands."""
+        behind = self._behind()
+        left = tuple(
+            each for each in map(self._remainder, self._chosen()) if each.unfinished or each.dead or each.failed
+        )
+        verdict, why, remedy = self._judge(behind, left)
+        return Waited(self._position, behind, left, self.clock() - self._began, verdict, why, remedy)
+
+    def _chosen(self) -> list[AppliedMapping]:
+        if self.mapping is not None:
+            return [mappings.read(self.store, self.mapping)]
+        return list(mappings.read_all(self.store).values())
+
+    def _behind(self) -> int:
+        checkpoint = checkpoints.read(self.store, self.slot)
+        return max(0, self._position - (checkpoint.end_lsn if checkpoint else _NOWHERE))
+
+    def _remainder(self, mapping: AppliedMapping) -> Remainder:
+        unfinished = self._unfinished_runs(mapping.id)
+        until = self._until.get(mapping.id, self._position)
+        pending, dead = backlog.undelivered(self.store, until, mapping.id)
+        return Remainder(
+            mapping.name,
+            mapping.status,
+            pending,
+            dead,
+            unfinished,
+            self._failed.get(mapping.id, ""),
+            mapping.reason,
+            mapping.hint,
+        )
+
+    def _unfinished_runs(self, mapping_id: int) -> int:
+        """How many still enqueue. What they enqueue stands at later positions: when one ends, all until then counts."""
+        waited_for = self._runs.get(mapping_id, set())
+        for run in [runs.read(self.store, run_id) for run_id in sorted(waited_for)]:
+            if run.status == "pending":
+                continue
+            waited_for.discard(run.id)
+            self._until[mapping_id] = Lsn.parse(rows.position(self.source))
+            if run.status == "failed":
+                self._failed[mapping_id] = run.error or "it failed"
+        return len(waited_for)
+
+    def _judge(self, behind: int, left: tuple[Remainder, ...]) -> tuple[Verdict | None, str, str]:
+        unfinished = [each for each in left if each.unfinished]
+        if not behind and not unfinished:
+            return (Verdict.UNSOUND if left else Verdict.DELIVERED), "", ""
+        if not behind and all(each.status in STOPPED for each in unfinished):
+            return Verdict.STUCK, *_stopped(unfinished)
+        if hindrance := self._hindrance(capture=bool(behind)):
+            return Verdict.STUCK, *hindrance
+        if self.clock() - self._began >= self.timeout:
+            return Verdict.TIMEOUT, "", ""
+        return None, "", ""
+
+    def _hindrance(self, *, capture: bool) -> tuple[str, str] | None:
+        """Why no worker carries on, and what to do; None while one does, or may soon."""
+        role = "capture" if capture else "deliver"
+        fit = [worker for worker in workers.read_all(self.store) if worker.alive and role in worker.roles]
+        stopped = next((reason for worker in fit if (reason := capture_stopped(worker))), "")
+        if capture and stopped and not any(streams(worker) for worker in fit):
+            return f"capture has stopped: {stopped}", "Run: syncbridge status"
+        if fit:
+            self._deserted = None
+            return None
+        now = self.clock()
+        self._deserted = now if self._deserted is None else self._deserted
+        if now - self._deserted < min(PATIENCE, self.timeout):
+            return None
+        return "no worker runs that could " + ("capture" if capture else "deliver"), "Run: syncbridge run"
+
+
+def _stopped(left: list[Remainder]) -> tuple[str, str]:
+    """All that is left belongs to mappings that do not deliver."""
+    told = [f"{each.mapping} is {in_words(each.status)}" + f": {each.reason}" * bool(each.reason) for each in left]
+    return "; ".join(told), f"Run: syncbridge resume {' '.join(each.mapping for each in left)}"
