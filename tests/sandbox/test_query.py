@@ -287,3 +287,11 @@ def test_updated_and_deleted_ids_of_a_window(api: Api, sandbox: SandboxServer) -
 def test_bad_windows_are_invalid_replication_dates(api: Api, start: str, end: str) -> None:
     response = api.get("/sobjects/Account/updated", params={"start": start, "end": end})
     assert (response.status_code, response.json()[0]["errorCode"]) == (400, "INVALID_REPLICATION_DATE")
+
+
+def test_conditions_beyond_measure_are_too_complicated(api: Api) -> None:
+    nested = "(" * 1500 + "Name='a'" + ")" * 1500
+    many = " OR ".join(["Id=null"] * 1001)
+    for condition in (nested, many):
+        response = api.get("/query", params={"q": f"SELECT Id FROM Account WHERE {condition}"})
+        assert (response.status_code, response.json()[0]["errorCode"]) == (400, "QUERY_TOO_COMPLICATED")

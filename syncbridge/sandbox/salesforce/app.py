@@ -56,7 +56,7 @@ class Endpoint:
         reply = None if final and final.kind == "drop_before" else self._answer(call, action, final)
         if final is not None and final.kind == "drop_after":
             reply = None
-        self._note(call, action, reply, final, asyncio.get_running_loop().time() - started)
+        self._note(call, action, reply, final or next(iter(rules), None), asyncio.get_running_loop().time() - started)
         if reply is None:
             await _drop(scope, receive)
         else:

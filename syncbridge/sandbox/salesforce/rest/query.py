@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import orjson
 
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
 from syncbridge.sandbox.salesforce.errors import Refusal
-from syncbridge.sandbox.salesforce.soql.parser import Query, parse
+from syncbridge.sandbox.salesforce.soql.parser import TOO_COMPLICATED, Query, parse
 from syncbridge.sandbox.salesforce.soql.rows import shower
 from syncbridge.sandbox.salesforce.soql.sql import Statement, compile_query
 
@@ -51,6 +52,13 @@ def _first_page(call: Call, *, with_deleted: bool) -> Reply:
     text = call.query.get("q")
     if not text:
         raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
+    try:
+        return _run(call, text, with_deleted=with_deleted)
+    except sqlite3.OperationalError as error:
+        raise Refusal("QUERY_TOO_COMPLICATED", f"{TOO_COMPLICATED} ({error})") from None
+
+
+def _run(call: Call, text: str, *, with_deleted: bool) -> Reply:
     parsed = parse(text)
     sandbox = call.sandbox
     statement = compile_query(sandbox.org, parsed, sandbox.clock.now(), with_deleted=with_deleted)

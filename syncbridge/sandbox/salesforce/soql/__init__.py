@@ -1,1 +1,1 @@
-"""SOQL: text to syntax tree (parser), calendar words to days (periods), syntax tree to SQL (sql)."""
+"""SOQL: text to tokens to syntax tree (parser); names, conditions and calendar words to SQL (sql); rows to records."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.soql.tokens import Source, Token, like_pattern, unquote
 
+TOO_COMPLICATED = "Query is either selecting too many fields or the filter conditions are too complicated."
 COMPARISONS = frozenset({"=", "!=", "<>", "<", ">", "<=", ">="})
 CLAUSES = frozenset({"from", "where", "order", "limit", "offset", "group", "having", "for", "with", "using", "all"})
 LATER = {"group": "GROUP BY", "having": "HAVING", "with": "WITH", "using": "USING SCOPE", "for": "FOR"}
@@ -102,7 +104,10 @@ class Query:
 
 def parse(text: str) -> Query:
     """Return the syntax tree of a SOQL statement, or raise MALFORMED_QUERY."""
-    return _Parser(Source(text)).query()
+    try:
+        return _Parser(Source(text)).query()
+    except RecursionError:
+        raise Refusal("QUERY_TOO_COMPLICATED", TOO_COMPLICATED) from None
 
 
 class _Parser:
