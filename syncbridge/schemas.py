@@ -102,6 +102,7 @@ class Table:
     rows: int = 0  # the planner's estimate
     readable: bool = True
     owned: bool = True  # the login may put it in a publication
+    row_security: bool = False  # policies hide rows from the login
     index_names: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # of unique_keys, quoted as SQL wants them
 
     @property

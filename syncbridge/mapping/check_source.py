@@ -13,6 +13,7 @@ from syncbridge.mapping.sql import literal, outside_quotes, qualified, quoted
 from syncbridge.schemas import Catalog, Column, QueryFault, Table
 
 OLDEST_SERVER = 140000
+GENERATED_PUBLISHED = 180000
 
 _KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 _RESTART = "It takes effect when the server restarts."
@@ -67,7 +68,7 @@ def check_table(spec: MappingSpec, catalog: Catalog, *, publication: str) -> Ite
     elif table.persistence == "t":
         yield Finding("error", where, f"{table.qualified} is temporary; its changes are not in the log")
     yield from _check_privileges(spec, table, catalog, publication)
-    yield from _check_key(spec, table)
+    yield from _check_key(spec, table, catalog.server_version)
 
 
 def _perhaps(names: Sequence[str]) -> str:
@@ -89,6 +90,11 @@ def _check_privileges(spec: MappingSpec, table: Table, catalog: Catalog, publica
         listed = ", ".join(closed)
         sql = f"GRANT SELECT ({', '.join(quoted(name) for name in closed)}) ON {_sql_name(table)} TO {user};"
         yield Finding("error", where, f"the login {catalog.user} may not read {listed} of {table.qualified}", "", sql)
+    if table.row_security:
+        message = (
+            f"row security of {table.qualified} hides rows from the login {catalog.user}; they would count as gone"
+        )
+        yield Finding("error", where, message, "", f"ALTER ROLE {user} BYPASSRLS;")
     published = (table.schema, table.name) in catalog.publications.get(publication, frozenset())
     if not table.owned and not published:
         verb = "ALTER" if publication in catalog.publications else "CREATE"
@@ -103,7 +109,7 @@ def _columns_used(spec: MappingSpec) -> list[str]:
     return list(dict.fromkeys([*spec.entity.key, *columns]))
 
 
-def _check_key(spec: MappingSpec, table: Table) -> Iterator[Finding]:
+def _check_key(spec: MappingSpec, table: Table, server_version: int) -> Iterator[Finding]:
     where = spec.at("entity", "key")
     key = spec.entity.key
     missing = [name for name in key if name not in table.columns]
@@ -119,6 +125,9 @@ def _check_key(spec: MappingSpec, table: Table) -> Iterator[Finding]:
         elif column.base_type == "numeric" and column.scale is None:
             message = f"{name} is numeric without a scale: 1.0 and 1.00 are two keys of what may be one entity"
             yield Finding("warning", where, message, "Use an integer, or give the column a scale.")
+        if column.generated and server_version < GENERATED_PUBLISHED:
+            message = f"{name} is a generated column, which Postgres does not publish before version 18"
+            yield Finding("error", where, message, "Use a key of stored columns.")
     if not any(set(unique) == set(key) for unique in table.unique_keys):
         yield _not_unique(where, table, key)
         return

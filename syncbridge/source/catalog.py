@@ -21,7 +21,7 @@ _TABLES = """
 select c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relreplident::text,
        greatest(c.reltuples, 0)::int8,
        has_schema_privilege(n.oid, 'usage') and has_any_column_privilege(c.oid, 'select'),
-       pg_has_role(c.relowner, 'usage')
+       pg_has_role(c.relowner, 'usage'), row_security_active(c.oid)
 from unnest(%s::text[], %s::text[]) as asked(schema, name)
 join pg_namespace n on n.nspname = asked.schema
 join pg_class c on c.relnamespace = n.oid and c.relname = asked.name and c.relkind in ('r', 'p', 'v', 'm', 'f')
@@ -190,7 +190,7 @@ def _tables(connection: Connection[Any], asked: Sequence[TableName]) -> dict[Tab
 
 
 def _table(row: tuple[Any, ...], columns: Mapping[str, Column], indexes: Sequence[tuple[Any, ...]]) -> Table:
-    oid, schema, name, kind, persistence, identity, estimate, readable, owned = row
+    oid, schema, name, kind, persistence, identity, estimate, readable, owned, row_security = row
     keys = {tuple(index[5]): index[1] for index in reversed(indexes)}
     primary = next((tuple(index[5]) for index in indexes if index[2]), ())
     # a deferrable primary key is no replica identity
@@ -210,6 +210,7 @@ def _table(row: tuple[Any, ...], columns: Mapping[str, Column], indexes: Sequenc
         rows=estimate,
         readable=readable,
         owned=owned,
+        row_security=row_security,
         index_names=keys,
     )
 

@@ -155,6 +155,11 @@ def test_a_mapping_that_fits_has_no_findings() -> None:
             'CREATE PUBLICATION "syncbridge" FOR TABLE "public"."people";',
         ),
         (
+            {"row_security": True},
+            "hides rows from the login sync; they would count as gone",
+            'ALTER ROLE "sync" BYPASSRLS;',
+        ),
+        (
             {"primary_key": (), "unique_keys": ()},
             "id is neither the primary key of public.people nor a unique key of it",
             'ALTER TABLE "public"."people" ADD PRIMARY KEY ("id");',
@@ -233,7 +238,12 @@ def test_keys_are_columns_with_a_text_of_their_own() -> None:
     assert "1.0 and 1.00 are two keys of what may be one entity" in doubtful[0].message
 
 
-SERVER = {"slot": "syncbridge", "state_here": True}
+def test_a_generated_key_needs_a_server_that_publishes_it() -> None:
+    columns = {**PEOPLE.columns, "id": replace(PEOPLE.columns["id"], generated=True)}
+    table = replace(PEOPLE, columns=columns)
+    assert findings(table=table) == []
+    found = only(findings(table=table, catalog=replace(CATALOG, server_version=170000)))
+    assert found.message == "id is a generated column, which Postgres does not publish before version 18"
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_privileges_are_told_per_table_and_column(connection: Connection, dsn: s
         create table open_one (id int, secret text); create table closed_one (id int);
         create role reader_of_catalog login password 'x';
         grant select (id) on open_one to reader_of_catalog;
+        alter table open_one enable row level security;
         """
     )
     try:
@@ -150,9 +151,11 @@ def test_privileges_are_told_per_table_and_column(connection: Connection, dsn: s
     open_one = catalog.tables["public", "open_one"]
     assert open_one.readable
     assert not open_one.owned
+    assert open_one.row_security
     assert open_one.columns["id"].readable
     assert not open_one.columns["secret"].readable
     assert not catalog.tables["public", "closed_one"].readable
+    assert not catalog.tables["public", "closed_one"].row_security
     assert (catalog.can_replicate, catalog.can_create, catalog.user) == (False, False, "reader_of_catalog")
 
 
