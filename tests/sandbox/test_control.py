@@ -121,6 +121,8 @@ def test_an_object_can_be_lost_and_gained(api: Api, control: httpx.Client) -> No
     response = api.patch("/sobjects/Widget__c/Key__c/w", json={"Name": "W"})
     assert (response.status_code, response.json()["id"][:3]) == (201, "a00")
     assert api.rows("SELECT Name, Key__c FROM Widget__c") == [{"Name": "W", "Key__c": "w"}]
+    nameless = api.create("Widget__c", Key__c="v")
+    assert api.get(f"/sobjects/Widget__c/{nameless}").json()["Name"] == nameless
 
 
 def test_a_reset_brings_everything_back(api: Api, sandbox: SandboxServer, control: httpx.Client) -> None:

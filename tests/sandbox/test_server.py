@@ -44,6 +44,13 @@ def test_a_server_that_never_started_can_be_stopped() -> None:
     SandboxServer().stop()
 
 
+def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = SandboxServer(port=taken.getsockname()[1])
+        with pytest.raises(OSError, match="in use"):
+            server.start()
+
+
 def test_a_client_that_keeps_its_connection_does_not_keep_the_server() -> None:
     with httpx.Client() as client, SandboxServer() as server:
         assert client.get(f"{server.url}/services/data").status_code == 200

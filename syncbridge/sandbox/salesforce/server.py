@@ -140,7 +140,11 @@ class SandboxServer:
 
     def start(self) -> None:
         """Start to serve; returns when requests are accepted."""
-        self._listener = listen(LOOPBACK, self._port)
+        try:
+            self._listener = listen(LOOPBACK, self._port)
+        except OSError:
+            self.sandbox.close()
+            raise
         self.url = f"http://{LOOPBACK}:{self._listener.getsockname()[1]}"
         self._server = make_server(self.sandbox)
         self._thread = threading.Thread(target=self._serve, name="salesforce-sandbox", daemon=True)
@@ -153,7 +157,7 @@ class SandboxServer:
             self._thread.join(START_SECONDS)
             self._listener.close()
             self._server = self._thread = self._listener = None
-            self.sandbox.close()
+        self.sandbox.close()
 
     def _serve(self) -> None:
         assert self._server is not None

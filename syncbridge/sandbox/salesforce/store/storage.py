@@ -39,18 +39,12 @@ class Storage:
         self._columns: dict[str, set[str]] = {}
         self._numbers: dict[str, int] = {}
         self._version = -1
+        self._connection = _connect(file)
         try:
-            self._connection = sqlite3.connect(
-                file or ":memory:",
-                isolation_level=None,
-                check_same_thread=False,
-                cached_statements=CACHED_STATEMENTS,
-            )
-            for pragma in ("journal_mode=wal", "synchronous=normal", "temp_store=memory", "cache_size=-65536"):
-                self._connection.execute(f"pragma {pragma}")
-        except sqlite3.Error as error:
-            raise StorageError(f"cannot open {file}: {error}") from error
-        self.follow_org()
+            self.follow_org()
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """Close the database; what was committed stays in its file."""
@@ -150,6 +144,21 @@ class Storage:
             f'create table "{target.name}" ("seq" integer primary key, {", ".join(columns.values())})'
         )
         return set(columns)
+
+
+def _connect(file: Path | None) -> sqlite3.Connection:
+    connection = None
+    try:
+        connection = sqlite3.connect(
+            file or ":memory:", isolation_level=None, check_same_thread=False, cached_statements=CACHED_STATEMENTS
+        )
+        for pragma in ("journal_mode=wal", "synchronous=normal", "temp_store=memory", "cache_size=-65536"):
+            connection.execute(f"pragma {pragma}")
+    except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        raise StorageError(f"cannot open {file}: {error}") from error
+    return connection
 
 
 def _is_indexed(field: Field) -> bool:

@@ -195,6 +195,8 @@ class Writes:
         values = change.values
         for field in self._shapes.of(change.target).auto_numbers:
             values[field.name] = str(field.auto_number).format(number)
+        if change.target.custom and values.get("Name") is None:
+            values["Name"] = change.id
         values["seq"] = number
         values["Id"] = change.id
         values["CreatedDate"] = values["LastModifiedDate"] = values["SystemModstamp"] = stamp
