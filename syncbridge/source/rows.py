@@ -136,7 +136,10 @@ def type_names(connection: Connection, oids: Sequence[int]) -> list[str]:
 def existing(connection: Connection, compose_sql: str, keys: Sequence[str]) -> set[str]:
     """Those of the keys that have an entity now; its values are not worked out. One whose filter fails is left out."""
     try:
-        found = connection.execute(f'select "_key" from ({compose_sql}) as entity', (text_array(keys),))  # noqa: S608
+        found = connection.execute(
+            f"select _entity_key from ({compose_sql}) as entity (_entity_key)",  # noqa: S608 - SQL of the mapping
+            (text_array(keys),),
+        )
     except psycopg.Error as error:
         if not _is_row_fault(error):
             raise classify(error) from error
