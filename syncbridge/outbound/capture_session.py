@@ -1,9 +1,10 @@
 """One connection's worth of capturing: frames -> keys -> batches that a thread saves -> positions confirmed.
 
-Reading and saving overlap: while one batch is being saved, the next collects, coalesced by key. A batch goes out as
-soon as the thread is free, so batches are small when little happens and large when much does. At `batch_keys` reading
-waits: memory stays flat, whatever the size of a transaction. Parts of a large one may be saved before its end (it is
-committed, so its keys are true); the checkpoint moves only at a commit's end.
+Reading and saving overlap: while one batch is being saved, the next collects, coalesced by key. A batch goes out when
+the stream falls silent for a millisecond, or after a moment's linger, which is longer while catching up: large batches
+cost half as much per key. At `batch_keys` reading waits, so memory stays flat whatever the size of a transaction. Parts
+of a large one may be saved before its end (it is committed, so its keys are true); the checkpoint moves only at a
+commit's end.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from syncbridge.source.replication import (
     ReplicationStream,
     parse_keepalive,
     position_to_confirm,
+    sent_at,
 )
 
 _NOWHERE = Lsn(0)
@@ -51,9 +53,13 @@ class StepResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much is saved at once, and how often (seconds) when no key is waiting."""
+    """How much is saved at once, and how often; times in seconds."""
 
     batch_keys: int = 20_000
+    linger: float = 0.01  # the longest that a key waits for others while we keep up
+    linger_behind: float = 1.0  # ... while we are more than this behind
+    silence: float = 0.001  # nothing came for so long: do not wait for more
+    silence_behind: float = 0.005
     idle_save: float = 10.0  # a position that no key came with is saved so often: saving it writes WAL itself
     idle_bytes: int = 16_000_000  # ... or when it is so far ahead
 
@@ -106,6 +112,8 @@ class CaptureSession:
         self._checkpoint = checkpoint
         self._received = checkpoint  # highest end LSN of a commit, or keepalive, seen on this connection
         self._committed: Committed | None = None  # the last one seen that the checkpoint does not cover
+        self._collecting_since = float("inf")
+        self._behind = False  # catching up
         self._wanted_now = False  # the server asked for an answer
         self._saved_at = clock()
         self._transactions = 0
@@ -135,13 +143,16 @@ class CaptureSession:
         """Receive, decode, save, confirm; waits `wait` seconds at most for something to do."""
         before = self._decoder.changes
         full = len(self._decoder) >= self._pace.batch_keys
-        if full or self._saving:
-            self._settle(wait if full else 0.0)
-        frames = [] if full and self._saving else self._stream.receive(0.0 if self._saving else self._patience(wait))
+        self._settle(wait if full else 0.0)
+        if full:
+            self._submit()
+        full = len(self._decoder) >= self._pace.batch_keys  # still: reading waits for the outbox
+        frames = [] if full else self._stream.receive(self._patience(wait))
         self._decode(frames)
         if not frames:
             self._settle(wait)
-        self._submit()
+        if not frames or self._ripe(frames[-1]):
+            self._submit()
         self._advance()
         if self.heartbeat.due_in == 0.0:
             self.heartbeat.emit()
@@ -154,8 +165,19 @@ class CaptureSession:
         return not self._decoder.open and not len(self._decoder) and self._saving is None
 
     def _patience(self, wait: float) -> float:
-        """Not beyond the next thing that is due by the clock."""
+        """How long to wait for frames: not beyond what else there is to do."""
+        if self._saving or len(self._decoder):
+            return self._pace.silence_behind if self._behind else self._pace.silence
         return min(wait, self.heartbeat.due_in)
+
+    def _ripe(self, newest: bytes) -> bool:
+        """True when the collected keys should wait no longer for others."""
+        now = self._clock()
+        self._collecting_since = min(self._collecting_since, now)
+        # both times are by the server's clock
+        self._behind = (sent_at(newest) - self._decoder.time_us) / 1e6 > self._pace.linger_behind
+        linger = self._pace.linger_behind if self._behind else self._pace.linger
+        return len(self._decoder) >= self._pace.batch_keys or now - self._collecting_since >= linger
 
     def _decode(self, frames: Sequence[bytes]) -> None:
         """The hot loop: one dispatch per frame."""
@@ -192,6 +214,7 @@ class CaptureSession:
         """Hand what is collected to the saving thread."""
         if self._saving or not len(self._decoder):
             return
+        self._collecting_since = float("inf")
         commit, self._committed = self._committed, None
         self._start(Batch(self._decoder.take(), commit and commit.end_lsn, commit and commit.time_us))
 

@@ -110,6 +110,8 @@ class Decoder:
         self._relations: dict[int, _Relation] = {}
         self._plans: dict[int, _Plan | None] = {}  # None: announced, not watched
         self._commit: Commit | None = None
+        #: Commit time of the newest transaction that began, in microseconds since 2000-01-01 UTC.
+        self.time_us = 0
         #: Row changes decoded so far, watched or not.
         self.changes = 0
         #: Watched columns that an announced table did not carry -> "schema.table"; its rows made no such keys.
@@ -225,6 +227,7 @@ class Decoder:
         if self._commit is not None:
             raise ProtocolViolation("a transaction begins inside another")
         self._commit = (lsn, time_us)
+        self.time_us = time_us
 
     def _on_commit(self, data: bytes, at: int) -> Committed:
         _, lsn, end_lsn, time_us = _commit(data, at)

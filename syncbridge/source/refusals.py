@@ -71,7 +71,7 @@ def by_remedy(error: psycopg.Error, *, user: str = "") -> SyncbridgeError:
             hint="SELECT pid, usename, xact_start, query FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
             " ORDER BY xact_start; shows who; end that transaction.",
         )
-    if state.startswith(("08", "57", "53", "XX")):
+    if state.startswith(("08", "57", "53", "XX")) and "pgoutput option" not in text:
         return RetryLater(f"Postgres is not available: {text}", code=state)
     return SourceUnusable(f"Postgres refuses to stream: {text}", code=state)
 

@@ -32,6 +32,7 @@ _MOST_FRAMES = 5_000
 _MOST_BYTES = 4_000_000
 
 _keepalive = Struct(">xQqB").unpack_from
+_data_head = Struct(">xQQq").unpack_from
 _status = Struct(">cQQQqB").pack
 _EPOCH = 946_684_800.0  # 2000-01-01 UTC, from where Postgres counts
 
@@ -67,6 +68,11 @@ def parse_keepalive(frame: bytes) -> Keepalive:
     """A frame whose first byte is KEEPALIVE."""
     lsn, _, reply = _keepalive(frame)
     return Keepalive(Lsn(lsn), bool(reply))
+
+
+def sent_at(frame: bytes) -> int:
+    """When the server sent this frame, in microseconds since 2000-01-01 UTC by its clock."""
+    return int(_data_head(frame)[2] if frame[0] == DATA else _keepalive(frame)[1])
 
 
 def position_to_confirm(*, confirmed: Lsn, saved: Lsn, received: Lsn, idle: bool) -> Lsn:
