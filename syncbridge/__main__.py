@@ -1,0 +1,5 @@
+"""`python -m syncbridge`."""
+
+from syncbridge.cli import main
+
+main()
