@@ -16,6 +16,7 @@ from syncbridge.errors import NeedsOperator, RetryLater, SyncbridgeError
 from syncbridge.loops import DeliveryLoop, HousekeepingLoop, ListenLoop, Loop, RunLoop, Signal, Surroundings
 from syncbridge.model import MappingStatus
 from syncbridge.outbound.capture import Capture, CaptureSettings
+from syncbridge.outbound.capture_session import Pace
 from syncbridge.outbound.deliver import Counts
 from syncbridge.policy import backoff
 from syncbridge.project import Project
