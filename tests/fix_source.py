@@ -101,7 +101,7 @@ class CapturedDatabase:
 
     def capture(self, settings: CaptureSettings | None = None, **options: Any) -> Capture:
         """A capture loop, closed at the end of the test."""
-        capture = Capture(settings or self.settings(), self.watches, **options)
+        capture = Capture(settings or self.settings(), lambda: self.watches, **options)
         self.opened.callback(capture.close, settle=False)
         return capture
 

@@ -6,6 +6,7 @@ checkpoint does not say, so a crash at any moment replays at most what is in the
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -27,6 +28,8 @@ from syncbridge.source.refusals import SlotInUse, first_line
 from syncbridge.source.replication import ReplicationStream, StreamSettings, SystemIdentity, connect, identify
 from syncbridge.source.startup import Facts, Position, examine, judge
 from syncbridge.store import checkpoints, database, outbox
+
+log = logging.getLogger(__name__)
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -82,19 +85,24 @@ Save = Callable[[Connection, str, Batch], None]
 
 
 class Capture:
-    """The capture loop. One slot streams to one worker; others stand by and take over when it goes."""
+    """The capture loop. One slot streams to one worker; others stand by and take over when it goes.
+
+    `watches`, when it can be called, is asked at every connection, and whenever `publication.announce` comes through
+    the stream: changes after that position make keys by what it answers then.
+    """
 
     def __init__(
         self,
         settings: CaptureSettings,
-        watches: Iterable[Watch],
+        watches: Iterable[Watch] | Callable[[], Iterable[Watch]],
         *,
         save: Save = save,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
-        self._watches = tuple(watches)
+        fixed = () if callable(watches) else tuple(watches)
+        self._watches = watches if callable(watches) else lambda: fixed
         self._save = save
         self._clock = clock
         self._rng = rng or random.Random()
@@ -104,12 +112,6 @@ class Capture:
         self._reconnects = 0
         self._standby = False
         self._error = ""
-
-    def watch(self, watches: Iterable[Watch]) -> None:
-        """Watch these tables from now on; the publication must carry them already. For the thread that steps."""
-        self._watches = tuple(watches)
-        if self._session is not None:
-            self._session.watch(self._watches)
 
     def step(self, wait: float = 0.5) -> StepResult:
         """Receive what is there, or what comes within `wait` seconds; save, confirm.
@@ -135,12 +137,15 @@ class Capture:
                 try:
                     if self.step().caught_up:
                         failures = 0
-                except SlotInUse:
+                except SlotInUse as error:
+                    if not self._standby:
+                        log.info("%s; standing by", error.message)
                     self._standby = True
                     stop.wait(self._settings.standby_wait)
                 except RetryLater as error:
                     failures += 1
                     self._error = error.message
+                    log.warning("%s; trying again", error.message)
                     stop.wait(backoff(failures, base=0.5, cap=30.0, rng=self._rng))
         finally:
             self.close()
@@ -203,7 +208,7 @@ class Capture:
             session = CaptureSession(
                 stream,
                 Heartbeat(source, interval=settings.heartbeat, clock=self._clock),
-                self._watches,
+                watches=self._watches,
                 checkpoint=checkpoint.end_lsn,
                 save=lambda batch: self._save_batch(state, batch),
                 check=lambda: self._examine(source).require_coverage(),
@@ -215,13 +220,14 @@ class Capture:
 
     def _examine(self, source: Connection) -> Facts:
         names = self._settings
-        return examine(source, slot=names.slot, publication=names.publication, watches=self._watches)
+        return examine(source, slot=names.slot, publication=names.publication, watches=self._watches())
 
     def _judge(
         self, facts: Facts, system: SystemIdentity, checkpoint: checkpoints.Checkpoint, state: Connection
     ) -> None:
         verdict = judge(facts, system, Position(checkpoint.end_lsn, checkpoint.system_id, checkpoint.timeline))
         verdict.require()
+        log.info("streaming from %s, %d bytes past what the slot confirmed", checkpoint.end_lsn, verdict.bytes)
         if verdict.promoted:
             checkpoints.move_timeline(state, checkpoint.slot, system.timeline)
 

@@ -20,6 +20,7 @@ from syncbridge.model import Lsn
 from syncbridge.schemas import Watch
 from syncbridge.source.heartbeat import Heartbeat
 from syncbridge.source.pgoutput import Committed, Decoder, Touched
+from syncbridge.source.publication import WATCHES_CHANGED
 from syncbridge.source.replication import (
     DATA,
     KEEPALIVE,
@@ -94,8 +95,8 @@ class CaptureSession:
         self,
         stream: ReplicationStream,
         heartbeat: Heartbeat,
-        watches: Iterable[Watch],
         *,
+        watches: Callable[[], Iterable[Watch]],
         checkpoint: Lsn,
         save: Callable[[Batch], None],
         check: Callable[[], None],
@@ -104,7 +105,8 @@ class CaptureSession:
     ) -> None:
         self.heartbeat = heartbeat
         self._stream = stream
-        self._decoder = Decoder(watches, encode=encode_key)
+        self._watches = watches
+        self._decoder = Decoder(watches(), encode=encode_key)
         self._save = save
         self._check = check  # raises when the publication no longer carries what is watched
         self._pace = pace
@@ -134,10 +136,6 @@ class CaptureSession:
             self._stream.confirmed,
             self._commit_time_us,
         )
-
-    def watch(self, watches: Iterable[Watch]) -> None:
-        """Watch these tables from the next message on."""
-        self._decoder.watch(watches)
 
     def step(self, wait: float) -> StepResult:
         """Receive, decode, save, confirm; waits `wait` seconds at most for something to do."""
@@ -189,6 +187,8 @@ class CaptureSession:
                     continue
                 if isinstance(event, Committed):
                     self._on_commit(event)
+                elif event.prefix == WATCHES_CHANGED:
+                    self._decoder.watch(self._watches())
                 else:
                     self.heartbeat.receive(event)
             elif frame[0] == KEEPALIVE:
@@ -254,7 +254,9 @@ class CaptureSession:
     def close(self, *, settle: bool) -> None:
         """End the saving thread, confirm what it saved when `settle`, end the stream."""
         self._saver.shutdown(wait=True)
-        if settle and self._saving is not None and self._saving[0].exception() is None:
-            self._settle(0.0)
-            self._stream.confirm(self._checkpoint)
-        self._stream.close()
+        try:
+            if settle:
+                self._settle(0.0)
+                self._stream.confirm(self._checkpoint)
+        finally:
+            self._stream.close()

@@ -16,6 +16,9 @@ from syncbridge.errors import RetryLater, SourceUnusable
 from syncbridge.schemas import Table, Watch
 from syncbridge.source.refusals import by_remedy, first_line
 
+#: Prefix of the logical message that says: mappings changed, look again what to watch.
+WATCHES_CHANGED = "syncbridge.watches"
+
 _COLUMN_LISTS = 150000
 _GENERATED_IN_LISTS = 180000
 
@@ -199,5 +202,18 @@ def apply(connection: Connection, statements: Sequence[str]) -> None:
         ) from error
     except psycopg.errors.LockNotAvailable as error:
         raise RetryLater(f"the publication cannot be changed now: {first_line(error)}", code="55P03") from error
+    except psycopg.Error as error:
+        raise by_remedy(error, user=connection.info.user) from error
+
+
+def announce(connection: Connection) -> None:
+    """Tell whoever captures that mappings changed, in the stream itself; after they are recorded and published.
+
+    Every capture then watches the new tables from exactly this position on, whichever worker it runs in. A first sync
+    that begins after this call therefore misses nothing: a change is either in the rows that it reads, or behind the
+    announcement. Source: Postgres manual, "pg_logical_emit_message".
+    """
+    try:
+        connection.execute("select pg_logical_emit_message(true, %s, '')", (WATCHES_CHANGED,))
     except psycopg.Error as error:
         raise by_remedy(error, user=connection.info.user) from error

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import psycopg
 from psycopg import pq, sql
@@ -286,14 +285,6 @@ class ReplicationStream:
             pass
         self._status_thread.join()
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _start_command(slot: str, publication: str, start: Lsn) -> str:
