@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,7 +151,8 @@ class CliProject:
         """Deliver one batch of what is due."""
         with self.project.source_admin("test") as catalog, self.project.source("test") as source:
             applied, compiled = self.project.compiled(self.store, catalog, mapping)
-            return Deliverer(applied.id, compiled, self.destination, self.store, source).step()
+            destination = self.project.destination(compiled.destination)
+            return Deliverer(applied.id, compiled, destination, self.store, source).step()
 
     def capture(self) -> Capture:
         """Capture of every mapping, to be stepped; it saves each position at once."""
@@ -211,9 +213,16 @@ def cli_folder(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 @pytest.fixture
 def cli_project(cli_folder: Path, dsn: str) -> Iterator[CliProject]:
     """The project in force, with nothing waiting: two people and a test person, one part, no worker."""
-    with Project(config.load(cli_folder / "syncbridge.toml", {"SYNCBRIDGE_POSTGRES_DSN": dsn})) as project:
+    with open_cli_project(cli_folder, dsn) as made:
+        yield made
+
+
+@contextmanager
+def open_cli_project(folder: Path, dsn: str) -> Iterator[CliProject]:
+    """Put the project of a folder in force, without its first syncs."""
+    with Project(config.load(folder / "syncbridge.toml", os.environ)) as project:
         apply(project)
         with project.store("test") as store, psycopg.connect(dsn, autocommit=True) as source:
-            made = CliProject(cli_folder, project, store, source)
+            made = CliProject(folder, project, store, source)
             made.finish_runs()
             yield made

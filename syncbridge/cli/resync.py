@@ -17,7 +17,7 @@ from syncbridge import resync as records
 from syncbridge.cli.keys import spelled_by_source
 from syncbridge.cli.report import as_json, console, find_mapping, open_project, print_json
 from syncbridge.cli.status import run_name
-from syncbridge.errors import ConfigurationError, SyncbridgeError
+from syncbridge.errors import ConfigurationError, SchemaDrift, SyncbridgeError
 from syncbridge.loops import ENOUGH_WAITING, delivers
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Priority, Reason
@@ -163,10 +163,12 @@ def _to_blame(error: SyncbridgeError) -> bool:
 
 
 def _worded(error: SyncbridgeError, where: str) -> SyncbridgeError:
-    """A wrong --where in Postgres's own words; anything else as it is."""
-    if where and isinstance(error.__cause__, psycopg.Error) and _to_blame(error):
-        return ConfigurationError(f"Postgres says: {first_line(error.__cause__)}", hint=f"It concerns --where: {where}")
-    return error
+    """A wrong --where in Postgres's own words (which hold no value of a row); anything else as it is."""
+    if not where or not _to_blame(error):
+        return error
+    cause = error.__cause__
+    told = first_line(cause) if isinstance(error, SchemaDrift) and isinstance(cause, psycopg.Error) else error.message
+    return ConfigurationError(f"--where: Postgres says: {told}", hint=f"--where was: {where}")
 
 
 def _hindrance(parts: Parts) -> str:

@@ -79,7 +79,7 @@ def status(context: click.Context, mapping: str | None, watch: bool, json: bool)
 def _watch(project: Project, mapping: str | None, *, json: bool, pause: Callable[[float], None]) -> None:
     """Look again and again until Ctrl-C; on a terminal in place. A Postgres that is away is shown, not fatal."""
     terminal = console()
-    with suppress(KeyboardInterrupt), Live(console=terminal, auto_refresh=False, transient=True) as live:
+    with suppress(KeyboardInterrupt), Live(console=terminal, auto_refresh=False) as live:
         for snapshot in _looks(project, mapping, pause):
             if isinstance(snapshot, SyncbridgeError):
                 shown: RenderableType = Text(f"{snapshot.message}; trying again", "red")
@@ -87,7 +87,7 @@ def _watch(project: Project, mapping: str | None, *, json: bool, pause: Callable
                 print_json_line({"findings": diagnose(snapshot), **asdict(snapshot)})
                 continue
             else:
-                shown = page(snapshot, diagnose(snapshot))
+                shown = Group(Text(moment_text(snapshot.at), "dim"), page(snapshot, diagnose(snapshot)))
             if terminal.is_terminal:
                 live.update(shown, refresh=True)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,6 +67,17 @@ def dead_letters(connection: Connection, *, mapping: str | None = None, limit: i
         (mapping, mapping, limit),
     )
     return [Waiting(*row) for row in rows]
+
+
+def dead_codes(connection: Connection, *, mapping: str | None = None) -> Counter[tuple[str, str]]:
+    """How many dead letters there are of each mapping and code."""
+    rows = connection.execute(
+        "select m.name, coalesce(o.error_code, ''), count(*)"
+        " from syncbridge.outbox o join syncbridge.mapping m on m.id = o.mapping_id"
+        " where o.status = 'dead' and (%s::text is null or m.name = %s) group by 1, 2",
+        (mapping, mapping),
+    )
+    return Counter({(name, code): count for name, code, count in rows})
 
 
 def waiting(connection: Connection, mapping_id: int, key: str) -> Waiting | None:

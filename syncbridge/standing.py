@@ -1,0 +1,108 @@
+"""Where a record stands, in plain words, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from syncbridge.model import MappingStatus, Operation
+from syncbridge.status import in_words
+from syncbridge.store.backlog import Waiting
+from syncbridge.story import Story
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`in_order`: nobody has to do anything."""
+
+    words: str
+    in_order: bool
+    remedy: str = ""
+
+
+def stand(story: Story) -> Standing:
+    """What a story comes to."""
+    waiting = story.waiting
+    if waiting is not None and waiting.status == "dead":
+        why = ": ".join(part for part in (waiting.code, waiting.message) if part)
+        return Standing(
+            f"dead: {why}",
+            in_order=False,
+            remedy="A change of the row tries again by itself. When it is mended elsewhere, run:"
+            f" syncbridge requeue {_record(story)}",
+        )
+    if waiting is not None:
+        return _waits(story, waiting)
+    if story.trouble:
+        return Standing(f"nothing waits, but the row could not be read: {story.trouble}", in_order=False)
+    if story.refusal:
+        return Standing(f"cannot be delivered as it is: {story.refusal}", False, "Mend the row or the mapping.")
+    if story.row is not None:
+        return _present(story)
+    return _absent(story)
+
+
+def _waits(story: Story, waiting: Waiting) -> Standing:
+    name = story.mapping
+    if waiting.claimed and story.delivering:
+        return Standing("is being sent now", in_order=True)
+    if story.status is MappingStatus.WAITING:
+        return Standing(
+            f"waits: {name} waits for its destination, and goes on by itself: {story.reason}", in_order=True
+        )
+    if story.status is not MappingStatus.ACTIVE:
+        why = f": {story.reason}" if story.reason else ""
+        remedy = story.hint or f"Run: syncbridge resume {name}"
+        return Standing(f"waits: {name} is {in_words(story.status)}{why}", False, remedy)
+    if not story.delivering:
+        return Standing("waits: no worker runs that could deliver it", False, "Run: syncbridge run")
+    if waiting.attempts:
+        why = ": ".join(part for part in (waiting.code, waiting.message) if part)
+        return Standing(f"waits: refused {_times(waiting.attempts)}, and tried again by itself: {why}", in_order=True)
+    return Standing("waits: it is sent in a moment", in_order=True)
+
+
+def _present(story: Story) -> Standing:
+    if story.base is None:
+        if story.run_pending:
+            return Standing("waits: the first sync or resync has not come to it yet", in_order=True)
+        there = f"; a remote record has its key: {story.remote_id}" if story.remote_id else ""
+        return Standing(f"was never delivered, and nothing waits{there}", False, f"Run: {_resync(story)}")
+    if story.sends:
+        fields = ", ".join(story.sends)
+        remedy = f"Capture may see it in a moment. If it does not, run: {_resync(story)}"
+        return Standing(f"differs in Postgres from what was delivered, and nothing waits: {fields}", False, remedy)
+    if story.remote_read and story.remote is None:
+        remedy = f"To create it again: {_resync(story)} --force"
+        return Standing("the remote record is gone: it was deleted at the destination", False, remedy)
+    if story.remote_changed:
+        fields = ", ".join(story.remote_changed)
+        remedy = f"To send ours again: {_resync(story)} --force"
+        return Standing(f"was changed at the destination: {fields}", False, remedy)
+    if story.record is None:
+        return Standing("delivered, and nothing waits; it was not compared with the destination", in_order=True)
+    return Standing("in sync" if story.remote_read else "in sync with what was delivered last", in_order=True)
+
+
+def _absent(story: Story) -> Standing:
+    row = "the row does not pass the mapping's filter" if story.filtered else "no such row"
+    if story.base is None:
+        if story.remote is not None:
+            return Standing(f"{row}, but a remote record has its key: {story.remote_id}", in_order=False)
+        unknown = "" if story.remote_read else " that we know of"
+        return Standing(f"{row}, and no remote record{unknown}", in_order=story.filtered)
+    if story.operation is Operation.NOTHING:
+        return Standing(f"{row}; the remote record is marked so", in_order=True)
+    return Standing(f"{row}, but its remote record is still there, and nothing waits", False, f"Run: {_resync(story)}")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _record(story: Story) -> str:
+    return f"{story.mapping} {shlex.quote(story.key)}"
+
+
+def _resync(story: Story) -> str:
+    return f"syncbridge resync {story.mapping} --key {shlex.quote(story.key)}"

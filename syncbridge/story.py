@@ -1,0 +1,237 @@
+"""One record's whole story: the row, what it is in the destination's normal form, the link, what would be sent now, the
+remote record, what waits, and what happened. `standing.stand` says in plain words what that comes to.
+
+Values of fields that a mapping calls sensitive never leave this module: they are masked, whichever side they are from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from psycopg import Connection
+
+from syncbridge.destinations.base import Destination, RemoteRecord
+from syncbridge.errors import RecordRejected, SyncbridgeError
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.keys import decode_key
+from syncbridge.mapping.sql import literal, qualified
+from syncbridge.model import Fields, MappingStatus, Normal, Operation
+from syncbridge.outbound.compose import Entities
+from syncbridge.outbound.convert import Converter
+from syncbridge.outbound.plan import plan
+from syncbridge.project import Project
+from syncbridge.source import rows
+from syncbridge.store import backlog, links, mappings, runs, sync_log, workers
+from syncbridge.store.backlog import Waiting
+from syncbridge.store.links import Link
+from syncbridge.store.mappings import AppliedMapping
+from syncbridge.store.outbox import Claimed
+from syncbridge.store.sync_log import Logged
+
+MASK = "***"
+HISTORY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is known of one entity. Where a part is None it is not there, or could not be found out: `trouble` and
+    `remote_trouble` say why."""
+
+    mapping: str
+    key: str
+    destination: str
+    object: str
+    at: datetime
+    status: MappingStatus  # of the mapping
+    reason: str
+    hint: str
+    until: datetime | None
+    delivering: bool  # a worker is there that could deliver
+    run_pending: bool  # a first sync or resync has not come to its end
+    waiting: Waiting | None  # its row of the outbox
+    history: tuple[Logged, ...]  # oldest first
+    remote_id: str | None = None
+    delivered_at: datetime | None = None
+    base: Fields | None = None  # what both sides last agreed on
+    sources: Mapping[str, str] = field(default_factory=dict)  # remote field -> column, `sql` or `constant`
+    row: Mapping[str, str | None] | None = None  # remote field -> Postgres's text now; None: no entity
+    filtered: bool = False  # there is a row, but it does not pass the mapping's filter
+    record: Fields | None = None  # the row in the destination's normal form
+    refusal: str = ""  # why the row can not be delivered as it is
+    trouble: str = ""  # why the row could not be read
+    operation: Operation | None = None  # what would be done now; None: not known
+    sends: tuple[str, ...] = ()  # fields that would be sent now
+    remote: Fields | None = None  # the remote record now
+    remote_read: bool = False
+    remote_trouble: str = ""  # why the remote record could not be read
+    remote_changed: tuple[str, ...] = ()  # fields that somebody changed at the destination
+
+
+def tell(project: Project, name: str, key: str, *, offline: bool = False) -> Story:
+    """Gather everything about one entity; the destination is asked unless `offline`.
+
+    A source or destination that is away, and a mapping that no longer fits, are part of the story. Raises SettingsError
+    when there is no such mapping, RetryLater when the state is away.
+    """
+    with project.store("show") as store:
+        applied = mappings.read(store, name)
+        link = links.read(store, applied.id, key)
+        story = _from_state(store, applied, key, link)
+        told = _Telling(project, applied, key, link, offline=offline)
+        story = told.complete(store, story)
+    return _masked(story, applied)
+
+
+def _from_state(store: Connection, applied: AppliedMapping, key: str, link: Link | None) -> Story:
+    return Story(
+        mapping=applied.name,
+        key=key,
+        destination=applied.destination,
+        object=applied.object,
+        at=datetime.now(UTC),
+        status=applied.status,
+        reason=applied.reason,
+        hint=applied.hint,
+        until=applied.until,
+        delivering=any(worker.alive and "deliver" in worker.roles for worker in workers.read_all(store)),
+        run_pending=any(run.mapping_id == applied.id for run in runs.pending(store)),
+        waiting=backlog.waiting(store, applied.id, key),
+        history=tuple(sync_log.read(store, mapping=applied.name, key=key, limit=HISTORY)),
+        remote_id=link.remote_id if link is not None else None,
+        delivered_at=link.delivered_at if link is not None else None,
+        base=link.base if link is not None else None,
+    )
+
+
+@dataclass(slots=True)
+class _Telling:
+    """Adds what the source and the destination say."""
+
+    project: Project
+    applied: AppliedMapping
+    key: str
+    link: Link | None
+    offline: bool
+
+    def complete(self, store: Connection, story: Story) -> Story:
+        try:
+            with ExitStack() as opened:
+                catalog = opened.enter_context(self.project.source_admin("show"))
+                source = opened.enter_context(self.project.source("show"))
+                _, mapping = self.project.compiled(store, catalog, self.applied.name)
+                found = rows.compose(source, mapping.compose_sql, [self.key])
+                story = self._with_row(story, mapping, found, catalog)
+                types = rows.type_names(source, found.column_oids) if found.column_oids else ()
+        except SyncbridgeError as error:
+            return replace(story, trouble=error.message)
+        if self.offline:
+            return story
+        try:
+            return self._with_destination(story, mapping, found, types)
+        except SyncbridgeError as error:
+            return replace(story, remote_trouble=error.message)
+
+    def _with_row(self, story: Story, mapping: CompiledMapping, found: rows.Rows, catalog: Connection) -> Story:
+        sources = {each.remote: each.column or each.source for each in mapping.fields}
+        row = found.found.get(self.key)
+        if row is None:
+            refusal = found.refused.get(self.key, "")
+            filtered = not refusal and _has_row(catalog, mapping, self.key)
+            return replace(story, sources=sources, refusal=refusal, filtered=filtered)
+        shown = {
+            each.remote: row[each.position] if each.position is not None else str(each.constant)
+            for each in mapping.fields
+        }
+        return replace(story, sources=sources, row=shown)
+
+    def _with_destination(
+        self, story: Story, mapping: CompiledMapping, found: rows.Rows, types: Sequence[str]
+    ) -> Story:
+        destination = self.project.destination(mapping.destination)
+        remote = destination.describe(mapping.object)
+        convert = Converter(mapping, remote, destination, types or ["text"] * (len(mapping.fields) + 1))
+        entities = Entities()
+        try:
+            external = convert.external_value(self.key)
+            if self.key in found.found:
+                entities.records[self.key] = convert(found.found[self.key])
+        except RecordRejected as refusal:
+            external = None
+            entities.refused[self.key] = refusal
+        for key, message in found.refused.items():
+            entities.refused[key] = RecordRejected(message, code="EXPRESSION_FAILED")
+        gone = None
+        if mapping.deletes.action == "set":
+            gone = convert.constants(mapping.deletes.fields, remote, destination)
+        story = self._with_plan(story, entities, gone)
+        return self._with_remote(story, mapping, destination, convert.external_field, external)
+
+    def _with_plan(self, story: Story, entities: Entities, gone: Fields | None) -> Story:
+        planned = plan([_as_claimed(story, self.link)], entities, gone=gone)[0]
+        refusal = f"{planned.refusal.code}: {planned.refusal.message}" if planned.refusal else story.refusal
+        return replace(
+            story,
+            record=entities.records.get(self.key),
+            refusal=refusal,
+            operation=planned.operation,
+            sends=tuple(planned.fields),
+        )
+
+    def _with_remote(
+        self, story: Story, mapping: CompiledMapping, destination: Destination, external_field: str, external: Normal
+    ) -> Story:
+        names = list(story.record or story.base or ())
+        found: RemoteRecord | None = None
+        if self.link is not None:
+            found = destination.read(mapping.object, [self.link.remote_id], names, lane=mapping.name)[0]
+        elif external is not None:
+            same = destination.find(mapping.object, external_field, [external], names, lane=mapping.name)
+            found = next((each for records in same.values() for each in records), None)
+        if found is None:
+            return replace(story, remote_read=True)
+        shown = {name: found.fields.get(name) for name in names}
+        base = story.base or {}
+        changed = tuple(name for name in names if name in base and shown[name] != base[name])
+        return replace(story, remote_id=found.remote_id, remote=shown, remote_read=True, remote_changed=changed)
+
+
+def _has_row(catalog: Connection, mapping: CompiledMapping, key: str) -> bool:
+    """Whether the table has a row of this key, whatever the mapping's filter says."""
+    parts = zip(mapping.key, decode_key(key, len(mapping.key)), strict=True)
+    where = " and ".join(f"{qualified(mapping.table, column)} = {literal(part)}" for column, part in parts)
+    return bool(rows.count(catalog, mapping.count_sql(where=where), seconds=3.0))
+
+
+def _as_claimed(story: Story, link: Link | None) -> Claimed:
+    """As delivery would find it now."""
+    return Claimed(
+        key=story.key,
+        version=0,
+        lsn="0/0",
+        commit_time=story.at,
+        reason=story.waiting.reason if story.waiting is not None else "",
+        attempts=0,
+        resend=story.waiting is not None and story.waiting.resend,
+        remote_id=link.remote_id if link is not None else None,
+        base=orjson.dumps(link.base).decode() if link is not None else None,
+    )
+
+
+def _masked(story: Story, applied: AppliedMapping) -> Story:
+    """Without the values of sensitive fields; that there is none is told."""
+    fields: Mapping[str, Any] = applied.definition["fields"]
+    hidden = {name.lower() for name, each in fields.items() if each.get("sensitive")}
+
+    def mask(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        if values is None:
+            return None
+        return {name: MASK if name.lower() in hidden and value is not None else value for name, value in values.items()}
+
+    return replace(
+        story, row=mask(story.row), record=mask(story.record), base=mask(story.base), remote=mask(story.remote)
+    )
