@@ -109,6 +109,7 @@ class CapturedDatabase:
         """Step until everything that is committed now has been received and is durable."""
         if not capture.figures().streaming:
             self.released()
+            capture.step(0.0)
         end = self.end_of_log()
         step_until(capture, lambda: capture.figures().received >= end, wait=0.05)
         while not capture.step(0.0).caught_up:

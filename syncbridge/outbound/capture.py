@@ -131,12 +131,13 @@ class Capture:
 
     def run(self, stop: threading.Event) -> None:
         """Step until `stop` is set; wait and reconnect after RetryLater. Raises what a person must mend."""
-        failures = 0
+        failures, reached = 0, 0
         try:
             while not stop.is_set():
                 try:
-                    if self.step().caught_up:
-                        failures = 0
+                    self.step()
+                    if self._session is not None and self._session.checkpoint > reached:
+                        failures, reached = 0, self._session.checkpoint  # only what became durable is success
                 except SlotInUse as error:
                     if not self._standby:
                         log.info("%s; standing by", error.message)

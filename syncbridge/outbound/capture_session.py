@@ -125,6 +125,11 @@ class CaptureSession:
         self._saving: tuple[Future[None], Batch] | None = None
 
     @property
+    def checkpoint(self) -> Lsn:
+        """Up to where everything is durable."""
+        return self._checkpoint
+
+    @property
     def counts(self) -> Counts:
         """Totals of this session."""
         return Counts(

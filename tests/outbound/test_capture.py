@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -360,6 +362,43 @@ def test_a_second_worker_stands_by_and_takes_over(people: CapturedDatabase) -> N
     thread.join()
     assert people.outbox() == numbers(1, 3)
     assert b"1" not in saved.keys
+
+
+class Waits(threading.Event):
+    """A stop event that notes every wait instead of waiting, and is set after some of them."""
+
+    def __init__(self, most: int, between: Callable[[], None]) -> None:
+        super().__init__()
+        self.most = most
+        self.between = between
+        self.noted: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.between()
+        self.noted.append(timeout)
+        if len(self.noted) == self.most:
+            self.set()
+        return self.is_set()
+
+
+class Longest(random.Random):
+    """Backoff without its random part."""
+
+    def random(self) -> float:
+        return 1.0
+
+
+def test_the_loop_waits_longer_while_saving_keeps_failing(people: CapturedDatabase) -> None:
+    def away(connection: Connection, slot: str, batch: Batch) -> None:
+        raise RetryLater("the state database is away")
+
+    insert(people, 1, 1)
+    stop = Waits(4, between=people.released)
+    capture = people.capture(save=away, rng=Longest())
+    capture.run(stop)
+    assert stop.noted == [0.5, 1.0, 2.0, 4.0]
+    assert capture.figures().error == "the state database is away"
+    assert people.outbox() == set()
 
 
 def test_the_loop_raises_what_a_person_must_mend(people: CapturedDatabase) -> None:
