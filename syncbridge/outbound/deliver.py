@@ -86,6 +86,7 @@ class Deliverer:
 
     def __post_init__(self) -> None:
         self._composer = Composer(self.mapping, self.destination, self.source)
+        outbox.prefer_indexes(self.store)
         self._guard = Guard(self.mapping_id, self.mapping, self.store)
 
     def step(self) -> int:

@@ -80,21 +80,29 @@ update syncbridge.outbox o
        available_at = now() + %(lease)s * interval '1 second',
        resend = o.resend or o.after_resend or next.claim is not null, after_resend = false,
        since_lsn = least(o.since_lsn, o.after_lsn), since = least(o.since, o.after), after_lsn = null, after = null
-  from next left join syncbridge.link l on l.mapping_id = %(mapping)s and l.key = next.key
+  from next left join lateral (select remote_id, base from syncbridge.link
+                                where mapping_id = %(mapping)s and key = next.key offset 0) as l on true
  where o.ctid = next.ctid
 returning o.key, o.version, o.lsn::text, o.commit_time, o.reason, o.attempts, o.resend, l.remote_id, l.base::text
 """
 
+# Rows are found one by one by their whole key. A plain join may be planned otherwise when statistics are missing, or
+# were taken while other mappings waited: all rows of the mapping are then read, for each batch or even for each row.
+# `offset 0` keeps the lookup as it is written.
 _LOCK = """
-select key from syncbridge.outbox
- where mapping_id = %(mapping)s and key = any(%(keys)s) and claim = %(claim)s
- order by key for update
+select found.key
+  from unnest(%(keys)s) as wanted (key) cross join lateral
+       (select key from syncbridge.outbox
+         where mapping_id = %(mapping)s and key = wanted.key and claim = %(claim)s offset 0 for update) as found
 """
 
 _DELETE = """
 delete from syncbridge.outbox o
- using unnest(%(keys)s, %(versions)s) as done (key, version)
- where o.mapping_id = %(mapping)s and o.key = done.key and o.version = done.version and o.claim = %(claim)s
+ using unnest(%(keys)s, %(versions)s) as done (key, version) cross join lateral
+       (select ctid from syncbridge.outbox
+         where mapping_id = %(mapping)s and key = done.key and version = done.version and claim = %(claim)s
+        offset 0) as found
+ where o.ctid = found.ctid
 returning o.key
 """
 
@@ -104,8 +112,10 @@ update syncbridge.outbox o
    set claim = null, available_at = now(), attempts = 0, resend = o.after_resend, after_resend = false,
        error_code = null, error = null, error_at = null,
        since_lsn = coalesce(after_lsn, lsn), since = coalesce(after, commit_time), after_lsn = null, after = null
-  from unnest(%(keys)s) as done (key)
- where o.mapping_id = %(mapping)s and o.key = done.key and o.claim = %(claim)s
+  from unnest(%(keys)s) as done (key) cross join lateral
+       (select ctid from syncbridge.outbox
+         where mapping_id = %(mapping)s and key = done.key and claim = %(claim)s offset 0) as found
+ where o.ctid = found.ctid
 returning o.key
 """
 
@@ -121,8 +131,10 @@ update syncbridge.outbox o
        error_at = case when kept.message is null then o.error_at else clock_timestamp() end,
        since_lsn = least(o.since_lsn, o.after_lsn), since = least(o.since, o.after), after_lsn = null, after = null
   from unnest(%(keys)s, %(versions)s, %(dead)s, %(tried)s, %(resend)s, %(delays)s, %(codes)s, %(messages)s)
-       as kept (key, version, dead, tried, resend, delay, code, message)
- where o.mapping_id = %(mapping)s and o.key = kept.key and o.claim = %(claim)s
+       as kept (key, version, dead, tried, resend, delay, code, message) cross join lateral
+       (select ctid from syncbridge.outbox
+         where mapping_id = %(mapping)s and key = kept.key and claim = %(claim)s offset 0) as found
+ where o.ctid = found.ctid
 returning o.key
 """
 
@@ -201,6 +213,16 @@ def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit) -> N
     wake(connection, mapping_id)
 
 
+def prefer_indexes(connection: Connection) -> None:
+    """Settings for a connection that claims and settles: everything is found by an index, in its order.
+
+    To read and sort all rows looks cheap to the planner while its statistics know little of a mapping, and is then done
+    for each claim.
+    """
+    for costly in ("sort", "bitmapscan", "seqscan", "hashjoin", "mergejoin"):
+        connection.execute("select set_config(%s, 'off', false)", (f"enable_{costly}",))
+
+
 def claim(
     connection: Connection, mapping_id: int, *, limit: int, lease: float, number: int | None = None
 ) -> tuple[int, list[Claimed]]:
@@ -231,7 +253,7 @@ def finish(connection: Connection, mapping_id: int, number: int, done: Mapping[s
     """Remove settled rows, `done` being key -> claimed version; the keys that were still ours.
 
     A row that changed meanwhile stays, due at once. Keys whose lease another claim took over are left out of the
-    answer: what this claim learnt about them must not be recorded.
+    answer: what this claim learnt about them must not be recorded. In a transaction that holds their `lock`.
     """
     if not done:
         return set()
@@ -263,7 +285,10 @@ class Kept:
 
 
 def keep(connection: Connection, mapping_id: int, number: int, rows: Sequence[Kept]) -> set[str]:
-    """Give claimed rows back, the keys that were still ours; one that changed meanwhile is due at once instead."""
+    """Give claimed rows back, the keys that were still ours; one that changed meanwhile is due at once instead.
+
+    In a transaction that holds their `lock`.
+    """
     if not rows:
         return set()
     ordered = sorted(rows, key=lambda row: row.key.encode())
