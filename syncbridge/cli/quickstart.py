@@ -1,0 +1,180 @@
+"""`syncbridge quickstart`: everything in one terminal, in plain words and tables."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import click
+from rich.console import Console
+
+from syncbridge.cli.report import as_json, console, print_json, table
+from syncbridge.errors import SettingsError
+
+_QUIET_SECONDS = 1.5  # between two live changes
+
+
+@click.command(short_help="Everything in one terminal: Postgres, Salesforce, worker.")
+@click.option("--once", is_flag=True, help="End after the tour, instead of staying up with live changes.")
+@as_json
+def quickstart(once: bool, json: bool) -> int:
+    """Start Postgres, a local Salesforce and the worker; sync a small CRM, change, delete and break some rows, and show
+    what reached Salesforce, how fast, and what was refused and why. Stays up with live changes until Ctrl-C.
+
+    With --once it ends by itself: exit code 0 only if both sides agree, record by record, else 1.
+    """
+    services, scenario = _parts()
+    terminal = console(stderr=json)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with services(say=lambda text: terminal.print(f"  [green]✓[/green] {text}")) as running:
+        acts = scenario(running)
+        _tour(acts, terminal)
+        report = acts.report
+        if json:
+            print_json(_summary(report))
+        if not once:
+            with suppress(KeyboardInterrupt):
+                _stay(acts, terminal)
+            terminal.print("\nStopping; nothing is left running.")
+    return 0 if report.agree else 1
+
+
+def _parts() -> tuple[Any, Any]:
+    """Imported when asked for: the sandbox's packages are optional."""
+    try:
+        from syncbridge.quickstart.scenario import Scenario
+        from syncbridge.quickstart.services import Services
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"the quickstart needs the package {error.name}",
+            hint='Install it with: pip install "syncbridge[quickstart]"',
+        ) from None
+    return Services, Scenario
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _tour(acts: Any, terminal: Console) -> None:
+    """The acts in order, each with what was seen."""
+    with terminal.status("first sync ..."):
+        first = acts.first_sync()
+    terminal.print(
+        f"  [green]✓[/green] first sync: {first.records:,} records in {first.seconds:.1f} s"
+        f" with {first.api_calls} API calls\n"
+    )
+    with terminal.status("changing rows ..."):
+        changes = acts.change()
+    terminal.print(
+        table(
+            "Rows changed in Postgres, and what reached Salesforce",
+            ("what happened", "mapping", "key", "reached Salesforce", "after"),
+            ((c.what, c.mapping, c.key, c.reached, _milliseconds(c.milliseconds)) for c in changes),
+        )
+    )
+    with terminal.status("measuring ..."):
+        latency = acts.measure_latency()
+    terminal.print(
+        f"\nFrom commit to Salesforce's answer, over {latency.commits} single-row commits:"
+        f" half within {latency.p50:.0f} ms, 99% within {latency.p99:.0f} ms.\n"
+    )
+    with terminal.status("breaking rows ..."):
+        acts.break_rows()
+        refused = acts.mend_rows()
+    terminal.print(
+        table(
+            "Rows that Salesforce cannot hold; they wait as dead letters, everything else goes on",
+            ("what was written", "mapping", "key", "refused because", "row mended in Postgres"),
+            (
+                (
+                    r.what,
+                    r.mapping,
+                    r.key,
+                    f"{r.code}: {r.message}",
+                    "delivered by itself" if r.mended else "still dead",
+                )
+                for r in refused
+            ),
+        )
+    )
+    with terminal.status("comparing both sides ..."):
+        compared = acts.compare()
+    terminal.print()
+    terminal.print(
+        table(
+            "Both sides, record by record",
+            ("mapping", "object", "in Postgres", "in Salesforce", "equal", "different", "missing", "extra"),
+            (
+                (c.mapping, c.object, c.entities, c.remote, c.equal, len(c.different), len(c.missing), len(c.extra))
+                for c in compared
+            ),
+        )
+    )
+    verdict = "[bold green]Both sides agree.[/bold green]" if acts.report.agree else "[bold red]They differ.[/bold red]"
+    terminal.print(f"{verdict} {acts.report.api_calls} API calls in all.\n")
+
+
+def _stay(acts: Any, terminal: Console) -> None:
+    """Live changes until Ctrl-C, one line each."""
+    services = acts.services
+    terminal.print("Live changes until Ctrl-C. To look around in another terminal:")
+    terminal.print(f'  psql "{services.dsn}"', markup=False, soft_wrap=True)
+    command = (
+        f"SYNCBRIDGE_SOURCE__DSN='{services.dsn}' {_program()} --config {services.folder / 'syncbridge.toml'} status"
+    )
+    terminal.print(f"  {command}\n", markup=False, soft_wrap=True)
+    rng, pause = random.Random(), threading.Event()
+    while True:
+        change = acts.live(rng)
+        after = _milliseconds(change.milliseconds)
+        terminal.print(f"  {change.what} ({change.mapping} {change.key}) -> {change.reached}, {after}", markup=False)
+        pause.wait(_QUIET_SECONDS)
+
+
+def _program() -> str:
+    import sys
+
+    return sys.argv[0] if sys.argv[0].endswith("syncbridge") else "syncbridge"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f} ms"
+
+
+def _summary(report: Any) -> dict[str, Any]:
+    first, latency = report.first_sync, report.latency
+    return {
+        "agree": report.agree,
+        "postgres": report.postgres,
+        "salesforce": report.salesforce,
+        "api_calls": report.api_calls,
+        "first_sync": {
+            "records": first.records,
+            "seconds": round(first.seconds, 3),
+            "records_per_second": round(first.records_per_second, 1),
+            "api_calls": first.api_calls,
+        },
+        "changes": report.changes,
+        "latency_ms": {"commits": latency.commits, "p50": round(latency.p50, 1), "p99": round(latency.p99, 1)},
+        "refused": report.refused,
+        "both_sides": [
+            {
+                "mapping": c.mapping,
+                "object": c.object,
+                "postgres": c.entities,
+                "salesforce": c.remote,
+                "equal": c.equal,
+                "different": c.different,
+                "missing": c.missing,
+                "extra": c.extra,
+                "refused": c.refused,
+                "agree": c.agree,
+            }
+            for c in report.both_sides
+        ],
+    }
