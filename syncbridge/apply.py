@@ -39,7 +39,7 @@ def apply(project: Project, *, recreate_slot: bool = False) -> Applied:
     """Bring everything in line with the settings and mapping files.
 
     `recreate_slot` drops a slot that is lost or behind, makes it anew and resyncs every mapping: what changed
-    in between is found by comparison. Raises MappingError, SettingsError, SourceUnusable or PositionLost, each with what to do.
+    in between is found by comparison. Raises MappingError, SettingsError, SourceUnusable or PositionLost.
     """
     specs = project.files()
     for spec in specs:
@@ -54,6 +54,8 @@ def apply(project: Project, *, recreate_slot: bool = False) -> Applied:
         _keep_partitions(project, store)
         new, changed = _register(store, compiled, applied)
         _publish(project, source, store, compiled, catalog, applied)
+        if applied.steps:
+            publication.announce(source)  # a worker that captures now watches them from here on
         fresh = _provide_slot(project, source, store, applied, recreate=recreate_slot)
         first = [m for m in compiled if m.name in new]
         again = [m for m in compiled if m.name in changed or (fresh and m.name not in new)]

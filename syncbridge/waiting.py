@@ -11,12 +11,11 @@ from psycopg import Connection
 
 from syncbridge.model import Lsn, MappingStatus
 from syncbridge.source import rows
+from syncbridge.source.heartbeat import POSITION_WANTED
 from syncbridge.status import capture_stopped, in_words, streams
 from syncbridge.store import backlog, checkpoints, mappings, runs, workers
 from syncbridge.store.mappings import AppliedMapping
 
-#: Prefix of the message that gives capture something to confirm behind the position that is waited for.
-PREFIX = "syncbridge.wait"
 #: Seconds between looks.
 INTERVAL = 0.2
 #: Seconds without any worker that could carry on, after which waiting has no sense.
@@ -131,7 +130,7 @@ class _Wait:
         for run in runs.pending(self.store):
             self._runs.setdefault(run.mapping_id, set()).add(run.id)
         self._position = Lsn.parse(rows.position(self.source))
-        self.source.execute("select pg_logical_emit_message(true, %s, '')", (PREFIX,))
+        self.source.execute("select pg_logical_emit_message(true, %s, '')", (POSITION_WANTED,))
 
     def look(self) -> Waited:
         """How it stands."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from syncbridge.mapping.keys import encode_key
 from syncbridge.model import Lsn
 from syncbridge.schemas import Watch
-from syncbridge.source.heartbeat import Heartbeat
+from syncbridge.source.heartbeat import POSITION_WANTED, Heartbeat
 from syncbridge.source.pgoutput import Committed, Decoder, Touched
 from syncbridge.source.publication import WATCHES_CHANGED
 from syncbridge.source.replication import (
@@ -116,7 +116,8 @@ class CaptureSession:
         self._committed: Committed | None = None  # the last one seen that the checkpoint does not cover
         self._collecting_since = float("inf")
         self._behind = False  # catching up
-        self._wanted_now = False  # the server asked for an answer
+        self._wanted_now = False  # the server, or somebody who waits, wants the position to move
+        self._wanted_at_commit = False
         self._saved_at = clock()
         self._transactions = 0
         self._keys_saved = 0
@@ -194,6 +195,8 @@ class CaptureSession:
                     self._on_commit(event)
                 elif event.prefix == WATCHES_CHANGED:
                     self._decoder.watch(self._watches())
+                elif event.prefix == POSITION_WANTED:
+                    self._wanted_at_commit = True
                 else:
                     self.heartbeat.receive(event)
             elif frame[0] == KEEPALIVE:
@@ -210,6 +213,7 @@ class CaptureSession:
             return
         self._committed = commit
         self._commit_time_us = commit.time_us
+        self._wanted_now, self._wanted_at_commit = self._wanted_now or self._wanted_at_commit, False
 
     def _on_keepalive(self, keepalive: Keepalive) -> None:
         self._received = max(self._received, keepalive.lsn)

@@ -16,6 +16,9 @@ from syncbridge.source.pgoutput import LogicalMessage
 
 PREFIX = "syncbridge.heartbeat"
 
+#: Prefix of a message by which somebody who waits asks that the checkpoint move past it at once.
+POSITION_WANTED = "syncbridge.wait"
+
 #: Heartbeats in a row that may be missing before the stream counts as stuck.
 _MISSED = 3
 

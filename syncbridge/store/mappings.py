@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from syncbridge.errors import SettingsError
 from syncbridge.model import Lsn, MappingStatus
@@ -73,7 +73,7 @@ def apply(
         " definition = excluded.definition, digest = excluded.digest,"
         " applied_at = case when m.digest = excluded.digest then m.applied_at else now() end"
         " returning id, (xmax = 0)",
-        (name, destination, object, Jsonb(definition), digest),
+        (name, destination, object, Json(definition), digest),
     ).fetchone()
     assert row is not None  # insert ... returning gives a row
     return row[0], row[1]

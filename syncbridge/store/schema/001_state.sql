@@ -15,7 +15,7 @@ create table syncbridge.mapping (
     name            text not null unique,
     destination     text not null,
     object          text not null,
-    definition      jsonb not null,
+    definition      json not null,   -- json: keeps the order of the fields
     digest          text not null,
     status          text not null default 'active'
                     check (status in ('active', 'paused', 'halted', 'guard', 'waiting')),
@@ -102,6 +102,7 @@ create table syncbridge.sync_log (
 ) partition by range (at);
 
 create index on syncbridge.sync_log (mapping_id, key, at);
+create index on syncbridge.sync_log (at);
 create table syncbridge.sync_log_other partition of syncbridge.sync_log default;
 
 -- First syncs and resyncs: batches as a bounded stream of keys, resumable at `after`.
