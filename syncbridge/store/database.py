@@ -57,10 +57,11 @@ def _parsed(conninfo: str) -> dict[str, Any]:
         given: dict[str, Any] = dict(psycopg.conninfo.conninfo_to_dict(conninfo))
     except psycopg.Error as error:
         raise SettingsError(f"Postgres settings are wrong: {_unquoted(error)}", hint=_SETTINGS_HINT) from None
-    if "@" in str(given.get("host") or ""):  # the rest of a password
+    misplaced = [name for name in ("host", "dbname") if "@" in str(given.get(name) or "")]
+    if misplaced and "://" in conninfo:  # the rest of a password that was not encoded
         raise SettingsError(
-            "Postgres settings are wrong: the host holds an @",
-            hint="In a URL write the password's @ as %40, / as %2F, # as %23.",
+            f"Postgres settings are wrong: the {misplaced[0]} holds an @",
+            hint="In a URL write an @ of the password as %40, / as %2F, : as %3A.",
         )
     return given
 

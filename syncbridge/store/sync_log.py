@@ -143,9 +143,9 @@ def _make_partition(connection: Connection, day: date) -> None:
     name = Identifier(_partition(day))
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(hashtext('syncbridge.sync_log'))")
-        # Writers of this day's rows end first, and new ones wait until there is a partition: else a row that they put
-        # into the default partition would forbid it.
-        connection.execute("lock table syncbridge.sync_log_other in access exclusive mode")
+        # Writers that are at it end first, and new ones wait until there is a partition: else they would still put this
+        # day's rows into the default partition, which then no longer takes them.
+        connection.execute("lock table only syncbridge.sync_log in share row exclusive mode")
         if connection.execute("select to_regclass(%s)", (f"syncbridge.{_partition(day)}",)).fetchone() != (None,):
             return
         connection.execute(

@@ -33,7 +33,7 @@ def _settlement(rows: list[outbox.Claimed], rng: random.Random) -> Settlement:
 
 
 def test_capture_lanes_and_people_at_once_lose_nothing(store: Connection, open_store: Open, mapping_id: int) -> None:
-    start = threading.Barrier(5)
+    start = threading.Barrier(5, timeout=30)
     held: Counter[str] = Counter()
     guard = threading.Lock()
     twice: list[str] = []

@@ -1,0 +1,134 @@
+"""The state schema and connections to it: what is wrong is said in words, with what to do, and without a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+
+from syncbridge.errors import RetryLater, SettingsError, SourceUnusable, SyncbridgeError
+from syncbridge.store import database
+from tests.fix_store import Open
+
+SECRET = "s3cr3t-pa55"
+
+
+@pytest.fixture
+def login(connection: Connection, dsn: str) -> Iterator[str]:
+    """Conninfo of a login without any right."""
+    name = f"login_{connection.info.dbname}"
+    connection.execute(f"create role {name} login password '{SECRET}'")
+    yield make_conninfo(dsn, user=name, password=SECRET)
+    connection.execute(f"drop owned by {name} cascade")
+    connection.execute(f"drop role {name}")
+
+
+def _refused(conninfo: str) -> SyncbridgeError:
+    with pytest.raises(SyncbridgeError) as refused:
+        database.connect(conninfo, purpose="test")
+    assert SECRET not in f"{refused.value!r} {refused.value} {refused.value.hint} {refused.value.__cause__!r}"
+    return refused.value
+
+
+def test_setup_makes_the_schema_and_does_nothing_the_second_time(open_store: Open) -> None:
+    store = open_store()
+    assert database.setup(store) == ["001_state.sql"]
+    assert database.setup(store) == []
+    database.ensure_ready(store)
+
+
+def test_setups_at_the_same_time_do_not_disturb_each_other(open_store: Open) -> None:
+    connections = [open_store() for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        applied = list(pool.map(database.setup, connections))
+    assert sorted(applied) == [[], [], [], ["001_state.sql"]]
+
+
+def test_a_login_without_the_right_is_told_the_grant_that_then_suffices(connection: Connection, login: str) -> None:
+    with database.connect(login, purpose="test") as store:
+        with pytest.raises(SourceUnusable) as refused:
+            database.setup(store)
+        _, _, grant = refused.value.hint.partition("run: ")
+        assert grant.startswith("GRANT CREATE ON DATABASE")
+        connection.execute(grant)
+        assert database.setup(store) == ["001_state.sql"]
+
+
+def test_a_schema_made_for_the_login_needs_no_right_on_the_database(connection: Connection, login: str) -> None:
+    user = psycopg.conninfo.conninfo_to_dict(login)["user"]
+    connection.execute(f"create schema syncbridge authorization {user}")
+    with database.connect(login, purpose="test") as store:
+        assert database.setup(store) == ["001_state.sql"]
+
+
+def test_a_schema_of_another_login_is_told_as_such(store: Connection, login: str) -> None:
+    with database.connect(login, purpose="test") as other:
+        with pytest.raises(SourceUnusable, match="permission denied") as refused:
+            database.setup(other)
+        assert "another login" in refused.value.hint
+        with pytest.raises(SettingsError, match="cannot be read"):
+            database.ensure_ready(other)
+
+
+def test_a_missing_schema_and_an_older_one_say_to_run_setup(open_store: Open) -> None:
+    store = open_store()
+    with pytest.raises(SettingsError, match="is missing") as missing:
+        database.ensure_ready(store)
+    assert missing.value.hint == "Run: syncbridge setup"
+    database.setup(store)
+    store.execute("update syncbridge.migration set number = 0")
+    with pytest.raises(SettingsError, match="is missing"):
+        database.ensure_ready(store)
+
+
+def test_a_login_that_is_refused_is_a_matter_of_settings(login: str) -> None:
+    for change in ({"dbname": "no_such_database"}, {"user": "no_such_login"}):
+        error = _refused(make_conninfo(login, **change))
+        assert isinstance(error, SettingsError)
+        assert "does not exist" in error.message
+        assert "[source]" in error.hint
+
+
+def test_a_refused_password_is_a_matter_of_settings() -> None:
+    driver = psycopg.OperationalError(
+        'connection failed: connection to server at "::1", port 5432 failed:'
+        ' FATAL:  password authentication failed for user "sync"'
+    )
+    error = database._unreachable({"user": "sync", "host": "db", "password": SECRET, "dbname": "app"}, driver)
+    assert isinstance(error, SettingsError)
+    assert error.message == (
+        'cannot connect to Postgres sync@db:5432/app: password authentication failed for user "sync"'
+    )
+
+
+def test_a_server_that_is_not_there_is_a_matter_of_time(dsn: str) -> None:
+    for change in ({"port": "1"}, {"host": "no-such-host.invalid", "hostaddr": ""}):
+        error = _refused(make_conninfo(dsn, password=SECRET, **change))
+        assert isinstance(error, RetryLater)
+        assert error.hint
+
+
+@pytest.mark.parametrize(
+    "conninfo",
+    [
+        f"host=localhost password=two {SECRET}",
+        f"postgresql://user:two/{SECRET}@localhost/db",
+        f"postgresql://user:two@{SECRET}@localhost/db",
+        f"postgresql://user:{SECRET}%zz@localhost/db",
+    ],
+)
+def test_settings_that_cannot_be_read_do_not_leak_the_password(conninfo: str) -> None:
+    assert isinstance(_refused(conninfo), SettingsError)
+
+
+def test_options_of_the_settings_are_kept_beside_ours(dsn: str) -> None:
+    with database.connect(make_conninfo(dsn, options="-c search_path=elsewhere"), purpose="test") as store:
+        row = store.execute(
+            "select current_setting('search_path'), current_setting('datestyle'), current_setting('timezone'),"
+            " current_setting('application_name')"
+        ).fetchone()
+    assert row == ("elsewhere", "ISO, MDY", "UTC", "syncbridge test")
