@@ -194,12 +194,13 @@ def wake(connection: Connection, mapping_id: int) -> None:
 
 
 def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit) -> None:
-    """Mark every entity of the mapping that has a remote record: its table was truncated."""
+    """Mark every entity of the mapping that has a remote record, or is about to have one: its table was truncated."""
     connection.execute(
         _ENQUEUE.replace(
             "from unnest(%(keys)s, %(lsns)s, %(times)s) as new (key, lsn, moment)",
-            "from syncbridge.link, (select %(lsns)s[1] as lsn, %(times)s[1] as moment) as new"
-            " where mapping_id = %(mapping)s order by key",
+            "from (select key from syncbridge.link where mapping_id = %(mapping)s union"
+            " select key from syncbridge.outbox where mapping_id = %(mapping)s) as known,"
+            " (select %(lsns)s[1] as lsn, %(times)s[1] as moment) as new order by key",
         ),
         {
             "mapping": mapping_id,
