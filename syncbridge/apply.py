@@ -57,8 +57,6 @@ def apply(project: Project, *, recreate_slot: bool = False) -> Applied:
         if applied.steps:
             publication.announce(source)  # a worker that captures now watches them from here on
         fresh = _provide_slot(project, source, store, applied, recreate=recreate_slot)
-        if new or changed:
-            publication.announce(source)  # from here on every capture watches the new tables
         first = [m for m in compiled if m.name in new]
         again = [m for m in compiled if m.name in changed or (fresh and m.name not in new)]
         _request_runs(store, source, first, again, applied)
