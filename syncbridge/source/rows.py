@@ -163,8 +163,12 @@ def count(connection: Connection, sql: str, *, seconds: float) -> int | None:
 
 
 def next_transaction(connection: Connection) -> str:
-    """A transaction id that no transaction running now has reached: what `passed` waits for."""
-    row = connection.execute("select pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
+    """A transaction id that no transaction running now has reached: what `passed` waits for.
+
+    It is one of our own. A snapshot's xmax would not do: it follows the last transaction that *ended*, and those that
+    run may lie above it.
+    """
+    row = connection.execute("select pg_current_xact_id()::text").fetchone()
     assert row is not None  # the function always answers
     return str(row[0])
 
