@@ -15,7 +15,7 @@ from psycopg import Connection
 from syncbridge import arrays
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
-MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
+MOMENTS = st.datetimes(timezones=st.just(UTC))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_positions_use_all_64_bits(server: Connection) -> None:
 
 
 def test_values_that_do_not_fit_are_refused_before_they_are_sent() -> None:
-    with pytest.raises(Exception, match="format requires|out of range|int too large"):
+    with pytest.raises(Exception, match=r"format requires|out of range|int too large"):
         arrays.bigint_array([2**63])
 
 

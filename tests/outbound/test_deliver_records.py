@@ -1,4 +1,4 @@
-"""One record's trouble: it is refused, its answer is lost, its worker dies. Its neighbours go on, and nothing is lost."""
+"""One record's trouble: refused, its answer lost, its worker killed. Its neighbours go on, and nothing is lost."""
 
 from __future__ import annotations
 
