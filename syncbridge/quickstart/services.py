@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,11 +165,11 @@ class Services:
             _SETTINGS.format(database=DATABASE, url=self.sandbox_url, client_id=self.credentials["client_id"])
         )
         shutil.copytree(_mappings(), self.folder / "mappings", ignore=shutil.ignore_patterns("README*"))
-        environment: Mapping[str, str] = {
-            "SYNCBRIDGE_SOURCE__DSN": self.dsn,
-            "SYNCBRIDGE_DESTINATIONS__SALESFORCE__CLIENT_SECRET": self.credentials["client_secret"],
-        }
-        self.project = Project(config.load(self.folder / "syncbridge.toml", environment))
+        secret = self.credentials["client_secret"]
+        (self.folder / ".env").write_text(  # so that every command works on this project, from any terminal
+            f"SYNCBRIDGE_SOURCE__DSN='{self.dsn}'\nSYNCBRIDGE_DESTINATIONS__SALESFORCE__CLIENT_SECRET='{secret}'\n"
+        )
+        self.project = Project(config.load(self.folder / "syncbridge.toml", {}))
         self._ends.callback(self.project.close)
 
 
