@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 import threading
 from contextlib import suppress
 from types import FrameType
@@ -124,10 +125,8 @@ def _stay(acts: Any, terminal: Console) -> None:
     services = acts.services
     terminal.print("Live changes until Ctrl-C. To look around in another terminal:")
     terminal.print(f'  psql "{services.dsn}"', markup=False, soft_wrap=True)
-    command = (
-        f"SYNCBRIDGE_SOURCE__DSN='{services.dsn}' {_program()} --config {services.folder / 'syncbridge.toml'} status"
-    )
-    terminal.print(f"  {command}\n", markup=False, soft_wrap=True)
+    settings = services.folder / "syncbridge.toml"
+    terminal.print(f"  {_program()} --config {settings} status --watch\n", markup=False, soft_wrap=True)
     rng, pause = random.Random(), threading.Event()
     while True:
         change = acts.live(rng)
@@ -137,8 +136,6 @@ def _stay(acts: Any, terminal: Console) -> None:
 
 
 def _program() -> str:
-    import sys
-
     return sys.argv[0] if sys.argv[0].endswith("syncbridge") else "syncbridge"
 
 
