@@ -5,12 +5,14 @@ piece of work and says how long to wait before the next.
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -31,6 +33,9 @@ log = logging.getLogger("syncbridge.worker")
 IDLE = 1.0
 HOUSEKEEPING = 1.0
 DAILY = 600.0  # partitions are looked after this often
+#: Seconds without a sign of life after which a process that is gone from this machine counts as dead. A call that it
+#: had in flight is over by then: a later one must not be overtaken by it.
+SILENCE = 10.0
 #: While this many rows of a run wait, its next page stays in the table.
 ENOUGH_WAITING = 50_000
 
@@ -51,12 +56,14 @@ class Surroundings:
     worker_id: int
     numbers: Iterator[int]  # of claims
     compiled: Mapping[int, CompiledMapping]  # by mapping id
+    broken: frozenset[str]  # names of mappings in force that no longer fit their table
     digests: Mapping[str, str]  # mapping name -> digest, as these loops know them
     signals: Mapping[int, Signal]
     counts: Mapping[int, Counts]
     changed: threading.Event  # set when other mappings are in force than these loops know
     capture: Callable[[], Capture | None]
     capture_stopped: Callable[[], str]
+    silence: float
 
     def wake_all(self) -> None:
         """Let every delivery loop look at once."""
@@ -166,7 +173,7 @@ class ListenLoop(_Connected):
 
     def open(self) -> None:
         self._listener = self._store("listen")
-        self._listener.execute(f"listen {outbox.CHANNEL}")  # type: ignore[arg-type]  # a constant
+        self._listener.execute(f"listen {outbox.CHANNEL}")
         self.around.wake_all()  # for what came while nobody listened
 
     def step(self) -> float:
@@ -210,9 +217,13 @@ class HousekeepingLoop(_Connected):
         workers.report(self._state, self.around.worker_id, self._facts())
         if mappings.wake_waiting(self._state):
             self.around.wake_all()
+        self._free_orphans()
         applied = mappings.read_all(self._state)
         if {name: mapping.digest for name, mapping in applied.items()} != dict(self.around.digests):
             log.info("other mappings are in force now; starting them")
+            self.around.changed.set()
+        elif any(applied[name].status is not MappingStatus.HALTED for name in self.around.broken):
+            log.info("a mapping that did not fit its table was resumed; looking at it again")
             self.around.changed.set()
         if time.monotonic() - self._partitions_at > DAILY:
             self._partitions_at = time.monotonic()
@@ -220,6 +231,20 @@ class HousekeepingLoop(_Connected):
             sync_log.keep_partitions(self._state, today=datetime.now(UTC).date(), retention_days=retention)
             mappings.prune_guard_counts(self._state)
         return HOUSEKEEPING
+
+    def _free_orphans(self) -> None:
+        """Free what processes of this machine that were killed held under lease.
+
+        Process numbers alone prove nothing: containers may share a host name, each with numbers of its own.
+        """
+        host, silent_since = socket.gethostname(), timedelta(seconds=self.around.silence)
+        for other in workers.silent(self._state, host=host, since=silent_since):
+            if other.id != self.around.worker_id and (other.pid == os.getpid() or not _alive(other.pid)):
+                freed = outbox.end_leases(self._state, *workers.claim_range(other.id))
+                workers.leave(self._state, other.id)
+                log.info("worker %d ended without a word; %d of its claims are free again", other.id, freed)
+                if freed:
+                    self.around.wake_all()
 
     def _facts(self) -> dict[str, Any]:
         capture = self.around.capture()
@@ -241,3 +266,13 @@ def _plain(value: object) -> object:
 def delivers(status: MappingStatus) -> bool:
     """Whether a mapping of this status delivers by itself, now or when its wait is over."""
     return status in (MappingStatus.ACTIVE, MappingStatus.WAITING)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

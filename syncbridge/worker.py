@@ -13,15 +13,26 @@ from contextlib import suppress
 import psycopg
 
 from syncbridge.errors import NeedsOperator, RetryLater, SyncbridgeError
-from syncbridge.loops import DeliveryLoop, HousekeepingLoop, ListenLoop, Loop, RunLoop, Signal, Surroundings
-from syncbridge.model import MappingStatus
+from syncbridge.loops import (
+    SILENCE,
+    DeliveryLoop,
+    HousekeepingLoop,
+    ListenLoop,
+    Loop,
+    RunLoop,
+    Signal,
+    Surroundings,
+)
+from syncbridge.model import MappingStatus, Reason
 from syncbridge.outbound.capture import Capture, CaptureSettings
 from syncbridge.outbound.capture_session import Pace
 from syncbridge.outbound.deliver import Counts
 from syncbridge.policy import backoff
 from syncbridge.project import Project
+from syncbridge.schemas import Watch
+from syncbridge.source import publication
 from syncbridge.source.replication import StreamSettings
-from syncbridge.store import mappings, outbox, workers
+from syncbridge.store import mappings, runs, workers
 
 log = logging.getLogger("syncbridge.worker")
 
@@ -29,12 +40,23 @@ ROLES = ("capture", "deliver")
 
 
 class Worker:
-    """Runs the loops of a project until `stop` is set. `roles` are some of ROLES."""
+    """Runs the loops of a project until `stop` is set. `roles` are some of ROLES.
 
-    def __init__(self, project: Project, *, roles: Sequence[str] = ROLES, stop: threading.Event | None = None) -> None:
+    After `silence` seconds without a sign of life, what a dead process of this machine held is free for others.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        roles: Sequence[str] = ROLES,
+        stop: threading.Event | None = None,
+        silence: float = SILENCE,
+    ) -> None:
         self.project = project
         self.roles = tuple(roles)
         self.stop = stop or threading.Event()
+        self.silence = silence
         self.ready = threading.Event()  # set once every loop was started
         self.capture: Capture | None = None
         self.capture_stopped = ""  # why capture cannot go on until a person acts
@@ -50,45 +72,57 @@ class Worker:
         cannot be reached. Later the loops wait and try again by themselves.
         """
         with self.project.store("worker") as store:
-            self._sign_in(store)
+            self._id = workers.register(store, host=socket.gethostname(), pid=os.getpid(), roles=self.roles)
+            self._numbers = workers.claim_numbers(self._id)
         try:
+            around = self._look_around()
             while not self.stop.is_set():
-                self._changed.clear()
-                self._run_loops(self._look_around())
+                self._run_loops(around)
+                around = self._look_around_again(around)
         finally:
             with suppress(SyncbridgeError, psycopg.Error), self.project.store("worker") as store:
                 workers.leave(store, self._id)
 
-    def _sign_in(self, store: psycopg.Connection) -> None:
-        """Register, and free what a process of this machine that was killed held under lease."""
-        host, pid = socket.gethostname(), os.getpid()
-        self._id = workers.register(store, host=host, pid=pid, roles=self.roles)
-        self._numbers = workers.claim_numbers(self._id)
-        for other in workers.read_all(store):
-            if other.id != self._id and other.host == host and (other.pid == pid or not _alive(other.pid)):
-                freed = outbox.end_leases(store, *workers.claim_range(other.id))
-                workers.leave(store, other.id)
-                log.info("worker %d ended without a word; %d of its claims are free again", other.id, freed)
+    def _look_around_again(self, around: Surroundings) -> Surroundings:
+        """The same later, when Postgres may be away for a while."""
+        failures = 0
+        while not self.stop.is_set():
+            self._changed.clear()
+            try:
+                return self._look_around()
+            except (SyncbridgeError, psycopg.Error) as error:
+                failures += 1
+                log.warning("%s; trying again", str(error).split("\n", 1)[0])
+                self.stop.wait(backoff(failures, base=0.5, cap=30.0, rng=self._rng))
+        return around
 
     def _look_around(self) -> Surroundings:
-        """What is in force now; mappings that no longer fit their table are halted, the others go on."""
+        """What is in force now; mappings that no longer fit their table are halted, the others go on.
+
+        Changes of a halted one are not captured, so all of its records are compared once it fits again.
+        """
         with self.project.store("worker") as store, self.project.source_admin("worker") as source:
             compiled, broken = self.project.in_force(store, source)
             for mapping, error in broken:
-                mappings.set_status(store, mapping.id, MappingStatus.HALTED, reason=error.message, hint=error.hint)
+                hint = f"{error.hint} Then run: syncbridge resume {mapping.name}".strip()
+                mappings.set_status(store, mapping.id, MappingStatus.HALTED, reason=error.message, hint=hint)
+                runs.request(store, mapping.id, Reason.RESYNC)
                 log.error("mapping %s halted: %s", mapping.name, error.message)
             digests = {name: mapping.digest for name, mapping in mappings.read_all(store).items()}
+            publication.announce(source)  # a worker that captures already watches what we are about to read
         return Surroundings(
             project=self.project,
             worker_id=self._id,
             numbers=self._numbers,
             compiled={applied.id: mapping for applied, mapping in compiled},
+            broken=frozenset(applied.name for applied, _ in broken),
             digests=digests,
             signals={applied.id: Signal() for applied, _ in compiled},
             counts={applied.id: Counts() for applied, _ in compiled},
             changed=self._changed,
             capture=lambda: self.capture,
-            capture_stopped=lambda: self.capture_stopped,
+            capture_stopped=self._why_capture_stopped,
+            silence=self.silence,
         )
 
     def _run_loops(self, around: Surroundings) -> None:
@@ -149,19 +183,38 @@ class Worker:
         """Capture until told to stop. What a person must mend is logged and looked at again, ever more seldom."""
         failures = 0
         while not ending.is_set():
-            watches = [w for id, mapping in around.compiled.items() for w in mapping.watches(id)]
-            self.capture = Capture(self._capture_settings(), watches)
+            self.capture = Capture(self._capture_settings(), lambda: self._watches(around))
             try:
                 self.capture.run(ending)
             except NeedsOperator as error:
                 failures += 1
                 self.capture_stopped = f"{error.message} {error.hint}".strip()
                 log.error("capture stopped: %s %s", error.message, error.hint)
+                self._look_for_drift(around)
             except Exception:
                 failures += 1
                 log.exception("capture met an unexpected error; trying again")
             if failures:
                 ending.wait(backoff(failures, base=5.0, cap=120.0, rng=self._rng))
+
+    def _watches(self, around: Surroundings) -> list[Watch]:
+        """What the mappings that are in force at this moment watch; one that just ceased to fit, what it watched."""
+        with self.project.store("watches") as store, self.project.source_admin("watches") as source:
+            compiled, broken = self.project.in_force(store, source)
+        now = {applied.id: mapping for applied, mapping in compiled}
+        now |= {a.id: around.compiled[a.id] for a, _ in broken if a.id in around.compiled}
+        return [watch for id, mapping in now.items() for watch in mapping.watches(id)]
+
+    def _look_for_drift(self, around: Surroundings) -> None:
+        """Let one mapping that no longer fits its table not stop capture for the others."""
+        with suppress(SyncbridgeError, psycopg.Error):
+            with self.project.store("watches") as store, self.project.source_admin("watches") as source:
+                _, broken = self.project.in_force(store, source)
+            if {applied.name for applied, _ in broken} != around.broken:
+                self._changed.set()
+
+    def _why_capture_stopped(self) -> str:
+        return "" if self.capture is not None and self.capture.figures().streaming else self.capture_stopped
 
     def _capture_settings(self) -> CaptureSettings:
         settings = self.project.settings
@@ -174,13 +227,3 @@ class Worker:
             heartbeat=settings.source.heartbeat.total_seconds(),
             stream=StreamSettings(sender_timeout=settings.source.wal_sender_timeout.total_seconds()),
         )
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -62,11 +62,19 @@ def leave(connection: Connection, worker_id: int) -> None:
     )
 
 
+_SELECT = (
+    "select id, host, pid, roles, started_at, seen_at, facts, seen_at > now() - %s * interval '1 second'"
+    " from syncbridge.worker"
+)
+
+
 def read_all(connection: Connection) -> list[Worker]:
     """Every worker that signed in, newest first."""
-    rows = connection.execute(
-        "select id, host, pid, roles, started_at, seen_at, facts, seen_at > now() - %s * interval '1 second'"
-        " from syncbridge.worker order by started_at desc",
-        (GONE_AFTER,),
-    )
+    rows = connection.execute(_SELECT + " order by started_at desc", (GONE_AFTER,))
+    return [Worker(*row) for row in rows]
+
+
+def silent(connection: Connection, *, host: str, since: timedelta) -> list[Worker]:
+    """Workers of a host that have not given a sign of life for so long."""
+    rows = connection.execute(_SELECT + " where host = %s and seen_at < now() - %s", (GONE_AFTER, host, since))
     return [Worker(*row) for row in rows]
