@@ -1,0 +1,117 @@
+"""A program that runs real workers which kill themselves at a chosen point of a seam.
+
+It imports everything once and then forks, so that a worker costs a fraction of a second instead of a whole start. Each
+line on standard input asks for one worker: {"point": "save inside", "call": 3} kills it with SIGKILL at the third call
+of `save`, in the middle of its transaction; {} lets it run until it is killed, or ended with SIGTERM. Two answers come
+for each: {"pid": ...} when it was started, {"ended": -9} when it is over.
+
+    before   nothing of the transaction was begun
+    inside   every statement was executed, nothing is committed
+    after    it is committed, and nobody in the process knows
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from psycopg import Connection
+
+import syncbridge.worker
+from syncbridge import config, log
+from syncbridge.outbound import capture, deliver
+from syncbridge.outbound.capture import CaptureSettings
+from syncbridge.project import Project
+from syncbridge.worker import Worker
+
+#: Shorter than in life, so that what a killed worker held is free after a moment; longer than any call of the sandbox.
+SILENCE = 2.0
+
+Seam = Callable[..., None]
+
+
+class QuickWorker(Worker):
+    """Looks again sooner when the slot of its killed predecessor is still taken."""
+
+    def _capture_settings(self) -> CaptureSettings:
+        return replace(super()._capture_settings(), standby_wait=0.05)
+
+
+def killing(seam: Seam, point: str, at_call: int) -> Seam:
+    """The seam, which kills this process at its `at_call`-th call."""
+    calls = count(1)
+
+    def wrapped(connection: Connection, *arguments: Any) -> None:
+        if next(calls) < at_call:
+            seam(connection, *arguments)
+            return
+        if point == "inside":
+            with connection.transaction():
+                seam(connection, *arguments)
+                _die()
+        if point == "after":
+            seam(connection, *arguments)
+        _die()
+
+    return wrapped
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(order: Mapping[str, Any]) -> None:
+    """Let the seam that is asked for kill this process."""
+    seam, _, point = str(order.get("point", "")).partition(" ")
+    at_call = int(order.get("call", 1))
+    if seam == "save":
+        armed = partial(capture.Capture, save=killing(capture.save, point, at_call))
+        syncbridge.worker.Capture = armed  # type: ignore[attr-defined]
+    elif seam == "settle":
+        deliver.settle = killing(deliver.settle, point, at_call)  # type: ignore[attr-defined]
+
+
+def work(settings: Path, order: Mapping[str, Any]) -> None:
+    """In the new process: a worker, until it is killed or told to end."""
+    os.setpgid(0, os.getppid())  # it ends with the driver's group
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    log.start()
+    arm(order)
+    with Project(config.load(settings, os.environ)) as project:
+        QuickWorker(project, stop=stop, silence=SILENCE).run()
+
+
+def tell(answer: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def main(settings: Path) -> None:
+    """Serve orders until standard input ends."""
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                work(settings, json.loads(line))
+                code = 0
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        tell({"pid": pid})
+        _, status = os.waitpid(pid, 0)
+        tell({"ended": os.waitstatus_to_exitcode(status)})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

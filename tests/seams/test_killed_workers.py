@@ -1,0 +1,29 @@
+"""Real worker processes are killed at every point of seams 1 and 2, with answers lost: nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.seams.conftest import Killing
+
+pytestmark = [pytest.mark.seams, pytest.mark.timeout(240)]
+
+#: Workers that die at each point.
+KILLS = 40
+
+
+@pytest.mark.parametrize("moment", ["before", "inside", "after"])
+@pytest.mark.parametrize("seam", ["save", "settle"])
+def test_a_worker_that_is_killed_at_a_seam_loses_nothing_and_doubles_nothing(
+    killing: Killing, seam: str, moment: str
+) -> None:
+    for _ in range(KILLS):
+        killing.kill_at(f"{seam} {moment}")
+    killing.drain()
+    assert killing.kills == KILLS
+
+
+def test_a_worker_that_is_killed_at_any_time_loses_nothing_and_doubles_nothing(killing: Killing) -> None:
+    for _ in range(KILLS):
+        killing.kill_at_random()
+    killing.drain()
