@@ -28,6 +28,9 @@ from syncbridge.store.outbox import Claimed
 
 log = logging.getLogger("syncbridge.deliver")
 
+#: Seconds of a lease that composing may take at least; the rest is for calls.
+COMPOSE_SECONDS = 60.0
+
 
 @dataclass(slots=True)
 class Counts:
@@ -136,11 +139,11 @@ class Deliverer:
         """Seconds of the lease, and how many of them the calls of one batch can take.
 
         A call must never end after its lease: another lane could have sent a newer state meanwhile, and be overtaken.
-        So the calls begin only while enough of the lease is left, and composing has at least half of it.
+        So the calls begin only while enough of the lease is left for them.
         """
         rounds = -(-self.limits.batch // (self.destination.batch_size * self.destination.calls_in_flight))
         calls = self.destination.call_seconds * (rounds + 2)  # deletes and upserts both round up; one look-up
-        return max(self.limits.lease, 2 * calls), calls
+        return max(self.limits.lease, COMPOSE_SECONDS + calls), calls
 
     def _require_time(self, deadline: float) -> None:
         if self.clock() > deadline:

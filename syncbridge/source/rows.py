@@ -122,13 +122,16 @@ def position(connection: Connection) -> str:
 
 def type_names(connection: Connection, oids: Sequence[int]) -> list[str]:
     """Base type names of result columns: `int8`, `text[]`; every enum is `enum`."""
-    found = connection.execute(
-        "select t.oid::text, case when t.typtype = 'e' then 'enum'"
-        " when t.typcategory = 'A' and e.typtype = 'e' then 'enum[]'"
-        " when t.typcategory = 'A' and e.oid is not null then e.typname || '[]' else t.typname::text end"
-        " from pg_type t left join pg_type e on e.oid = t.typelem where t.oid = any(%s::oid[])",
-        (list(dict.fromkeys(oids)),),
-    )
+    try:
+        found = connection.execute(
+            "select t.oid::text, case when t.typtype = 'e' then 'enum'"
+            " when t.typcategory = 'A' and e.typtype = 'e' then 'enum[]'"
+            " when t.typcategory = 'A' and e.oid is not null then e.typname || '[]' else t.typname::text end"
+            " from pg_type t left join pg_type e on e.oid = t.typelem where t.oid = any(%s::oid[])",
+            (list(dict.fromkeys(oids)),),
+        )
+    except psycopg.Error as error:
+        raise classify(error) from error
     by_oid = {int(oid): name for oid, name in found}
     return [by_oid.get(oid, "text") for oid in oids]
 

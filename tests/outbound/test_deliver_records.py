@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncbridge.destinations.base import Rejected
-from syncbridge.errors import Remedy, RetryLater
+from syncbridge.errors import Remedy
 from syncbridge.model import MappingStatus
 from syncbridge.outbound.deliver import Limits
 from syncbridge.store import backlog, sync_log
@@ -283,12 +283,6 @@ def test_a_change_while_a_delivery_is_in_flight_makes_a_second_one(project: Smal
     project.deliver()
     assert project.remote()["1"]["FirstName"] == "Newer"
     assert project.destination.sent[-1] == {"Person_Key__c": "1", "FirstName": "Newer"}
-
-
-def test_a_lost_state_database_is_told_as_such(project: SmallProject) -> None:
-    project.deliverer.store.close()
-    with pytest.raises(RetryLater, match="state database"):
-        project.deliverer.step()
 
 
 def test_a_message_with_a_nul_does_not_stop_the_settlement(project: SmallProject) -> None:
