@@ -1,0 +1,1 @@
+"""Speed, measured: `make bench` prints a table and writes docs/benchmarks.md. Not part of the tests."""
