@@ -9,9 +9,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
 
-from syncbridge import config
 from syncbridge.config import ROOT_KEYS, SECTIONS, Settings, load, readable
 from syncbridge.config_layers import variable
+from syncbridge.config_sections import duration
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
 from syncbridge.errors import SettingsError
 
@@ -44,6 +44,7 @@ def test_the_defaults_are_enough_with_a_source(folder: Path) -> None:
     assert (settings.source.slot, settings.source.publication) == ("syncbridge", "syncbridge")
     assert settings.worker.batch == 1000
     assert settings.worker.lanes == 2
+    assert settings.worker.linger == timedelta(milliseconds=50)
     assert settings.store.log_retention_days == 31
     assert settings.store.schema_name == "syncbridge"
     assert settings.destinations == {}
@@ -139,6 +140,34 @@ def test_destination_sections_stay_open_and_know_what_came_from_the_file() -> No
     assert section.from_file == {"client_id", "nested"}
 
 
+def test_keys_of_a_destination_may_have_any_name() -> None:
+    names = ("name", "values", "from_file", "masked", "model_config", "_name", "self", "__class__")
+    toml = SOURCE + '[destinations.crm]\ntype = "x"\n' + "".join(f'{name} = "mine"\n' for name in names)
+    section = read(toml).destinations["crm"]
+    assert (section.name, section.type) == ("crm", "x")
+    assert dict(section.values) == dict.fromkeys(names, "mine")
+    assert section.from_file == set(names)
+
+
+def test_only_the_environment_that_is_passed_in_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNCBRIDGE_WORKER__BATCH", "7")
+    monkeypatch.setenv("SYNCBRIDGE_SOURC__HOST", "x")
+    monkeypatch.setenv("HALF", "expanded")
+    settings = read(SOURCE, dotenv="SYNCBRIDGE_SOURCE__PASSWORD=a${HALF}b\n")
+    assert settings.worker.batch == 1000
+    assert settings.source.password is not None
+    assert settings.source.password.get_secret_value() == "a${HALF}b"
+
+
+def test_the_debug_log_of_the_settings_library_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
+    caplog.set_level("DEBUG", "pydantic_settings")
+    read(SOURCE, {"SYNCBRIDGE_SOURCE__PASSWORD": "hunter2"}, "SYNCBRIDGE_STORE__PASSWORD=hunter2\n")
+    assert "hunter2" not in caplog.text
+
+
 def test_no_secret_shows_anywhere() -> None:
     toml = SOURCE + '[destinations.crm]\ntype = "x"\nclient_id = "abc"\napi_key = "hunter2"\nd = {token = "hunter2"}\n'
     environ = {
@@ -157,8 +186,10 @@ def test_no_secret_shows_anywhere() -> None:
 
 def test_settings_are_frozen() -> None:
     settings = read()
-    with pytest.raises(AttributeError):
+    with pytest.raises(ValidationError, match="frozen"):
         settings.path = None  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.store = settings.store
     with pytest.raises(ValidationError, match="frozen"):
         settings.worker.batch = 2
 
@@ -183,6 +214,17 @@ def test_settings_are_frozen() -> None:
         ("[source]\ndsn = 5\n", "syncbridge.toml:2: source.dsn: is not a connection string that libpq accepts"),
         ("source = 5\n", "syncbridge.toml:1: source: is a section; write [source] with keys below it"),
         ("", "source: where is Postgres? Set SYNCBRIDGE_SOURCE__DSN, or host and dbname under [source]"),
+        (
+            "destinations = 5\n" + SOURCE,
+            "syncbridge.toml:1: destinations: is a section; write [destinations] with keys",
+        ),
+        ("path = 5\n" + SOURCE, "syncbridge.toml:1: path: unknown setting"),
+        ("layers = 5\n" + SOURCE, "syncbridge.toml:1: layers: unknown setting"),
+        ("secrets_dir = 5\n" + SOURCE, "syncbridge.toml:1: secrets_dir: should be the name of a folder"),
+        (
+            SOURCE + "[destinations.crm]\ntype = 5\n",
+            "syncbridge.toml:5: destinations.crm.type: should be a valid string",
+        ),
         (SOURCE + "[destinations]\ncrm = 1\n", "syncbridge.toml:5: destinations.crm: is a section"),
         (SOURCE + "[destinations.crm]\nx = 1\n", "syncbridge.toml:5: destinations.crm: type is missing"),
         (SOURCE + "[destinations.crm]\n", "syncbridge.toml:4: destinations.crm: type is missing"),
@@ -214,6 +256,15 @@ def test_a_password_in_the_file_is_refused_with_the_variable_to_use(toml: str, n
     assert "hunter2" not in message
 
 
+def test_a_password_in_the_file_is_refused_even_where_another_layer_wins() -> None:
+    toml = '[source]\ndsn = "host=db dbname=app password=hunter2"\n[store]\npassword = "hunter2"\n'
+    environ = {"SYNCBRIDGE_SOURCE__DSN": "host=other", "SYNCBRIDGE_STORE__PASSWORD": "other"}
+    assert [line.partition(" a ")[0] for line in refusal(toml, environ).splitlines()] == [
+        "syncbridge.toml:2: source.dsn:",
+        "syncbridge.toml:4: store.password:",
+    ]
+
+
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
@@ -222,6 +273,12 @@ def test_a_password_in_the_file_is_refused_with_the_variable_to_use(toml: str, n
         ({"SYNCBRIDGE_SOURCE_PASSWORD": "hunter2"}, "did you mean SYNCBRIDGE_SOURCE__PASSWORD (two underscores)?"),
         ({"SYNCBRIDGE_DESTINATIONS_CRM_KEY": "hunter2"}, "did you mean SYNCBRIDGE_DESTINATIONS__NAME__KEY"),
         ({"SYNCBRIDGE_WORKER__BATCH": "hunter2"}, "SYNCBRIDGE_WORKER__BATCH: worker.batch: should be a valid integer"),
+        (
+            {"SYNCBRIDGE_DESTINATIONS__CRM__SECRET": "hunter2"},
+            "SYNCBRIDGE_DESTINATIONS__CRM__SECRET: destinations.crm: type",
+        ),
+        ({"SYNCBRIDGE_DESTINATIONS__CRM": "hunter2"}, "SYNCBRIDGE_DESTINATIONS__CRM: destinations.crm: is a section"),
+        ({"SYNCBRIDGE_SECRETS_DIR": "none"}, "SYNCBRIDGE_SECRETS_DIR: secrets_dir: there is no folder 'none'"),
         ({"SYNCBRIDGE_SOURCE__DSN": "password=hunter2 nonsense"}, "is not a connection string that libpq accepts"),
     ],
 )
@@ -229,6 +286,11 @@ def test_a_wrong_variable_is_refused_by_name_and_without_its_value(environ: dict
     told = refusal(SOURCE, environ)
     assert message in told
     assert "hunter2" not in told
+
+
+def test_a_section_without_its_type_is_told_where_the_file_opens_it() -> None:
+    message = refusal(SOURCE + "[destinations.crm]\na = 1\n", {"SYNCBRIDGE_DESTINATIONS__CRM__SECRET": "hunter2"})
+    assert message.startswith("syncbridge.toml:5: destinations.crm: type is missing")
 
 
 def test_a_mistake_in_dotenv_says_so() -> None:
@@ -264,7 +326,7 @@ def test_files_that_are_no_text_are_refused(folder: Path, name: str, content: by
 
 @pytest.mark.parametrize("text", ["200ms", "30s", "5m", "12h", "31d"])
 def test_lengths_of_time_read_as_they_are_written(text: str) -> None:
-    linger = config._duration(text)
+    linger = duration(text)
     assert isinstance(linger, timedelta)
     assert readable(linger) == text
 
@@ -282,5 +344,7 @@ def test_every_setting_of_salesforce_is_documented() -> None:
 
 def test_every_setting_says_what_it_is_for() -> None:
     fields = [field for model in SECTIONS.values() for field in model.model_fields.values()]
+    fields += [Settings.model_fields[name] for name in ROOT_KEYS]
+    assert Settings.model_fields.keys() == {*ROOT_KEYS, *SECTIONS, "destinations"}
     assert all(field.description for field in fields)
     assert variable("source", "password") == "SYNCBRIDGE_SOURCE__PASSWORD"
