@@ -69,7 +69,7 @@ fields:
   Description: {sql: "'Signed up on ' || to_char(created_at, 'YYYY-MM-DD')"}
   # Level__c: {column: status, values: {active: Customer, churned: Former}}
 
-deletes: {to_destination: ignore}      # delete | ignore | {set: {Active__c: false}}
+deletes: {to_destination: delete}      # delete | ignore | {set: {Active__c: false}}
 guard: {deletes: 100 per hour}         # above this the mapping stops and asks
 """
 

@@ -156,7 +156,7 @@ class FieldSpec(Part):
 class DeletesSpec(Part):
     """What happens to the remote record when its entity is gone."""
 
-    to_destination: Annotated[Literal["delete", "ignore"] | dict[str, Any], PlainValidator(_on_delete)] = "ignore"
+    to_destination: Annotated[Literal["delete", "ignore"] | dict[str, Any], PlainValidator(_on_delete)] = "delete"
 
 
 class GuardSpec(Part):

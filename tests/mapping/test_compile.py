@@ -248,8 +248,8 @@ def test_booleans_are_translated_by_what_postgres_writes() -> None:
 
 def test_deletes_and_guards_are_compiled() -> None:
     fields = "fields: {A: a}\n"
-    assert (pure(fields).deletes.action, pure(fields).deletes.fields) == ("ignore", {})
-    assert pure(fields + "deletes: {to_destination: delete}").deletes.action == "delete"
+    assert (pure(fields).deletes.action, pure(fields).deletes.fields) == ("delete", {})
+    assert pure(fields + "deletes: {to_destination: ignore}").deletes.action == "ignore"
     kept = pure(fields + "deletes: {to_destination: {set: {Gone: true, B: null}}}").deletes
     assert (kept.action, kept.fields) == ("set", {"Gone": True, "B": None})
     assert pure(fields + "guard: {deletes: off, changes: 9 per day}").guard.changes == Rate(9, 86400)
@@ -267,7 +267,7 @@ def test_equal_mappings_have_equal_digests() -> None:
     [
         ("fields: {A: {column: a, sensitive: true}}", True),
         ("fields: {A: a}\nguard: {changes: 5 per day}", True),
-        ("fields: {A: a}\ndeletes: {to_destination: delete}", True),
+        ("fields: {A: a}\ndeletes: {to_destination: ignore}", True),
         ("fields: {A: {column: a, default: x}}", False),
         ("fields: {A: {sql: a}}", False),
         ("fields: {A: a, B: {constant: 1}}", False),

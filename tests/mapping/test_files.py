@@ -52,7 +52,7 @@ fields:
 
 def test_what_is_left_out_has_careful_defaults() -> None:
     spec = parse_mapping(GOOD)
-    assert spec.deletes.to_destination == "ignore"
+    assert spec.deletes.to_destination == "delete"
     assert spec.guard.deletes == Rate(100, 3600)
     assert spec.guard.changes is None
     assert spec.entity.where is None
