@@ -27,6 +27,7 @@ from syncbridge.source.heartbeat import Heartbeat
 from syncbridge.source.refusals import SlotInUse, first_line
 from syncbridge.source.replication import ReplicationStream, StreamSettings, SystemIdentity, connect, identify
 from syncbridge.source.startup import Facts, Position, examine, judge
+from syncbridge.source.visibility import await_visible
 from syncbridge.store import checkpoints, database, outbox
 
 log = logging.getLogger(__name__)
@@ -211,7 +212,7 @@ class Capture:
                 Heartbeat(source, interval=settings.heartbeat, clock=self._clock),
                 watches=self._watches,
                 checkpoint=checkpoint.end_lsn,
-                save=lambda batch: self._save_batch(state, batch),
+                save=lambda batch: self._save_batch(source, state, batch),
                 check=lambda: self._examine(source).require_coverage(),
                 pace=settings.pace,
                 clock=self._clock,
@@ -232,8 +233,9 @@ class Capture:
         if verdict.promoted:
             checkpoints.move_timeline(state, checkpoint.slot, system.timeline)
 
-    def _save_batch(self, state: Connection, batch: Batch) -> None:
-        """Runs in the saving thread."""
+    def _save_batch(self, source: Connection, state: Connection, batch: Batch) -> None:
+        """Runs in the saving thread. A key goes into the outbox only when whoever composes it sees its change."""
+        await_visible(source, batch.touched.transactions)
         try:
             self._save(state, self._settings.slot, batch)
         except psycopg.Error as error:

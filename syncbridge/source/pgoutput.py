@@ -60,10 +60,14 @@ class LogicalMessage(NamedTuple):
 
 @dataclass(slots=True)
 class Touched:
-    """What was touched: per mapping the keys with their last commit, and the mappings whose table was truncated."""
+    """What was touched: per mapping the keys with their last commit, and the mappings whose table was truncated.
+
+    `transactions` are the ids (32 bits, as on the wire) of those that touched them, and perhaps of some others.
+    """
 
     keys: dict[int, dict[bytes, Commit]] = field(default_factory=dict)
     truncated: dict[int, Commit] = field(default_factory=dict)
+    transactions: frozenset[int] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.truncated) or any(self.keys.values())
@@ -110,6 +114,7 @@ class Decoder:
         self._relations: dict[int, _Relation] = {}
         self._plans: dict[int, _Plan | None] = {}  # None: announced, not watched
         self._commit: Commit | None = None
+        self._transactions: set[int] = set()
         #: Commit time of the newest transaction that began, in microseconds since 2000-01-01 UTC.
         self.time_us = 0
         #: Row changes decoded so far, watched or not.
@@ -150,9 +155,12 @@ class Decoder:
 
     def take(self) -> Touched:
         """What was collected since the last call."""
-        taken = Touched({mapping: keys.copy() for mapping, keys in self._keys.items() if keys}, self._truncated)
+        keys_by_mapping = {mapping: keys.copy() for mapping, keys in self._keys.items() if keys}
+        taken = Touched(keys_by_mapping, self._truncated, frozenset(self._transactions))
         for keys in self._keys.values():
             keys.clear()  # the plans hold these very dicts
+        if not self.open:
+            self._transactions.clear()
         self._truncated = {}
         return taken
 
@@ -223,9 +231,12 @@ class Decoder:
             keys[key] = commit
 
     def _on_begin(self, data: bytes, at: int) -> None:
-        lsn, time_us, _ = _begin(data, at)
+        lsn, time_us, transaction = _begin(data, at)
         if self._commit is not None:
             raise ProtocolViolation("a transaction begins inside another")
+        if not (self._truncated or any(self._keys.values())):
+            self._transactions.clear()  # they touched nothing that is watched
+        self._transactions.add(transaction)
         self._commit = (lsn, time_us)
         self.time_us = time_us
 
