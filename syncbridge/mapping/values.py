@@ -158,6 +158,11 @@ def reader(base_type: str) -> Reader:
         ) from None
 
 
+def unread(text: str | None) -> Value:
+    """The reader of a text column without a default: what it is given is the value."""
+    return text
+
+
 def field_reader(field: CompiledField, base_type: str) -> Callable[[str | None], Value]:
     """The function of one mapped field from Postgres text, or None for null, to its value.
 
@@ -170,6 +175,8 @@ def field_reader(field: CompiledField, base_type: str) -> Callable[[str | None],
     if field.values is not None:
         return _translation(field.remote, field.values, default)
     read = reader(base_type)
+    if read is str:  # it is the value already
+        return unread if default is None else lambda text: default if text is None else text
     remote = field.remote
 
     def value(text: str | None) -> Value:

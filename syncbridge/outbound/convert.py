@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from syncbridge.destinations.base import Destination, Normaliser
 from syncbridge.errors import SchemaDrift
 from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.mapping.values import field_reader
+from syncbridge.mapping.values import field_reader, unread
 from syncbridge.model import Fields, Normal, Value
 from syncbridge.schemas import RemoteField, RemoteObject
 
-_Step = tuple[str, int, Callable[[str | None], Value], Normaliser]
+_Step = tuple[str, int, Callable[[str | None], Value] | None, Normaliser]  # no function: the text is the value
 
 
 class Converter:
@@ -40,7 +40,7 @@ class Converter:
                 self._constants[target.name] = normalise(field.constant)
             else:
                 read = field_reader(field, column_types[field.position])
-                self._steps.append((target.name, field.position, read, normalise))
+                self._steps.append((target.name, field.position, None if read is unread else read, normalise))
 
     def external_value(self, key: str) -> Normal:
         """The entity key as the external id field will hold it."""
@@ -50,7 +50,7 @@ class Converter:
         """The record without its external id; raises RecordRejected for a value that can never be stored."""
         record = dict(self._constants)
         for name, position, read, normalise in self._steps:
-            record[name] = normalise(read(row[position]))
+            record[name] = normalise(row[position] if read is None else read(row[position]))
         return record
 
     def constants(self, values: Mapping[str, Value], remote: RemoteObject, destination: Destination) -> Fields:

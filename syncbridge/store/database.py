@@ -15,7 +15,10 @@ from syncbridge.errors import RetryLater, SettingsError, SourceUnusable
 #: Advisory lock of everything that changes the schema: "sync" as ASCII.
 _SETUP_LOCK = 0x73796E63
 
-_SESSION = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c lock_timeout=30s"
+#: No JIT: a mapping whose plan looks dear would be compiled again for each batch of some milliseconds.
+_SESSION = (
+    "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c lock_timeout=30s -c jit=off"
+)
 
 _SETTINGS_HINT = "Check [source] in syncbridge.toml and SYNCBRIDGE_SOURCE__PASSWORD."
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from psycopg import Connection
 
@@ -26,9 +27,8 @@ CHANNEL = "syncbridge_outbox"
 Commit = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """One outbox row under a lease, with the link of its entity."""
+class Claimed(NamedTuple):
+    """One outbox row under a lease, with the link of its entity. A tuple: millions are made."""
 
     key: str
     version: int
@@ -235,7 +235,7 @@ def claim(
     number = _next_claim(connection) if number is None else number
     parameters = {"mapping": mapping_id, "limit": limit, "claim": number, "lease": lease}
     rows = connection.execute(_CLAIM, parameters, prepare=True).fetchall()
-    return number, [Claimed(*row) for row in rows]
+    return number, list(map(Claimed._make, rows))
 
 
 def _next_claim(connection: Connection) -> int:
