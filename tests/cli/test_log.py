@@ -33,7 +33,7 @@ def test_it_shows_what_happened_newest_last(logged: CliProject) -> None:
     ran = logged.run("log")
     assert ran.code == 0
     assert [words(line) for line in ran.out.splitlines()] == [
-        ["people", "1", "create", "delivered", "m00000001", "Email,", "LastName,", "FirstName"],
+        ["people", "1", "create", "delivered", "m00000001", "FirstName,", "LastName,", "Email"],
         ["people", "2", "create", "dead", "STRING_TOO_LONG:", "refused:", "STRING_TOO_LONG"],
         ["parts", '["acme",', '"7"]', "create", "delivered", "m00000002", "Name"],
     ]
@@ -61,7 +61,7 @@ def test_json_is_one_document_a_line_and_holds_no_values_of_rows(logged: CliProj
         "mapping": "people",
         "operation": "create",
         "outcome": "delivered",
-        "fields": "Email, LastName, FirstName",
+        "fields": "FirstName, LastName, Email",
         "reason": "change",
     }
     assert "Ada" not in ran.out

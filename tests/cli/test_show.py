@@ -129,7 +129,7 @@ def test_a_difference_that_nothing_waits_for_is_told_with_the_command_to_run(del
     delivered.source.execute("update people set last_name = 'Mathison', email = 'new@example.com' where id = 2")
     code, lines = headline(delivered, "2")
     assert code == 1
-    assert lines[1] == "differs in Postgres from what was delivered, and nothing waits: Email, LastName"
+    assert lines[1] == "differs in Postgres from what was delivered, and nothing waits: LastName, Email"
     assert lines[2].endswith("run: syncbridge resync people --key 2")
 
 

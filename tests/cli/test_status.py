@@ -152,10 +152,11 @@ def test_json_holds_the_snapshot_and_the_findings(healthy: CliProject) -> None:
 
 def test_a_source_that_is_away_is_a_finding_not_a_failure(healthy: CliProject, dsn: str) -> None:
     settings = healthy.project.settings
-    moved = replace(
-        settings,
-        source=settings.source.model_copy(update={"dsn": None, "host": "/nowhere", "dbname": "app"}),
-        store=settings.store.model_copy(update={"dsn": settings.source.dsn}),
+    moved = settings.model_copy(
+        update={
+            "source": settings.source.model_copy(update={"dsn": None, "host": "/nowhere", "dbname": "app"}),
+            "store": settings.store.model_copy(update={"dsn": settings.source.dsn}),
+        }
     )
     with Project(moved) as project:
         snapshot = gather(project)
@@ -264,10 +265,12 @@ def test_watching_counts_links_only_now_and_then(healthy: CliProject) -> None:
 
 
 def test_watching_outlives_a_postgres_that_goes_away(healthy: CliProject) -> None:
-    away = replace(
-        healthy.project.settings,
-        store=healthy.project.settings.store.model_copy(update={"dsn": None}),
-        source=healthy.project.settings.source.model_copy(update={"dsn": None, "host": "/nowhere", "dbname": "app"}),
+    settings = healthy.project.settings
+    away = settings.model_copy(
+        update={
+            "store": settings.store.model_copy(update={"dsn": None}),
+            "source": settings.source.model_copy(update={"dsn": None, "host": "/nowhere", "dbname": "app"}),
+        }
     )
     looks = list(islice(_looks(Project(away), None, lambda seconds: None), 2))
     assert [type(look) for look in looks] == [RetryLater, RetryLater]
