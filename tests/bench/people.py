@@ -31,7 +31,7 @@ guard: {deletes: off, changes: off}
 """
 
 _ROW = """
-    n, 'First ' || n, 'Last ' || (n * 7919) % 100003, 'person.' || n || '@example.com', '+49 30 ' || 1000000 + n,
+    n, 'First ' || n, 'Last ' || n % 100003, 'person.' || n || '@example.com', '+49 30 ' || 1000000 + n,
     'Title ' || n % 97, 'Department ' || n % 31, date '1950-01-01' + (n % 20000)::integer, 'City ' || n % 1009,
     repeat(md5(n::text), 8)
 """
