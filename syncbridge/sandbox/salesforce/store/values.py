@@ -20,6 +20,8 @@ from syncbridge.sandbox.salesforce.org.model import Field
 Stored = str | int | float | None
 Normaliser = Callable[[Any], Stored]
 
+#: What is cut off at both ends of a text: the space and all below it, as in Java's trim(); no-break spaces stay.
+BLANKS = "".join(map(chr, range(33)))
 EMAIL = re.compile(r"^[^@\s,;:<>()\[\]\\\"]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)+$")
 DATETIME_FORMAT = "%Y-%m-%dT%H:%M:%S.000+0000"
 FIRST_YEAR, LAST_YEAR = 1700, 4000
@@ -50,7 +52,7 @@ def _text(field: Field, value: Any) -> Stored:
         return None
     if type(value) is not str:
         raise WrongType(field.name, "string", value)
-    value = value.strip()
+    value = value.strip(BLANKS)
     if len(value) > field.length:
         raise Refusal(
             "STRING_TOO_LONG",
@@ -64,7 +66,7 @@ def _email(field: Field, value: Any) -> Stored:
     text = _text(field, value)
     if text is not None and not EMAIL.match(str(text)):
         raise Refusal("INVALID_EMAIL_ADDRESS", f"{field.label}: invalid email address: {text}", fields=[field.name])
-    return text
+    return text.lower() if isinstance(text, str) else text
 
 
 def _picklist(field: Field, value: Any) -> Stored:
