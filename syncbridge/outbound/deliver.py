@@ -17,8 +17,8 @@ from psycopg import Connection
 from syncbridge.destinations.base import Delivered, Destination, Rejected, Result
 from syncbridge.errors import RecordRejected, Remedy, RetryLater, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.model import Fields, MappingStatus, Operation
-from syncbridge.outbound.compose import Composer
+from syncbridge.model import Fields, MappingStatus, Operation, Reason
+from syncbridge.outbound.compose import Composer, Entities
 from syncbridge.outbound.guard import Guard, Reservation
 from syncbridge.outbound.plan import Planned, plan
 from syncbridge.outbound.settle import Settlement, give_back, settle, take, take_nothing, take_refusal
@@ -30,6 +30,8 @@ log = logging.getLogger("syncbridge.deliver")
 
 #: Seconds of a lease that composing may take at least; the rest is for calls.
 COMPOSE_SECONDS = 60.0
+#: Seconds after which the destination is described anew before records are refused by an older description.
+DESCRIBE_EVERY = 60.0
 
 
 @dataclass(slots=True)
@@ -86,6 +88,8 @@ class Deliverer:
     _guard: Guard = field(init=False)
     _failures: int = 0
     _blamed: frozenset[str] = frozenset()  # keys refused for the schema, since it was described anew
+    _outdated: bool = False  # a person may have mended what the description says
+    _described_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         self._composer = Composer(self.mapping, self.destination, self.source)
@@ -152,12 +156,27 @@ class Deliverer:
             )
 
     def _plan(self, claimed: Sequence[Claimed]) -> list[Planned]:
-        entities = self._composer.compose([row.key for row in claimed])
+        entities = self._compose(claimed)
         gone: Fields | None = None
         if self.mapping.deletes.action == "set":
             remote = self.destination.describe(self.mapping.object)
             gone = self._composer.converter.constants(self.mapping.deletes.fields, remote, self.destination)
         return plan(claimed, entities, gone=gone)
+
+    def _compose(self, claimed: Sequence[Claimed]) -> Entities:
+        """Compose by what the destination says now, where an old description may be what stood in the way."""
+        keys = [row.key for row in claimed]
+        if self._outdated or any(row.reason == Reason.REQUEUE for row in claimed):
+            self._describe_anew()
+        entities = self._composer.compose(keys)
+        if entities.refused and self.clock() - self._described_at > DESCRIBE_EVERY:
+            self._describe_anew()
+            entities = self._composer.compose(keys)
+        return entities
+
+    def _describe_anew(self) -> None:
+        self._composer.forget(refresh=True)
+        self._outdated, self._described_at = False, self.clock()
 
     def _sending(self, planned: Sequence[Planned]) -> list[Planned]:
         return [p for p in planned if p.operation is not Operation.NOTHING and not self._ignored(p)]
@@ -281,6 +300,7 @@ class Deliverer:
         )
 
     def _halt(self, reason: str, hint: str) -> None:
+        self._outdated = True
         mappings.set_status(
             self.store,
             self.mapping_id,
@@ -296,6 +316,7 @@ class Deliverer:
         self._failures += 1
         self._composer.forget(refresh=False)
         chosen = directive(error, self._failures, rng=self.rng)
+        self._outdated |= chosen.status is MappingStatus.HALTED
         message = error.message if isinstance(error, SyncbridgeError) else f"unexpected {type(error).__name__}"
         if not isinstance(error, SyncbridgeError):
             log.error("mapping %s halted", self.mapping.name, exc_info=error)

@@ -191,8 +191,8 @@ def test_a_slot_that_was_dropped_is_told_and_recreating_it_finds_every_missed_ch
     worker = whole.start()
     until(lambda: "capture stopped" in worker.log, what="capture says that it stopped")
     assert "syncbridge setup --recreate-slot" in worker.log
-    status = until(lambda: (s := whole.run("status")).code == 1 and s)
-    assert "does not exist" in status.out
+    until(lambda: "does not exist" in whole.run("status").out, what="status says that the slot is gone")
+    assert whole.run("status").code == 1
     refused = whole.run("setup")
     assert refused.code == 4
     assert "--recreate-slot" in refused.err

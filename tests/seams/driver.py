@@ -75,7 +75,7 @@ def arm(order: Mapping[str, Any]) -> None:
     at_call = int(order.get("call", 1))
     if seam == "save":
         armed = partial(capture.Capture, save=killing(capture.save, point, at_call))
-        syncbridge.worker.Capture = armed  # type: ignore[attr-defined]
+        syncbridge.worker.Capture = armed  # type: ignore[attr-defined,assignment]
     elif seam == "settle":
         deliver.settle = killing(deliver.settle, point, at_call)  # type: ignore[attr-defined]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import suppress
+
 import pytest
 
 from tests.seams.conftest import Killing
@@ -10,6 +13,8 @@ pytestmark = [pytest.mark.seams, pytest.mark.timeout(240)]
 
 #: Workers that die at each point.
 KILLS = 40
+#: Workers that are started as a whole process each time, which takes longer.
+PLAIN_KILLS = 12
 
 
 @pytest.mark.parametrize("moment", ["before", "inside", "after"])
@@ -26,4 +31,17 @@ def test_a_worker_that_is_killed_at_a_seam_loses_nothing_and_doubles_nothing(
 def test_a_worker_that_is_killed_at_any_time_loses_nothing_and_doubles_nothing(killing: Killing) -> None:
     for _ in range(KILLS):
         killing.kill_at_random()
+    killing.drain()
+
+
+def test_a_plain_worker_process_that_is_killed_at_any_time_loses_nothing(killing: Killing) -> None:
+    """As an operator starts it: `syncbridge run`."""
+    for _ in range(PLAIN_KILLS):
+        worker = killing.whole.start()
+        for _ in range(killing.rng.randrange(20, 120)):
+            killing.load.step()
+            with suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"it ended with {worker.process.wait(0.02)}:\n{worker.log}")
+        worker.kill()
+        killing.assert_confirmed_only_what_is_durable()
     killing.drain()

@@ -166,6 +166,9 @@ class SalesforceDestination(Destination):
     def _explained(self, error: SyncbridgeError, object: str) -> SyncbridgeError:
         if isinstance(error, SchemaDrift):
             self._descriptions.forget(object)
+            hint = error.hint or "The object may be missing or hidden from the user. Run: syncbridge check"
+            message = error.message if object in error.message else f"{object}: {error.message}"
+            return SchemaDrift(message, code=error.code, hint=hint)
         return error
 
     # -- reading ------------------------------------------------------------------------------------------------------
