@@ -182,15 +182,18 @@ class Worker:
     def _carry_capture(self, around: Surroundings, ending: threading.Event) -> None:
         """Capture until told to stop. What a person must mend is logged and looked at again, ever more seldom."""
         failures = 0
+        self.capture_stopped = ""
         while not ending.is_set():
             self.capture = Capture(self._capture_settings(), lambda: self._watches(around))
             try:
                 self.capture.run(ending)
             except NeedsOperator as error:
+                if self._drifted(around):  # one mapping does not stop capture for the others
+                    self._changed.set()
+                    return
                 failures += 1
                 self.capture_stopped = f"{error.message} {error.hint}".strip()
                 log.error("capture stopped: %s %s", error.message, error.hint)
-                self._look_for_drift(around)
             except Exception:
                 failures += 1
                 log.exception("capture met an unexpected error; trying again")
@@ -205,13 +208,13 @@ class Worker:
         now |= {a.id: around.compiled[a.id] for a, _ in broken if a.id in around.compiled}
         return [watch for id, mapping in now.items() for watch in mapping.watches(id)]
 
-    def _look_for_drift(self, around: Surroundings) -> None:
-        """Let one mapping that no longer fits its table not stop capture for the others."""
+    def _drifted(self, around: Surroundings) -> bool:
+        """Whether other mappings than these loops know no longer fit their table."""
         with suppress(SyncbridgeError, psycopg.Error):
             with self.project.store("watches") as store, self.project.source_admin("watches") as source:
                 _, broken = self.project.in_force(store, source)
-            if {applied.name for applied, _ in broken} != around.broken:
-                self._changed.set()
+            return {applied.name for applied, _ in broken} != around.broken
+        return False
 
     def _why_capture_stopped(self) -> str:
         return "" if self.capture is not None and self.capture.figures().streaming else self.capture_stopped

@@ -12,7 +12,8 @@ from psycopg.conninfo import make_conninfo
 
 from syncbridge.sandbox.postgres import LocalPostgres
 from syncbridge.sandbox.salesforce.server import SandboxServer
-from tests.fix_project import TABLES, WholeProject, make_project, until
+from tests.fix_project import WholeProject, make_project, until
+from tests.project_files import TABLES
 
 
 @pytest.fixture(scope="module")
