@@ -24,12 +24,13 @@ FACTS = {"url": "http://127.0.0.1:9", "client_id": "unused", "client_secret": "u
 
 METHOD = """\
 {changes:,} changes (60% inserts, 35% updates, 5% deletes; rows of some 400 bytes in ten columns) in transactions \
-of 100 are committed once; then each reader takes a copy of one and the same slot, over the same Unix socket, in \
-turn. Capture runs in a process of its own and is done when every key and the checkpoint are durable in the \
-outbox, in the same server, fsync on; its time starts before it connects. `pg_recvlogical` of the same Postgres \
-writes to /dev/null; it is shown with the publication that capture reads (a column list: only keys are sent) and \
-with one that publishes every column. The ratio is formed within each round. Then the same for one transaction of \
-{changes:,} inserted rows. Memory: peak of the process."""
+of 100 are committed once, each of another row, so that every change becomes an outbox row of its own; then each \
+reader takes a copy of one and the same slot, over the same Unix socket, in turn. Capture runs in a process of its \
+own and is done when every key and the checkpoint are durable in the outbox, in the same server, fsync on; its \
+time starts before it connects. `pg_recvlogical` of the same Postgres writes to /dev/null; it is shown with the \
+publication that capture reads (a column list: only keys are sent) and with one that publishes every column. The \
+ratio is formed within each round. Then the same for one transaction of {changes:,} inserted rows. Memory: peak of \
+the process."""
 
 _OUTBOX = "truncate syncbridge.outbox"
 
@@ -48,6 +49,8 @@ def bench(changes: int, rounds: int) -> Outcome:
     outcome = Outcome("capture", METHOD.format(changes=changes))
     full = changes >= 1_000_000
     with _ready() as source:
+        people.insert_old(source.connection, changes // 100)
+        source.connection.execute("analyze people")
         small = _load(source, "small", lambda: people.change_in_transactions(source.connection, changes // 100))
         _measure_small(outcome, source, changes, small, rounds, full)
         source.connection.execute("select pg_drop_replication_slot('anchor_small')")

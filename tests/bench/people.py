@@ -38,18 +38,15 @@ _ROW = """
 
 _INSERT = "insert into people select {row} from generate_series({first}, {last}) as n"
 
-# 60 inserts, 35 updates and 5 deletes of rows that are there: each transaction updates what the one before inserted.
+# 60 inserts, 35 updates, 5 deletes; no row is touched twice, so that no two changes fall into one outbox row.
 _MIXED = """
 do $$
-declare
-    start bigint;
 begin
-    for t in 1 .. {transactions} loop
-        start := t * 60;
-        insert into people select {row} from generate_series(start, start + 59) as n;
+    for t in 0 .. {transactions} - 1 loop
+        insert into people select {row} from generate_series({old} + 60 * t + 1, {old} + 60 * t + 60) as n;
         update people set title = 'Changed ' || t, about = repeat(md5(t::text), 8)
-         where id >= start - 60 and id < start - 25;
-        delete from people where id >= start - 10 and id < start - 5;
+         where id > 40 * t and id <= 40 * t + 35;
+        delete from people where id > 40 * t + 35 and id <= 40 * t + 40;
         commit;
     end loop;
 end $$
@@ -61,8 +58,12 @@ def insert(connection: Connection, first: int, last: int) -> None:
     connection.execute(sql.SQL(_INSERT).format(row=sql.SQL(_ROW), first=sql.Literal(first), last=sql.Literal(last)))
 
 
-def change_in_transactions(connection: Connection, transactions: int) -> int:
-    """Commit so many transactions of 100 changes over an empty table; how many changes that were."""
-    insert(connection, 1, 59)  # what the first transaction updates and deletes from
-    connection.execute(sql.SQL(_MIXED).format(row=sql.SQL(_ROW), transactions=sql.Literal(transactions)))
-    return transactions * 100
+def insert_old(connection: Connection, transactions: int) -> None:
+    """Insert the rows that so many transactions of `change_in_transactions` update and delete."""
+    insert(connection, 1, 40 * transactions)
+
+
+def change_in_transactions(connection: Connection, transactions: int) -> None:
+    """Commit so many transactions of 100 changes, each of a row of its own, after `insert_old`."""
+    old = sql.Literal(40 * transactions)
+    connection.execute(sql.SQL(_MIXED).format(row=sql.SQL(_ROW), transactions=sql.Literal(transactions), old=old))
