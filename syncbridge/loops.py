@@ -38,6 +38,7 @@ DAILY = 600.0  # partitions are looked after this often
 SILENCE = 10.0
 #: While this many rows of a run wait, its next page stays in the table.
 ENOUGH_WAITING = 50_000
+THROTTLED = 0.1  # seconds between looks at whether there is room again
 
 
 @dataclass(slots=True)
@@ -192,17 +193,21 @@ class RunLoop(_Connected):
         self._rows = self._source("runs")
 
     def step(self) -> float:
-        went_on = False
+        wait = IDLE
         for run in runs.pending(self._state):
             mapping = self.around.compiled.get(run.mapping_id)
-            if mapping is None or outbox.bulk_waiting(self._state, run.mapping_id, enough=ENOUGH_WAITING):
+            if mapping is None:
                 continue
-            resync.measure(self._state, self._rows, run.id, mapping)
-            progress = resync.step(self._state, self._rows, run.id, mapping)
-            went_on |= progress is resync.Progress.WENT_ON
+            if outbox.bulk_waiting(self._state, run.mapping_id, enough=ENOUGH_WAITING):
+                wait = min(wait, THROTTLED)
+                continue
+            if run.phase == "rows" and run.after is None:
+                resync.measure(self._state, self._rows, run.id, mapping)
+            if resync.step(self._state, self._rows, run.id, mapping) is resync.Progress.WENT_ON:
+                wait = 0.0
         if lost(self._rows):
             raise RetryLater("the connection to the source is gone")
-        return 0.0 if went_on else IDLE
+        return wait
 
 
 class HousekeepingLoop(_Connected):
