@@ -70,7 +70,7 @@ def make_due(store: Connection) -> None:
 
 def end_leases(store: Connection) -> None:
     """Let every lease be over, as after a worker was killed."""
-    store.execute("update syncbridge.outbox set available_at = now() where claim is not null")
+    store.execute("update syncbridge.outbox set lease_until = now() where claim is not null")
 
 
 def end_waits(store: Connection) -> None:

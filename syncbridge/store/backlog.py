@@ -54,7 +54,8 @@ def summary(connection: Connection) -> dict[int, Backlog]:
 
 
 _WAITING = """
-select m.name, o.key, o.status, o.reason, o.since, o.attempts, o.available_at, o.claim is not null, o.resend,
+select m.name, o.key, o.status, o.reason, o.since, o.attempts,
+       coalesce(o.lease_until, o.available_at), o.claim is not null, o.resend,
        o.error_code, o.error, o.error_at
   from syncbridge.outbox o join syncbridge.mapping m on m.id = o.mapping_id
 """

@@ -54,7 +54,7 @@ on conflict (mapping_id, key) do update set
        after = case when o.claim is null then null else least(o.after, excluded.commit_time) end,
        reason = case when o.status = 'dead' or excluded.priority <= o.priority then excluded.reason else o.reason end,
        priority = case when o.status = 'dead' then excluded.priority else least(o.priority, excluded.priority) end,
-       available_at = case when o.claim is null then now() else o.available_at end,
+       available_at = case when o.claim is null then least(o.available_at, now()) else o.available_at end,
        attempts = case when o.claim is null then 0 else o.attempts end,
        resend = o.resend or (o.claim is null and excluded.resend),
        after_resend = o.after_resend or (o.claim is not null and excluded.resend),
@@ -70,6 +70,7 @@ with next as materialized (
     select ctid, key, claim
       from syncbridge.outbox
      where mapping_id = %(mapping)s and status = 'pending' and available_at <= now()
+       and (lease_until is null or lease_until <= now())
        and (select m.status from syncbridge.mapping m where m.id = %(mapping)s) = 'active'
      order by priority, available_at
      limit %(limit)s
@@ -77,7 +78,7 @@ with next as materialized (
 )
 update syncbridge.outbox o
    set claim = %(claim)s,
-       available_at = now() + %(lease)s * interval '1 second',
+       lease_until = now() + %(lease)s * interval '1 second',
        resend = o.resend or o.after_resend or next.claim is not null, after_resend = false,
        since_lsn = least(o.since_lsn, o.after_lsn), since = least(o.since, o.after), after_lsn = null, after = null
   from next left join lateral (select remote_id, base from syncbridge.link
@@ -109,7 +110,7 @@ returning o.key
 # What is left of a settled claim: rows that changed meanwhile. They are due at once, for the newer change.
 _RELEASE_CHANGED = """
 update syncbridge.outbox o
-   set claim = null, available_at = now(), attempts = 0, resend = o.after_resend, after_resend = false,
+   set claim = null, lease_until = null, available_at = now(), attempts = 0, resend = o.after_resend, after_resend = false,
        error_code = null, error = null, error_at = null,
        since_lsn = coalesce(after_lsn, lsn), since = coalesce(after, commit_time), after_lsn = null, after = null
   from unnest(%(keys)s) as done (key) cross join lateral
@@ -121,7 +122,7 @@ returning o.key
 
 _KEEP = """
 update syncbridge.outbox o
-   set claim = null,
+   set claim = null, lease_until = null,
        status = case when kept.dead and o.version = kept.version then 'dead' else 'pending' end,
        attempts = case when o.version = kept.version then o.attempts + kept.tried::int else 0 end,
        available_at = case when o.version = kept.version then now() + kept.delay * interval '1 ms'
@@ -312,7 +313,7 @@ def keep(connection: Connection, mapping_id: int, number: int, rows: Sequence[Ke
 
 
 def next_due(connection: Connection, mapping_id: int) -> float | None:
-    """Seconds until the next row can be claimed (0 or less: now); None when nothing waits."""
+    """Seconds until the next row is due (0 or less: it is, unless somebody has it under lease); None: nothing waits."""
     row = connection.execute(
         "select extract(epoch from min(first.available_at) - now())::float8 from unnest(array[0, 10]) as level,"
         " lateral (select available_at from syncbridge.outbox where mapping_id = %s and status = 'pending'"
@@ -338,9 +339,9 @@ def end_leases(connection: Connection, first: int, last: int) -> int:
     """Make rows claimed by numbers of this range due now: their process is known to be dead. How many."""
     done = connection.execute(
         "with held as materialized (select mapping_id, key from syncbridge.outbox"
-        " where status = 'pending' and claim between %(first)s and %(last)s and available_at > now()"
+        " where status = 'pending' and claim between %(first)s and %(last)s and lease_until > now()"
         " order by mapping_id, key for update)"
-        " update syncbridge.outbox o set available_at = now() from held"
+        " update syncbridge.outbox o set lease_until = now() from held"
         " where o.mapping_id = held.mapping_id and o.key = held.key and o.claim between %(first)s and %(last)s",
         {"first": first, "last": last},
     )

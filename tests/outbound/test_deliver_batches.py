@@ -184,7 +184,7 @@ def test_the_lease_outlasts_every_call_of_a_batch(start: Start) -> None:
 
     def measured(*arguments: object, **names: object) -> object:
         row = project.store.execute(
-            "select extract(epoch from available_at - now())::float8 from syncbridge.outbox"
+            "select extract(epoch from lease_until - now())::float8 from syncbridge.outbox"
         ).fetchone()
         assert row is not None
         left.append(row[0])

@@ -154,7 +154,7 @@ def test_a_settlement_that_fails_in_the_midst_changes_nothing(store: Connection,
 def test_what_another_claim_took_over_is_left_out(store: Connection, open_store: Open, mapping_id: int) -> None:
     enqueue(store, mapping_id, "1", "2")
     number, claimed = outbox.claim(store, mapping_id, limit=10, lease=60)
-    store.execute("update syncbridge.outbox set available_at = now() where key = '1'")
+    store.execute("update syncbridge.outbox set lease_until = now() where key = '1'")
     outbox.claim(open_store(), mapping_id, limit=10, lease=60)
     settle(store, mapping_id, number, _delivered(claimed))
     assert links.read(store, mapping_id, "1") is None

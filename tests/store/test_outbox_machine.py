@@ -137,7 +137,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(keys=CHOICE)
     def lose_leases(self, keys: list[str]) -> None:
         self.store.execute(
-            "update syncbridge.outbox set available_at = now() where claim is not null and key = any(%s)", (keys,)
+            "update syncbridge.outbox set lease_until = now() where claim is not null and key = any(%s)", (keys,)
         )
         for key in keys:
             if key in self.rows and self.rows[key].claim is not None:

@@ -54,7 +54,8 @@ create table syncbridge.outbox (
     reason       text not null,
     priority     smallint not null,
     attempts     integer not null default 0,
-    available_at timestamptz not null default now(),  -- next try; while claimed, the end of the lease
+    available_at timestamptz not null default now(),  -- next try
+    lease_until  timestamptz,                         -- while claimed; in no index, so that a claim is a HOT update
     claim        bigint,                         -- who holds the lease
     resend       boolean not null default false, -- the base cannot be trusted: send every field
     after_resend boolean not null default false, -- ... asked for after the claim
@@ -63,7 +64,7 @@ create table syncbridge.outbox (
     error        text,
     error_at     timestamptz,
     primary key (mapping_id, key)
-) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 10000,
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 10000,
         autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
 
 create index outbox_next on syncbridge.outbox (mapping_id, priority, available_at) where status = 'pending';
