@@ -32,6 +32,8 @@ log = logging.getLogger("syncbridge.deliver")
 COMPOSE_SECONDS = 60.0
 #: Seconds after which the destination is described anew before records are refused by an older description.
 DESCRIBE_EVERY = 60.0
+#: How many batches one claim may hold while nothing of them has to be sent.
+COMPARE_AT_ONCE = 4
 
 
 @dataclass(slots=True)
@@ -90,11 +92,13 @@ class Deliverer:
     _blamed: frozenset[str] = frozenset()  # keys refused for the schema, since it was described anew
     _outdated: bool = False  # a person may have mended what the description says
     _described_at: float = float("-inf")
+    _claim_size: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._composer = Composer(self.mapping, self.destination, self.source)
         outbox.prefer_indexes(self.store)
         self._guard = Guard(self.mapping_id, self.mapping, self.store)
+        self._claim_size = self.limits.batch
 
     def step(self) -> int:
         """Deliver one batch of what is due; how many rows were claimed (0: nothing to do now).
@@ -114,7 +118,7 @@ class Deliverer:
         claim, claimed = outbox.claim(
             self.store,
             self.mapping_id,
-            limit=self.limits.batch,
+            limit=self._claim_size,
             lease=lease,
             number=next(self.numbers) if self.numbers is not None else None,
         )
@@ -126,7 +130,8 @@ class Deliverer:
         stopped: Exception | None = None
         try:
             planned = self._plan(claimed)
-            sending = self._sending(planned)
+            sending = self._sending(planned)[: self.limits.batch]  # what is left over is given back
+            self._fit_claims(len(claimed), len(sending))
             reserved = self._guard.reserve(sending)
             if reserved is not None:
                 self._require_time(deadline)
@@ -138,6 +143,13 @@ class Deliverer:
         self._settle(claim, claimed, planned, exchange, stopped)
         self._guard.release(reserved or {}, lambda key: isinstance(exchange.answers.get(key), Delivered))
         return len(claimed)
+
+    def _fit_claims(self, claimed: int, sending: int) -> None:
+        """Claim more at once while nothing has to be sent, as in a resync of equal records: then only SQL costs."""
+        if sending or claimed < self._claim_size:
+            self._claim_size = self.limits.batch
+        else:
+            self._claim_size = min(self._claim_size * 2, self.limits.batch * COMPARE_AT_ONCE)
 
     def _lease(self) -> tuple[float, float]:
         """Seconds of the lease, and how many of them the calls of one batch can take.

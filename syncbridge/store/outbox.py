@@ -110,7 +110,8 @@ returning o.key
 # What is left of a settled claim: rows that changed meanwhile. They are due at once, for the newer change.
 _RELEASE_CHANGED = """
 update syncbridge.outbox o
-   set claim = null, lease_until = null, available_at = now(), attempts = 0, resend = o.after_resend, after_resend = false,
+   set claim = null, lease_until = null, available_at = now(), attempts = 0,
+       resend = o.after_resend, after_resend = false,
        error_code = null, error = null, error_at = null,
        since_lsn = coalesce(after_lsn, lsn), since = coalesce(after, commit_time), after_lsn = null, after = null
   from unnest(%(keys)s) as done (key) cross join lateral

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from syncbridge.model import MappingStatus, Outcome, Reason
+from syncbridge.outbound.deliver import Limits
 from syncbridge.store import backlog, sync_log
 from tests.fix_delivery import SmallProject, Start
 
@@ -251,3 +252,22 @@ def test_counts_tell_what_was_done(project: SmallProject) -> None:
     project.deliver()
     counts = project.deliverer.counts
     assert (counts.delivered, counts.same, counts.retried, counts.dead) == (2, 1, 1, 1)
+
+
+def test_while_nothing_has_to_be_sent_claims_grow_and_a_batch_is_still_all_that_is_sent(start: Start) -> None:
+    """What differs beyond one batch is given back and delivered by the next claims; nothing is lost."""
+    project = start(limits=Limits(batch=5))
+    project.add(*range(1, 41))
+    project.deliver()
+    lane = project.deliverer
+    project.touch(*range(1, 21))
+    assert [lane.step() for _ in range(3)] == [5, 10, 5]
+    project.touch(*range(1, 6))
+    assert lane.step() == 5
+    project.change("update people set first_name = 'other'", *range(1, 41))
+    calls = len(project.destination.calls)
+    assert lane.step() == 10
+    assert [count for _, _, count in project.destination.calls[calls:]] == [5]
+    project.deliver()
+    assert {record["FirstName"] for record in project.remote().values()} == {"other"}
+    assert project.left() == []
