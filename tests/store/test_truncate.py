@@ -15,7 +15,8 @@ def test_an_entity_in_its_first_delivery_is_marked_too(connection: psycopg.Conne
     register(connection)
     database.setup(connection)
     connection.execute(
-        "insert into syncbridge.mapping (name, destination, object, definition, digest) values ('m', 'd', 'o', '{}', '')"
+        "insert into syncbridge.mapping (name, destination, object, definition, digest)"
+        " values ('m', 'd', 'o', '{}', '')"
     )
     links.upsert(connection, 1, {"linked": ("r1", {})})
     outbox.enqueue(
