@@ -218,11 +218,12 @@ class Deliverer:
     def _find_vanished(self, vanished: Sequence[Planned], exchange: _Exchange) -> dict[str, str]:
         """Remote ids of records to delete or to mark; what has none needs nothing any more.
 
-        A record that was perhaps created by a call whose answer was lost is looked up. So is one to be marked: to
-        write to a record that somebody deleted would bring it back.
+        Where an answer was lost the record is looked up: it was perhaps created, or, after a delete whose answer was
+        lost too, created anew, so that the link names one that is gone. So is one to be marked: to write to a record
+        that somebody deleted would bring it back.
         """
         ids = {p.key: p.claimed.remote_id for p in vanished if p.operation is Operation.DELETE and p.claimed.remote_id}
-        unknown = [p for p in vanished if p.key not in ids]
+        unknown = [p for p in vanished if p.claimed.resend or p.key not in ids]
         if unknown:
             ids.update(self._look_up([p.key for p in unknown]))
         for p in unknown:

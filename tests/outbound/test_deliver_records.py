@@ -212,7 +212,28 @@ def test_a_delete_with_a_lost_answer_is_repeated(project: SmallProject) -> None:
     project.deliver()
     assert project.remote() == {}
     assert project.base(1) is None
-    assert [call[0] for call in project.destination.calls] == ["upsert", "delete", "delete"]
+    asked = [call[0] for call in project.destination.calls]
+    assert asked == ["upsert", "delete", "find", "delete"]  # looked up: the link may name a record that is gone
+
+
+def test_a_record_that_was_deleted_and_made_anew_with_lost_answers_is_deleted_when_its_row_is_gone_again(
+    project: SmallProject,
+) -> None:
+    """The link still names the first record; the one to delete is another."""
+    project.add(1)
+    project.deliver()
+    project.destination.faults.fail_after_write()
+    project.change("delete from people", 1)
+    project.deliverer.step()
+    assert project.remote() == {}
+    project.destination.faults.fail_after_write()
+    project.add(1)
+    project.deliverer.step()
+    assert set(project.remote()) == {"1"}
+    project.change("delete from people", 1)
+    project.deliver()
+    assert project.remote() == {}
+    assert project.left() == []
 
 
 def test_a_row_that_comes_back_after_a_delete_with_a_lost_answer_is_created_again(project: SmallProject) -> None:
