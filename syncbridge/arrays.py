@@ -8,7 +8,7 @@ arrayfuncs.c: Int32 dimensions, Int32 has-null flag, Int32 element type, Int32 l
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from struct import Struct
 from typing import TypeVar
 
@@ -129,6 +129,11 @@ def to_microseconds(moment: datetime) -> int:
     """A datetime with zone as Postgres counts it."""
     passed = moment - _EPOCH
     return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+def from_microseconds(microseconds: int) -> datetime:
+    """The moment, in UTC, that Postgres counts so."""
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _dumper(kind: type[_Array]) -> type[Dumper]:

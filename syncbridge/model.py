@@ -5,7 +5,6 @@ Nothing here does I/O or imports another module of the package.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -86,13 +85,3 @@ class MappingStatus(StrEnum):
     HALTED = "halted"  # an error that a person must mend
     GUARD = "guard"  # a mass change or mass delete waits for approval
     WAITING = "waiting"  # a quota or an outage; goes on by itself at `until`
-
-
-@dataclass(frozen=True, slots=True)
-class DirtyKey:
-    """One entity that a committed transaction may have touched."""
-
-    mapping_id: int
-    key: str
-    lsn: Lsn  # commit LSN of the last transaction that touched it
-    commit_time: datetime

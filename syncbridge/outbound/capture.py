@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import psycopg
 from psycopg import Connection
 
+from syncbridge.arrays import from_microseconds
 from syncbridge.errors import RetryLater, SourceUnusable
 from syncbridge.model import Lsn
 from syncbridge.outbound.capture_session import Batch, CaptureSession, Counts, Pace, StepResult
@@ -32,7 +33,6 @@ from syncbridge.store import checkpoints, database, outbox
 
 log = logging.getLogger(__name__)
 
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 #: SQLSTATE classes after which the same save works later: connection, shutdown, resources, conflicts, read-only.
 _PASSING = ("08", "57", "53", "40", "55", "25006")
@@ -181,7 +181,7 @@ class Capture:
             received=counts.received,
             checkpoint=counts.checkpoint,
             confirmed=counts.confirmed,
-            last_commit_time=None if time_us is None else _EPOCH + timedelta(microseconds=time_us),
+            last_commit_time=None if time_us is None else from_microseconds(time_us),
             reconnects=self._reconnects,
             error=self._error,
         )

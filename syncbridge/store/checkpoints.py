@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from psycopg import Connection
 
+from syncbridge.arrays import from_microseconds
 from syncbridge.model import Lsn
-
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def create(connection: Connection, checkpoint: Checkpoint) -> None:
 
 def advance(connection: Connection, slot: str, end_lsn: Lsn, commit_time_us: int | None) -> None:
     """Move forward to `end_lsn`, never back; `commit_time_us` counts from 2000-01-01 UTC, None keeps the old one."""
-    moment = None if commit_time_us is None else _EPOCH + timedelta(microseconds=commit_time_us)
+    moment = None if commit_time_us is None else from_microseconds(commit_time_us)
     connection.execute(
         "update syncbridge.checkpoint set end_lsn = greatest(end_lsn, %s::text::pg_lsn),"
         " commit_time = greatest(commit_time, %s::timestamptz), updated_at = now() where slot = %s",
