@@ -49,6 +49,8 @@ class Reason(StrEnum):
     FIRST_SYNC = "first_sync"  # the mapping is new
     RESYNC = "resync"  # a person asked for it
     REQUEUE = "requeue"  # a person sent a dead letter back
+    RELATED = "related"  # a row of a related table changed
+    PARENT = "parent"  # the record that a lookup of it waited for is there, or is another one now
 
 
 class Priority(IntEnum):
@@ -74,6 +76,8 @@ class Outcome(StrEnum):
     SAME = "same"  # equal to the base: nothing was sent
     RETRY = "retry"  # will be tried again by itself
     DEAD = "dead"  # given up until a person acts or the row changes
+    WAITING = "waiting"  # for the record of another mapping's entity
+    HELD = "held"  # more than one existing record could be meant: a person decides
     IGNORED = "ignored"  # the mapping says to do nothing (deletes: ignore)
 
 

@@ -144,9 +144,14 @@ class QueryFault:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Changes of one table make keys of one mapping: `columns`, as text, are the key."""
+    """Changes of one table make keys of one mapping.
+
+    Without `relation` the texts of `columns` are an entity's key. With one, they are what its rows are joined by: which
+    entities that concerns has to be looked up.
+    """
 
     mapping_id: int
     schema: str
     table: str
     columns: tuple[str, ...]
+    relation: str = ""

@@ -151,6 +151,7 @@ def compile_mapping(spec: MappingSpec, table: Table) -> CompiledMapping:
 
     SQL fragments are not looked into here: `check` describes `describe_sql` on the server.
     """
+    _refuse_unavailable(spec)
     schema, name = spec.entity.table_name
     columns = tuple(_key_column(spec, table, column) for column in spec.entity.key)
     fields, expressions = _fields(spec, table)
@@ -181,6 +182,22 @@ def compile_mapping(spec: MappingSpec, table: Table) -> CompiledMapping:
             filter=spec.entity.where,
         ),
     )
+
+
+def _refuse_unavailable(spec: MappingSpec) -> None:
+    """Parts of the language that can be read, but not yet be run."""
+    unavailable = [
+        ("direction", spec.direction != "to_destination"),
+        ("related", bool(spec.entity.related)),
+        ("require", bool(spec.require)),
+        ("match_on", bool(spec.match_on)),
+        ("lookup", any(field.lookup for field in spec.fields.values())),
+        ("owner", any(field.owner for field in spec.fields.values())),
+        ("guard.refused", spec.guard.refused is not None),
+    ]
+    for name, used in unavailable:
+        if used:
+            raise SchemaDrift(f"{spec.at(name)}: {name} is not available in this version yet", hint="Leave it out.")
 
 
 def _column(spec: MappingSpec, table: Table, name: str, *route: str | int) -> Column:

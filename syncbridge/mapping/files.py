@@ -12,8 +12,17 @@ from pydantic import ValidationError
 from syncbridge.errors import Finding, MappingError
 from syncbridge.mapping.document import Document, Route, parse_document, read_document, shown
 from syncbridge.mapping.names import did_you_mean
-from syncbridge.mapping.rules import NOT_YET, broken_rules
-from syncbridge.mapping.spec import DeletesSpec, EntitySpec, FieldSpec, GuardSpec, MappingSpec, Part
+from syncbridge.mapping.rules import broken_rules
+from syncbridge.mapping.spec import (
+    DeletesSpec,
+    EntitySpec,
+    FieldSpec,
+    GuardSpec,
+    MappingSpec,
+    Part,
+    PollSpec,
+    RelationSpec,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +132,7 @@ def _finding(document: Document, detail: Any) -> Finding:
 
 def _unknown(route: Route) -> tuple[str, str]:
     name = str(route[-1])
-    place = str(route[0]) if len(route) > 1 else ""
-    if name in NOT_YET.get(place, ()):
-        return f"`{name}` is not available in this version yet", "Leave it out."
+    place = "related" if route[:2] == ("entity", "related") else str(route[0]) if len(route) > 1 else ""
     known = _PARTS[place].model_fields
     label = f" in {'.'.join(str(step) for step in route[:-1])}" if len(route) > 1 else ""
     return f"unknown key {name!r}{label}{did_you_mean(name, known)}", ""
@@ -134,7 +141,9 @@ def _unknown(route: Route) -> tuple[str, str]:
 _PARTS: dict[str, type[Part]] = {
     "": MappingSpec,
     "entity": EntitySpec,
+    "related": RelationSpec,
     "fields": FieldSpec,
     "deletes": DeletesSpec,
     "guard": GuardSpec,
+    "poll": PollSpec,
 }

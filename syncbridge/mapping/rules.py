@@ -6,14 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-#: Keys of the mapping language that a later version will understand, by the part they stand in.
-NOT_YET: dict[str, tuple[str, ...]] = {
-    "": ("match_on", "conflict", "poll"),
-    "entity": ("related",),
-    "fields": ("lookup", "owner", "key"),
-    "deletes": ("to_postgres",),
-}
-_SOURCES = ("column", "sql", "constant")
+from syncbridge.mapping.names import did_you_mean
+from syncbridge.mapping.sql import split_table
+
+_SOURCES = ("column", "sql", "constant", "lookup")
+#: What a field may say beside what fills it.
+_BESIDE = {"constant": ("default", "values", "key", "missing"), "lookup": ("default", "values")}
+_INBOUND = ("conflict", "poll")
 
 
 class BrokenRule(NamedTuple):
@@ -30,23 +29,35 @@ def broken_rules(data: Mapping[str, Any]) -> Iterator[BrokenRule]:
     if isinstance(fields, Mapping):
         yield from _one_source(fields)
         yield from _distinct_names(fields, data.get("external_id"))
+        yield from _match_on(data, fields)
     yield from _set_fields(data)
+    yield from _one_way(data)
+    yield from _relation_names(data)
 
 
 def _one_source(fields: Mapping[str, Any]) -> Iterator[BrokenRule]:
     for name, value in fields.items():
-        if not isinstance(value, Mapping) or "lookup" in value:
+        if not isinstance(value, Mapping):
             continue
         given = [source for source in _SOURCES if source in value]
         if not given:
-            yield BrokenRule(("fields", name), f"fields.{name}: needs one of column, sql or constant")
+            yield BrokenRule(("fields", name), f"fields.{name}: needs one of column, sql, constant or lookup")
         elif len(given) > 1:
             yield BrokenRule(("fields", name), f"fields.{name}: {' and '.join(given)} are given; only one can be")
-        for extra in ("default", "values"):
-            if given == ["constant"] and extra in value:
-                yield BrokenRule(("fields", name, extra), f"fields.{name}: {extra} has no meaning beside a constant")
+        else:
+            yield from _beside(name, given[0], value)
         if "values" in value and value["values"] in (None, {}):
             yield BrokenRule(("fields", name, "values"), f"fields.{name}.values: is empty")
+
+
+def _beside(name: str, source: str, value: Mapping[str, Any]) -> Iterator[BrokenRule]:
+    for extra in _BESIDE.get(source, ("key", "missing")):
+        if extra in value:
+            message = f"fields.{name}: {extra} has no meaning beside a {source}"
+            yield BrokenRule(("fields", name, extra), message.replace("a sql", "an sql"))
+    if source == "lookup" and "key" not in value:
+        message = f"fields.{name}: lookup needs key, the column that holds the key of that mapping's entity"
+        yield BrokenRule(("fields", name), message)
 
 
 def _distinct_names(fields: Mapping[str, Any], external_id: object) -> Iterator[BrokenRule]:
@@ -76,3 +87,48 @@ def _set_fields(data: Mapping[str, Any]) -> Iterator[BrokenRule]:
         if name.lower() == external_id.lower():
             message = f"deletes.to_destination.set.{name}: external_id carries the key and cannot be set"
             yield BrokenRule(("deletes", "to_destination", "set", name), message)
+
+
+def _match_on(data: Mapping[str, Any], fields: Mapping[str, Any]) -> Iterator[BrokenRule]:
+    """Existing records are found by what the mapping itself sends."""
+    match_on = data.get("match_on")
+    known = {name.lower() for name in fields}
+    for name in match_on if isinstance(match_on, list) else [match_on]:
+        if isinstance(name, str) and name.lower() not in known:
+            message = f"match_on: {name} is not one of the fields{did_you_mean(name, list(fields))}"
+            yield BrokenRule(("match_on",), message)
+
+
+def _one_way(data: Mapping[str, Any]) -> Iterator[BrokenRule]:
+    """What only the way back to Postgres reads."""
+    if data.get("direction", "to_destination") != "to_destination":
+        return
+    remedy = "It needs `direction: both` or `to_postgres`."
+    for name in _INBOUND:
+        if name in data:
+            yield BrokenRule((name,), f"{name} has no meaning with direction to_destination", remedy)
+    deletes = data.get("deletes")
+    if isinstance(deletes, Mapping) and "to_postgres" in deletes:
+        message = "deletes.to_postgres has no meaning with direction to_destination"
+        yield BrokenRule(("deletes", "to_postgres"), message, remedy)
+
+
+def _relation_names(data: Mapping[str, Any]) -> Iterator[BrokenRule]:
+    """The table keeps its own name in SQL, so no relation can have it."""
+    entity = data.get("entity")
+    related = entity.get("related") if isinstance(entity, Mapping) else None
+    table = entity.get("table") if isinstance(entity, Mapping) else None
+    if not isinstance(related, Mapping) or not isinstance(table, str):
+        return
+    try:
+        root = split_table(table)[1]
+    except ValueError:
+        return
+    for name, relation in related.items():
+        if name == root:
+            message = f"entity.related.{name}: the entity's own table has this name in SQL; choose another"
+            yield BrokenRule(("entity", "related", name), message)
+        if isinstance(relation, Mapping) and "rollup" in relation and not relation["rollup"]:
+            yield BrokenRule(
+                ("entity", "related", name, "rollup"), f"entity.related.{name}.rollup: is empty", "Or leave it out."
+            )

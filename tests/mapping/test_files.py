@@ -124,10 +124,10 @@ def test_a_definition_of_another_version_is_refused_by_name() -> None:
         (GOOD + "---\n" + GOOD, "m.yaml:9: holds a second document (Write one mapping per file"),
         # keys
         (GOOD.replace("destination", "destinaton"), "m.yaml:2: unknown key 'destinaton'; did you mean 'destination'?"),
-        (GOOD + "zzz: 1\n", "m.yaml:8: unknown key 'zzz'; known are deletes, destination, direction, entity,"),
+        (GOOD + "zzz: 1\n", "m.yaml:8: unknown key 'zzz'"),
         (
             GOOD.replace("key: id", "key: id, filter: x"),
-            "m.yaml:4: unknown key 'filter' in entity; known are key, ta",
+            "m.yaml:4: unknown key 'filter' in entity; known are key, related, ta",
         ),
         (GOOD + "  B: {colunm: b}\n", "m.yaml:8: unknown key 'colunm' in fields.B; did you mean 'column'?"),
         (GOOD + "deletes: {to_destinaton: delete}\n", "m.yaml:8: unknown key 'to_destinaton' in deletes; did you mean"),
@@ -157,8 +157,8 @@ def test_a_definition_of_another_version_is_refused_by_name() -> None:
         (HEAD + "fields: [a]\n", "m.yaml:6: fields: should be keys and values"),
         (GOOD + "  B:\n", "m.yaml:8: fields.B.column: should be text"),
         (GOOD + "  B: 5\n", "m.yaml:8: fields.B.column: should be text; put it in quotes"),
-        (GOOD + "  B: {}\n", "m.yaml:8: fields.B: needs one of column, sql or constant"),
-        (GOOD + "  B: {default: x}\n", "m.yaml:8: fields.B: needs one of column, sql or constant"),
+        (GOOD + "  B: {}\n", "m.yaml:8: fields.B: needs one of column, sql, constant or lookup"),
+        (GOOD + "  B: {default: x}\n", "m.yaml:8: fields.B: needs one of column, sql, constant or lookup"),
         (GOOD + "  B: {column: b, sql: c}\n", "m.yaml:8: fields.B: column and sql are given; only one can be"),
         (GOOD + "  B: {constant: 1, default: 2}\n", "m.yaml:8: fields.B: default has no meaning beside a constant"),
         (GOOD + "  B: {constant: null}\n", "m.yaml:8: fields.B.constant: is empty"),
@@ -195,16 +195,50 @@ def test_a_definition_of_another_version_is_refused_by_name() -> None:
         (GOOD + "guard: {deletes: 100}\n", "m.yaml:8: guard.deletes: should read like `100 per hour` (second, minute"),
         (GOOD + "guard: {changes: 0 per day}\n", "m.yaml:8: guard.changes: should read like `100 per hour`"),
         (GOOD + "guard: {changes: 5 per week}\n", "m.yaml:8: guard.changes: should read like `100 per hour`"),
-        # what a later version will understand
-        (GOOD + "direction: both\n", "m.yaml:8: direction: `both` is not available in this version yet; only to_dest"),
-        (GOOD + "direction: up\n", "m.yaml:8: direction: should be to_destination"),
-        (GOOD + "match_on: Email\n", "m.yaml:8: `match_on` is not available in this version yet (Leave it out.)"),
-        (GOOD + "conflict: newest\n", "m.yaml:8: `conflict` is not available in this version yet"),
-        (GOOD + "poll: {every: 30s}\n", "m.yaml:8: `poll` is not available in this version yet"),
-        (GOOD.replace("key: id", "key: id, related: {}"), "m.yaml:4: `related` is not available in this version yet"),
-        (GOOD + "  B: {lookup: companies, key: c}\n", "m.yaml:8: `lookup` is not available in this version yet"),
-        (GOOD + "  B: {column: b, owner: postgres}\n", "m.yaml:8: `owner` is not available in this version yet"),
-        (GOOD + "deletes: {to_postgres: ignore}\n", "m.yaml:8: `to_postgres` is not available in this version yet"),
+        # directions
+        (GOOD + "direction: up\n", "m.yaml:8: direction: should be to_destination, to_postgres or both"),
+        (GOOD + "conflict: newest\n", "m.yaml:8: conflict has no meaning with direction to_destination (It needs"),
+        (GOOD + "poll: {every: 30s}\n", "m.yaml:8: poll has no meaning with direction to_destination"),
+        (GOOD + "deletes: {to_postgres: ignore}\n", "m.yaml:8: deletes.to_postgres has no meaning with direction"),
+        (
+            GOOD + "direction: both\nconflict: random\n",
+            "m.yaml:9: conflict: should be newest, postgres, destination or",
+        ),
+        (GOOD + "direction: both\npoll: {every: 30}\n", "m.yaml:9: poll.every: should read like `30s`, `10m`, `1h`"),
+        (GOOD + "  B: {column: b, owner: me}\n", "m.yaml:8: fields.B.owner: should be postgres or destination"),
+        # first contact, rules
+        (GOOD + "match_on: Email\n", "m.yaml:8: match_on: Email is not one of the fields; "),
+        (
+            GOOD + "match_on: LastNam\n",
+            "m.yaml:8: match_on: LastNam is not one of the fields; did you mean 'LastName'?",
+        ),
+        (GOOD + "match_on: []\n", "m.yaml:8: match_on: should be a remote field, or a list of remote fields"),
+        (GOOD + "match_on: [LastName, lastname]\n", "m.yaml:8: match_on: names a field twice"),
+        (GOOD + "require: {a: '('}\n", "m.yaml:8: require.a: this SQL has an opening ( that is never closed"),
+        (GOOD + "require: {A b: x}\n", "m.yaml:8: require.A b: such a name is made of small letters"),
+        (GOOD + "guard: {refused: 120% per hour}\n", "m.yaml:8: guard.refused: should read like `20% per hour`"),
+        # lookups
+        (GOOD + "  B: {lookup: companies}\n", "m.yaml:8: fields.B: lookup needs key, the column that holds the key"),
+        (GOOD + "  B: {lookup: Companies!, key: c}\n", "m.yaml:8: fields.B.lookup: a mapping's name is made of small"),
+        (GOOD + "  B: {lookup: c, key: c, default: x}\n", "m.yaml:8: fields.B: default has no meaning beside a lookup"),
+        (GOOD + "  B: {lookup: c, key: c, missing: skip}\n", "m.yaml:8: fields.B.missing: should be wait or empty"),
+        (GOOD + "  B: {column: c, key: c}\n", "m.yaml:8: fields.B: key has no meaning beside a column"),
+        (GOOD + "  B: {lookup: c, key: c, column: x}\n", "m.yaml:8: fields.B: column and lookup are given; only one"),
+        # related tables
+        (
+            GOOD.replace("key: id", "key: id, related: {people: {table: x, on: a}}"),
+            "m.yaml:4: entity.related.people: the entity's own table has this name in SQL; choose another",
+        ),
+        (GOOD.replace("key: id", "key: id, related: {c: {table: x}}"), "m.yaml:4: entity.related.c.on is missing"),
+        (
+            GOOD.replace("key: id", "key: id, related: {c: {tabel: x, on: a}}"),
+            "m.yaml:4: unknown key 'tabel' in entity.related.c; did you mean 'table'?",
+        ),
+        (
+            GOOD.replace("key: id", "key: id, related: {c: {table: x, on: a, rollup: {}}}"),
+            "m.yaml:4: entity.related.c.rollup: is empty (Or leave it out.)",
+        ),
+        (GOOD.replace("key: id", "key: id, related: {C d: {table: x, on: a}}"), "such a name is made of small letters"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(text: str, message: str) -> None:

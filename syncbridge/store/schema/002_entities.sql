@@ -1,0 +1,46 @@
+-- Entities over several tables, lookups, and first contact with records that are there already.
+
+-- Rows of related tables that were touched. Which entities that concerns is looked up a page at a time, like a run.
+create table syncbridge.fan_out (
+    mapping_id  integer not null,
+    relation    text not null,               -- of the mapping's `related`, or the field of a lookup
+    key         text collate "C" not null,   -- what its rows are joined by
+    version     bigint not null default 1,   -- a new change bumps it
+    lsn         pg_lsn not null,             -- commit LSN of the newest change
+    commit_time timestamptz not null,
+    since_lsn   pg_lsn not null,             -- of the oldest change that is not passed on yet
+    since       timestamptz not null,
+    pass        bigint,                      -- the version that the pages so far belong to
+    after       text collate "C",            -- the last entity key of these pages
+    primary key (mapping_id, relation, key)
+);
+
+-- Entities whose record waits, in whole or for one field, for the record of another mapping's entity.
+create table syncbridge.awaited (
+    parent_id  integer not null,             -- the mapping that is looked up
+    parent_key text collate "C" not null,
+    mapping_id integer not null,             -- who waits
+    key        text collate "C" not null,
+    primary key (parent_id, parent_key, mapping_id, key)
+);
+create index on syncbridge.awaited (mapping_id, key);
+
+-- What a person has to decide: which of several records an entity is.
+create table syncbridge.conflict (
+    mapping_id integer not null,
+    key        text collate "C" not null,
+    kind       text not null,
+    candidates json not null,                -- remote ids
+    detail     text not null default '',
+    since      timestamptz not null default now(),
+    decision   text,                         -- a remote id, or empty for a new record; null: not decided
+    decided_at timestamptz,
+    primary key (mapping_id, key)
+);
+
+-- waiting: for a parent's record; held: a person decides. Neither is claimed until something makes it pending again.
+alter table syncbridge.outbox drop constraint outbox_status_check;
+alter table syncbridge.outbox add constraint outbox_status_check
+      check (status in ('pending', 'dead', 'waiting', 'held'));
+
+create index link_remote on syncbridge.link (remote_id, mapping_id);
