@@ -83,7 +83,7 @@ def test_a_missing_schema_and_an_older_one_say_to_run_setup(open_store: Open) ->
     assert missing.value.hint == "Run: syncbridge setup"
     database.setup(store)
     store.execute("delete from syncbridge.migration where number > 1")
-    with pytest.raises(SettingsError, match="is missing"):
+    with pytest.raises(SettingsError, match="is at version 1, this program needs"):
         database.ensure_ready(store)
 
 
