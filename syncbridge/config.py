@@ -26,6 +26,7 @@ from syncbridge.config_sections import (
     Section,
     SourceSettings,
     StoreSettings,
+    UnaddressedSource,
     WorkerSettings,
     dsn_parts,
     readable,
@@ -108,20 +109,27 @@ class Settings(BaseSettings):
         return {"file": file, "mappings": str(self.mappings), **sections, "destinations": destinations}
 
 
+class OfflineSettings(Settings):
+    """Settings of a command that connects to nothing."""
+
+    source: UnaddressedSource
+
+
 SECTIONS: Mapping[str, type[Section]] = {"source": SourceSettings, "store": StoreSettings, "worker": WorkerSettings}
 ROOT_KEYS = ("mappings", "secrets_dir")
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+def load(path: Path | None, environ: Mapping[str, str], *, offline: bool = False) -> Settings:
     """Read and check all layers. Raises SettingsError with every mistake, one a line.
 
     `path` is the file that was asked for; otherwise SYNCBRIDGE_CONFIG, otherwise syncbridge.toml in the working
-    directory, otherwise the environment alone.
+    directory, otherwise the environment alone. `offline`: nobody will connect, so no address is needed.
     """
-    layers = Layers(Settings, find_file(path, environ), environ)
+    kind: type[Settings] = OfflineSettings if offline else Settings
+    layers = Layers(kind, find_file(path, environ), environ)
     details: list[ErrorDetails] = []
     try:
-        settings = Settings(layers)
+        settings = kind(layers)
     except ValidationError as error:
         details = error.errors(include_input=False, include_context=False, include_url=False)
     mistakes = [*layers.mistakes, *_secrets_in_file(layers.toml), *(_told(detail, layers) for detail in details)]

@@ -129,6 +129,15 @@ class SourceSettings(Section):
         return _conninfo(_reveal(self.dsn), parts)
 
 
+class UnaddressedSource(SourceSettings):
+    """The source where nobody connects to it: it may lack its address."""
+
+    @field_validator("dbname")
+    @classmethod
+    def _some_address(cls, value: object, info: ValidationInfo) -> object:
+        return value
+
+
 class StoreSettings(Section):
     """Where the state lives: the schema `syncbridge` of the source database, unless a dsn says otherwise."""
 

@@ -130,6 +130,7 @@ class Catalog:
     slots: frozenset[str] = frozenset()  # logical slots of this database
     publications: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)  # name -> published tables
     near: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # missing table -> similar names
+    saved_in: str = ""  # the file it was read from; empty when the server itself told it
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,63 +2,155 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 import click
-from psycopg import Connection
 from rich.text import Text
 
+from syncbridge import config, saved_schemas
+from syncbridge.cli.check_live import Sides, look, look_wider
+from syncbridge.cli.check_offline import look_offline, to_save
 from syncbridge.cli.report import as_json, console, open_project, print_json
-from syncbridge.destinations.base import Destination
-from syncbridge.errors import Finding, SchemaDrift, SyncbridgeError
-from syncbridge.mapping.check import Subject, check_mappings, check_server, fragments
+from syncbridge.config import Settings
+from syncbridge.errors import Finding
+from syncbridge.mapping.check import check_mappings, check_server
+from syncbridge.mapping.document import shown
 from syncbridge.mapping.files import MappingFiles, find_mappings
 from syncbridge.mapping.names import did_you_mean
 from syncbridge.mapping.spec import MappingSpec
 from syncbridge.project import Project
-from syncbridge.schemas import Catalog, Column, QueryFault, RemoteObject
-from syncbridge.source.catalog import describe_query
+from syncbridge.saved_schemas import FILE_NAME
 
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
 
 @click.command(short_help="Verify settings and mappings against both sides.")
 @click.argument("names", metavar="[MAPPING]...", nargs=-1)
+@click.option("--save", is_flag=True, help="Save what was read of both sides, for --offline.")
+@click.option("--offline", is_flag=True, help="Verify against what was saved, without any connection: for CI.")
+@click.option(
+    "--schemas",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file of --save and --offline (default: schemas.json beside the folder of mappings).",
+)
+@click.option("--object", "objects", multiple=True, metavar="DESTINATION:OBJECT", help="Save this object too.")
 @as_json
 @click.pass_context
-def check(context: click.Context, names: tuple[str, ...], json: bool) -> int:
+def check(
+    context: click.Context,
+    names: tuple[str, ...],
+    save: bool,
+    offline: bool,
+    schemas: Path | None,
+    objects: tuple[str, ...],
+    json: bool,
+) -> int:
     """Verify the mapping files against Postgres and against each destination. Nothing is changed.
 
     Every finding says where, what, and what mends it. Exit code 1 when one of them is an error.
+
+    With --save the tables, objects and SQL that were read go into a file, to be committed with the mappings. With
+    --offline that file alone is asked: no connection, no login and no secret is needed.
     """
-    with open_project(context) as project:
-        files = find_mappings(project.settings.mappings)
-        specs = _chosen(files, names)
-        findings = [*files.findings, *find(project, specs)]
-    if json:
-        print_json(_plain(specs, findings))
+    _refuse_contradictions(names, save=save, offline=offline, schemas=schemas, objects=objects)
+    if offline:
+        checked = _check_offline(context, names, schemas)
     else:
-        _show(specs, findings)
-    return 1 if _count(findings, "error") else 0
+        with open_project(context) as project:
+            files = find_mappings(project.settings.mappings)
+            specs = _chosen(files, names)
+            checked = _save(project, files, schemas, objects) if save else _Checked(specs, find(project, specs))
+            checked.findings[:0] = files.findings
+    if json:
+        print_json(_plain(checked))
+    else:
+        _show(checked)
+    return 1 if _count(checked.findings, "error") else 0
+
+
+@dataclass(slots=True)
+class _Checked:
+    """What was checked and found; the file that was asked or written, and why it was not written."""
+
+    specs: Sequence[MappingSpec]
+    findings: list[Finding]
+    against: str | None = None
+    saved: str | None = None
+    told: str = ""  # of the file, for people
 
 
 def find(project: Project, specs: Sequence[MappingSpec]) -> list[Finding]:
     """Every finding of these mappings, of the source, and of the destinations they name."""
-    findings: list[Finding] = []
-    remotes = _Remotes(project, findings)
-    subjects = {spec.mapping: remotes.subject(spec) for spec in specs}
-    try:
-        with project.source_admin("check") as connection:
-            catalog = project.catalog(specs, connection)
-            for spec in specs:
-                subjects[spec.mapping] = _with_fragments(subjects[spec.mapping], catalog, connection)
-    except SyncbridgeError as error:
-        # the other side can be verified all the same, next time
-        return [*findings, Finding("error", "source", error.message, error.hint)]
+    return _judged(look(project, specs), project.settings)
+
+
+def _judged(sides: Sides, settings: Settings) -> list[Finding]:
+    if sides.catalog is None:
+        return sides.findings
+    source = settings.source
+    found = check_server(sides.catalog, slot=source.slot, state_here=settings.store.dsn is None)
+    return [*sides.findings, *found, *check_mappings(sides.subjects, sides.catalog, publication=source.publication)]
+
+
+def _check_offline(context: click.Context, names: Sequence[str], schemas: Path | None) -> _Checked:
+    settings = config.load(Path(context.obj) if context.obj else None, os.environ, offline=True)
+    file = schemas or settings.mappings.parent / FILE_NAME
+    saved = saved_schemas.read(file, shown(file))
+    files = find_mappings(settings.mappings)
+    specs = _chosen(files, names)
+    sides = look_offline(saved, specs)
+    found = [*files.findings, *sides.findings, *check_server(saved.catalog, slot="", state_here=True)]
+    found += check_mappings(sides.subjects, sides.catalog or saved.catalog, publication=saved.publication)
+    return _Checked(specs, found, against=shown(file), told=f"Against {shown(file)} alone; nothing was connected to.")
+
+
+def _save(project: Project, files: MappingFiles, schemas: Path | None, objects: Sequence[str]) -> _Checked:
     settings = project.settings
-    findings += check_server(catalog, slot=settings.source.slot, state_here=settings.store.dsn is None)
-    return findings + check_mappings(list(subjects.values()), catalog, publication=settings.source.publication)
+    sides = look_wider(project, files.specs, _by_destination(objects, settings))
+    checked = _Checked(files.specs, _judged(sides, settings))
+    if files.findings:
+        checked.told = "Not saved: mend the mapping files first."
+    elif sides.catalog is None or sides.unread:
+        checked.told = f"Not saved: not read: {', '.join(dict.fromkeys(sides.unread))}."
+    else:
+        file = schemas or settings.mappings.parent / FILE_NAME
+        found = to_save(settings, sides, sides.catalog)
+        changed = saved_schemas.write(file, found)
+        checked.saved = shown(file)
+        count = sum(len(destination.objects) for destination in found.destinations.values())
+        held = f"{_counted(len(sides.catalog.tables), 'table')}, {_counted(count, 'object')}"
+        checked.told = f"{'Saved' if changed else 'Nothing new'} in {shown(file)}: {held}."
+    return checked
+
+
+def _by_destination(objects: Sequence[str], settings: Settings) -> dict[str, list[str]]:
+    asked: dict[str, list[str]] = {}
+    for text in objects:
+        name, colon, object = text.partition(":")
+        if not (name and colon and object):
+            raise click.BadParameter(f"write DESTINATION:OBJECT, not {text!r}", param_hint="--object")
+        if name not in settings.destinations:
+            perhaps = did_you_mean(name, settings.destinations)
+            raise click.BadParameter(f"the settings have no destination {name!r}{perhaps}", param_hint="--object")
+        asked.setdefault(name, []).append(object)
+    return asked
+
+
+def _refuse_contradictions(
+    names: Sequence[str], *, save: bool, offline: bool, schemas: Path | None, objects: Sequence[str]
+) -> None:
+    if save and offline:
+        raise click.UsageError("--save reads both sides, --offline neither: give one of them")
+    if save and names:
+        raise click.UsageError("--save takes all mappings: name none")
+    if schemas is not None and not (save or offline):
+        raise click.UsageError("--schemas goes with --save or --offline")
+    if objects and not save:
+        raise click.UsageError("--object goes with --save")
 
 
 def _chosen(files: MappingFiles, names: Sequence[str]) -> list[MappingSpec]:
@@ -67,59 +159,6 @@ def _chosen(files: MappingFiles, names: Sequence[str]) -> list[MappingSpec]:
         if name not in known and not files.findings:
             raise click.BadParameter(f"there is no mapping {name!r}{did_you_mean(name, known)}", param_hint="MAPPING")
     return [spec for spec in files.specs if not names or spec.mapping in names]
-
-
-def _with_fragments(subject: Subject, catalog: Catalog, connection: Connection) -> Subject:
-    described: dict[tuple[str, ...], Column | QueryFault | None] = {}
-    for route, sql in fragments(subject.spec, catalog).items():
-        outcome = describe_query(connection, sql)
-        described[route] = outcome if isinstance(outcome, QueryFault) else next(iter(outcome), None)
-    return Subject(subject.spec, described, subject.remote, subject.normaliser)
-
-
-class _Remotes:
-    """Destinations that are verified once, and their objects; what is wrong with them goes to `findings`."""
-
-    def __init__(self, project: Project, findings: list[Finding]) -> None:
-        self._project = project
-        self._findings = findings
-        self._verified: dict[str, Destination | None] = {}
-
-    def subject(self, spec: MappingSpec) -> Subject:
-        """The mapping with its remote object, where that can be read."""
-        if spec.destination not in self._project.settings.destinations:
-            names = did_you_mean(spec.destination, self._project.settings.destinations)
-            remedy = f"Write [destinations.{spec.destination}] in syncbridge.toml."
-            message = f"the settings have no destination {spec.destination!r}{names}"
-            self._findings.append(Finding("error", spec.at("destination"), message, remedy))
-            return Subject(spec)
-        destination = self._destination(spec.destination)
-        remote = self._describe(spec, destination) if destination is not None else None
-        return Subject(spec, remote=remote, normaliser=destination.normaliser if destination else None)
-
-    def _destination(self, name: str) -> Destination | None:
-        if name not in self._verified:
-            self._verified[name] = None
-            try:
-                destination = self._project.destination(name)
-                found = [Finding(f.severity, f"destination {name}", f.message, f.remedy) for f in destination.verify()]
-            except SyncbridgeError as error:
-                found = [
-                    Finding("error", f"destination {name}", line, error.hint) for line in error.message.split("\n")
-                ]
-            else:
-                if not _count(found, "error"):
-                    self._verified[name] = destination
-            self._findings += found
-        return self._verified[name]
-
-    def _describe(self, spec: MappingSpec, destination: Destination) -> RemoteObject | None:
-        try:
-            return destination.describe(spec.object)
-        except SyncbridgeError as error:
-            where = spec.at("object") if isinstance(error, SchemaDrift) else f"destination {spec.destination}"
-            self._findings.append(Finding("error", where, error.message, error.hint))
-            return None
 
 
 def _count(findings: Iterable[Finding], severity: str) -> int:
@@ -137,17 +176,20 @@ def _order(finding: Finding) -> tuple[str, int]:
     return (file, int(line or 0))
 
 
-def _plain(specs: Sequence[MappingSpec], findings: Sequence[Finding]) -> dict[str, object]:
+def _plain(checked: _Checked) -> dict[str, object]:
     return {
-        "mappings": [spec.mapping for spec in specs],
-        "errors": _count(findings, "error"),
-        "warnings": _count(findings, "warning"),
-        "findings": findings,
+        "mappings": [spec.mapping for spec in checked.specs],
+        "errors": _count(checked.findings, "error"),
+        "warnings": _count(checked.findings, "warning"),
+        "findings": checked.findings,
+        "against": checked.against,
+        "saved": checked.saved,
     }
 
 
-def _show(specs: Sequence[MappingSpec], findings: Sequence[Finding]) -> None:
+def _show(checked: _Checked) -> None:
     terminal = console()
+    findings = checked.findings
     ordered = sorted(findings, key=_order)
     for file, group in groupby(ordered, key=lambda finding: _place(finding)[0]):
         terminal.print(Text(file, style="bold"))
@@ -157,10 +199,12 @@ def _show(specs: Sequence[MappingSpec], findings: Sequence[Finding]) -> None:
         terminal.print()
     errors, warnings = _count(findings, "error"), _count(findings, "warning")
     if not findings:
-        listed = ", ".join(spec.mapping for spec in specs)
+        listed = ", ".join(spec.mapping for spec in checked.specs)
         terminal.print(Text(f"All is well: {listed}.", style="green"), soft_wrap=True)
-        return
-    terminal.print(Text(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}.", style="bold"))
+    else:
+        terminal.print(Text(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}.", style="bold"))
+    if checked.told:
+        terminal.print(Text(checked.told, style="dim"), soft_wrap=True)
 
 
 def _lines(finding: Finding) -> Iterator[Text]:

@@ -10,7 +10,8 @@ What every destination promises, and `tests/contract/destination.py` proves:
   `uncertain=True`, those that were answered as they were answered. When a call of many is cut short after some of it
   was answered (an allowance is spent halfway), what was not sent comes back as `Rejected` with `Remedy.WAIT`.
 * **Normal form.** `normaliser(field)` gives a function from a Postgres value to what the system will store and return.
-  Equal normal forms mean equal records; nothing else is compared.
+  Equal normal forms mean equal records; nothing else is compared. It follows from the described field alone, so that
+  `registry.normaliser_of` gives the same one without settings or a login.
 * **Finite.** Every call has a connect and a read time limit; `call_seconds` bounds one call of `upsert` or `delete`
   (with its own retries), and leases are made longer than that.
 * **Thread-safe.** Several threads may call at once; calls in flight are limited by the destination itself.

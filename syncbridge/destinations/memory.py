@@ -144,7 +144,7 @@ class MemoryDestination(Destination):
         return found
 
     def normaliser(self, field: RemoteField) -> Normaliser:
-        return _normaliser(field)
+        return normaliser(field)
 
     def upsert(self, object: str, external_id: str, records: Sequence[Fields], *, lane: str = "") -> list[Result]:
         described = self._begin("upsert", object, len(records))
@@ -277,7 +277,7 @@ def _folded(value: Normal) -> Normal:
     return value.casefold() if isinstance(value, str) else value
 
 
-def _normaliser(field: RemoteField) -> Callable[[Value], Normal]:
+def normaliser(field: RemoteField) -> Callable[[Value], Normal]:
     """Text is kept as it is, up to its length; everything else becomes what JSON can hold."""
     length = field.length
 

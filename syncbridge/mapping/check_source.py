@@ -16,6 +16,8 @@ OLDEST_SERVER = 140000
 GENERATED_PUBLISHED = 180000
 
 _KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
+#: What to do about something that the file of `check --save` does not know.
+SAVE_ANEW = "If it is new, save anew where both sides can be reached: `syncbridge check --save`."
 _RESTART = "It takes effect when the server restarts."
 
 
@@ -55,8 +57,7 @@ def check_table(spec: MappingSpec, catalog: Catalog, *, publication: str) -> Ite
     where = spec.at("entity", "table")
     table = catalog.tables.get(name)
     if table is None:
-        near = catalog.near.get(name, ())
-        yield Finding("error", where, f"there is no table {'.'.join(name)}{_perhaps(near)}")
+        yield missing_table(where, name, catalog)
         return
     if table.kind in _KINDS:
         remedy = "Map the table beneath it, and put what the view adds into `sql:`."
@@ -69,6 +70,14 @@ def check_table(spec: MappingSpec, catalog: Catalog, *, publication: str) -> Ite
         yield Finding("error", where, f"{table.qualified} is temporary; its changes are not in the log")
     yield from _check_privileges(spec, table, catalog, publication)
     yield from _check_key(spec, table, catalog.server_version)
+
+
+def missing_table(where: str, name: tuple[str, str], catalog: Catalog) -> Finding:
+    """A table that the catalog does not have, with the names that were perhaps meant."""
+    perhaps = _perhaps(catalog.near.get(name, ()))
+    if catalog.saved_in:
+        return Finding("error", where, f"{catalog.saved_in} holds no table {'.'.join(name)}{perhaps}", SAVE_ANEW)
+    return Finding("error", where, f"there is no table {'.'.join(name)}{perhaps}")
 
 
 def _perhaps(names: Sequence[str]) -> str:

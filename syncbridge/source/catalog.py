@@ -101,6 +101,14 @@ select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n
 where c.relkind in ('r', 'p') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
 """
 
+_TABLES_OF = """
+select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = any(%s) and c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
+  and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
+                                              and d.objsubid = 0 and d.deptype = 'e')
+order by 1, 2 limit %s
+"""
+
 
 def read_catalog(connection: Connection[Any], tables: Iterable[TableName]) -> Catalog:
     """Describe these tables and the server. A table that does not exist is left out; `near` then names similar ones."""
@@ -120,12 +128,22 @@ def read_catalog(connection: Connection[Any], tables: Iterable[TableName]) -> Ca
     )
 
 
+def tables_of(connection: Connection[Any], schemas: Sequence[str], *, limit: int) -> list[TableName]:
+    """Tables and views of these schemas, at most `limit`; without partitions, and without what an extension brought."""
+    return [(schema, name) for schema, name in connection.execute(_TABLES_OF, [list(schemas), limit])]
+
+
 def near_tables(connection: Connection[Any], missing: Sequence[TableName]) -> dict[TableName, tuple[str, ...]]:
     """For each missing table the similar names that exist, as `schema.table`, best first."""
     if not missing:
         return {}
+    return similar(missing, connection.execute(_NAMES).fetchall())
+
+
+def similar(missing: Iterable[TableName], known: Iterable[TableName]) -> dict[TableName, tuple[str, ...]]:
+    """As near_tables, of names that were read before."""
     names: dict[str, list[str]] = {}  # of a table -> with each schema that has it
-    for schema, name in connection.execute(_NAMES):
+    for schema, name in known:
         names.setdefault(name, []).append(f"{schema}.{name}")
     near: dict[TableName, tuple[str, ...]] = {}
     for schema, name in missing:

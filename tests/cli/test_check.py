@@ -3,85 +3,23 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from syncbridge.cli import main
-from syncbridge.sandbox.salesforce.server import SandboxServer
-
-ROOT = Path(__file__).parents[2]
-DDL = """
-create table companies (
-    id bigint generated always as identity primary key, name text not null, domain text, industry text,
-    employees integer, annual_revenue numeric(14, 2), updated_at timestamptz not null default now());
-create table people (
-    id bigint generated always as identity primary key, company_id bigint references companies, first_name text,
-    last_name text, email text, phone text, title text, status text not null default 'active',
-    is_test boolean not null default false, created_at timestamptz not null default now());
-create table orders (
-    id bigint generated always as identity primary key, company_id bigint references companies, title text not null,
-    stage text not null default 'open', amount numeric(12, 2), close_date date not null, notes text);
-"""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
-@dataclass
-class Project:
-    """A project folder with the example mappings, and what `check` says of it."""
-
-    folder: Path
-    capture: pytest.CaptureFixture[str]
-
-    def edit(self, mapping: str, old: str, new: str) -> None:
-        path = self.folder / "mappings" / f"{mapping}.yaml"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-
-    def check(self, *arguments: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as end:
-            main(["check", *arguments])
-        told = self.capture.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, told.out + told.err
+from tests.fix_check import CheckProject
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path,
-    dsn: str,
-    server: SandboxServer,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Project:
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(DDL)
-    shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
-    (tmp_path / "syncbridge.toml").write_text(
-        f'[destinations.salesforce]\ntype = "salesforce"\nlogin = "client_credentials"\n'
-        f'instance_url = "{server.url}"\nclient_id = "{server.credentials.client_id}"\n'
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SYNCBRIDGE_POSTGRES_DSN", dsn)
-    monkeypatch.setenv("SYNCBRIDGE_DESTINATIONS__SALESFORCE__CLIENT_SECRET", server.credentials.client_secret)
-    return Project(tmp_path, capsys)
+def project(check_project: CheckProject) -> CheckProject:
+    return check_project
 
 
-def test_the_example_mappings_fit_salesforces_standard_objects(project: Project) -> None:
+def test_the_example_mappings_fit_salesforces_standard_objects(project: CheckProject) -> None:
     assert project.check() == (0, "All is well: companies, orders, people.\n")
 
 
-def test_mistakes_on_both_sides_are_told_by_file_and_line(project: Project) -> None:
+def test_mistakes_on_both_sides_are_told_by_file_and_line(project: CheckProject) -> None:
     project.edit("people", "FirstName: first_name", "FirstNam: frst_name")
     project.edit("people", "where: not is_test", "where: not is_tst")
     project.edit("orders", "public.orders", "public.order")
@@ -101,7 +39,7 @@ def test_mistakes_on_both_sides_are_told_by_file_and_line(project: Project) -> N
     ]
 
 
-def test_findings_come_as_json_for_programs(project: Project) -> None:
+def test_findings_come_as_json_for_programs(project: CheckProject) -> None:
     project.edit("people", "LeadSource: {constant: Web}", "LeadSource: {constant: Wep}")
     code, told = project.check("--json", "people")
     document = json.loads(told)
@@ -113,18 +51,18 @@ def test_findings_come_as_json_for_programs(project: Project) -> None:
     assert "did you mean 'Web'?" in finding["message"]
 
 
-def test_only_the_named_mappings_are_checked(project: Project) -> None:
+def test_only_the_named_mappings_are_checked(project: CheckProject) -> None:
     project.edit("orders", "public.orders", "public.order")
     assert project.check("people", "companies") == (0, "All is well: companies, people.\n")
 
 
-def test_an_unknown_mapping_is_a_wrong_call(project: Project) -> None:
+def test_an_unknown_mapping_is_a_wrong_call(project: CheckProject) -> None:
     code, told = project.check("peple")
     assert code == 2
     assert "there is no mapping 'peple'; did you mean 'people'?" in told
 
 
-def test_files_that_cannot_be_read_do_not_hide_findings_of_the_others(project: Project) -> None:
+def test_files_that_cannot_be_read_do_not_hide_findings_of_the_others(project: CheckProject) -> None:
     project.edit("orders", "fields:", "feilds:")
     project.edit("people", "object: Contact", "object: Contcat")
     code, told = project.check()
@@ -134,7 +72,7 @@ def test_files_that_cannot_be_read_do_not_hide_findings_of_the_others(project: P
     assert "Contact" in told
 
 
-def test_an_unknown_destination_is_told_where_it_stands(project: Project) -> None:
+def test_an_unknown_destination_is_told_where_it_stands(project: CheckProject) -> None:
     project.edit("people", "destination: salesforce", "destination: salesfroce")
     code, told = project.check("people")
     assert code == 1
@@ -142,7 +80,7 @@ def test_an_unknown_destination_is_told_where_it_stands(project: Project) -> Non
 
 
 def test_a_refused_login_is_a_finding_and_postgres_is_checked_all_the_same(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: CheckProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SYNCBRIDGE_DESTINATIONS__SALESFORCE__CLIENT_SECRET", "hunter2")
     project.edit("people", "first_name", "frst_name")
@@ -153,7 +91,7 @@ def test_a_refused_login_is_a_finding_and_postgres_is_checked_all_the_same(
     assert "hunter2" not in told
 
 
-def test_wrong_settings_of_a_destination_are_findings(project: Project) -> None:
+def test_wrong_settings_of_a_destination_are_findings(project: CheckProject) -> None:
     toml = project.folder / "syncbridge.toml"
     toml.write_text(toml.read_text() + 'apiversion = "5"\n')
     code, told = project.check()
@@ -161,7 +99,7 @@ def test_wrong_settings_of_a_destination_are_findings(project: Project) -> None:
     assert "destinations.salesforce.apiversion: unknown setting; did you mean api_version?" in told
 
 
-def test_an_unreachable_postgres_is_a_finding(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_postgres_is_a_finding(project: CheckProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNCBRIDGE_POSTGRES_DSN", "postgresql://me:hunter2@127.0.0.1:1/app?connect_timeout=2")
     project.edit("people", "object: Contact", "object: Contcat")
     code, told = project.check()
@@ -171,7 +109,7 @@ def test_an_unreachable_postgres_is_a_finding(project: Project, monkeypatch: pyt
     assert "hunter2" not in told
 
 
-def test_wrong_settings_end_with_code_2(project: Project) -> None:
+def test_wrong_settings_end_with_code_2(project: CheckProject) -> None:
     (project.folder / "syncbridge.toml").write_text("[worker]\nbacth = 1\n")
     code, told = project.check()
     assert code == 2
@@ -190,19 +128,19 @@ def test_wrong_settings_end_with_code_2(project: Project) -> None:
         ("title::jsonb", "the type jsonb cannot be delivered as it is"),
     ],
 )
-def test_sql_that_would_break_a_batch_is_told_before_it_does(project: Project, sql: str, message: str) -> None:
+def test_sql_that_would_break_a_batch_is_told_before_it_does(project: CheckProject, sql: str, message: str) -> None:
     project.edit("orders", "Description: notes", f"Description: {{sql: '{sql}'}}")
     code, told = project.check("orders")
     assert code == 1
     assert message in told
 
 
-def test_a_filter_must_be_a_condition(project: Project) -> None:
+def test_a_filter_must_be_a_condition(project: CheckProject) -> None:
     project.edit("people", "not is_test", "first_name")
     assert "entity.where: argument of WHERE must be type boolean, not type text" in project.check("people")[1]
 
 
-def test_the_sql_that_mends_a_table_mends_it(project: Project, dsn: str) -> None:
+def test_the_sql_that_mends_a_table_mends_it(project: CheckProject, dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
             "alter table people replica identity nothing; alter table orders drop constraint orders_pkey"
@@ -217,7 +155,7 @@ def test_the_sql_that_mends_a_table_mends_it(project: Project, dsn: str) -> None
 
 
 def test_a_login_without_rights_is_told_the_grants_and_they_are_enough(
-    project: Project, dsn: str, monkeypatch: pytest.MonkeyPatch
+    project: CheckProject, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with psycopg.connect(dsn, autocommit=True) as admin:
         admin.execute("create role check_login login password 'pw'")

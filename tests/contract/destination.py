@@ -17,6 +17,7 @@ from decimal import Decimal
 import pytest
 
 from syncbridge.destinations.base import Delivered, Destination, Rejected, Result
+from syncbridge.destinations.registry import normaliser_of
 from syncbridge.errors import NeedsOperator, Remedy, RetryLater, SchemaDrift
 from syncbridge.model import Fields, Value
 
@@ -178,6 +179,16 @@ class DestinationContract:
         sent = remote.record("k1", text)
         (result,) = remote.upsert(sent)
         assert remote.read([delivered(result).remote_id], remote.text) == [{remote.text: sent[remote.text]}]
+
+    def test_the_type_alone_gives_the_same_normal_form_without_a_login(self, remote: Remote) -> None:
+        fields = remote.destination.describe(remote.object).fields
+        normaliser = normaliser_of("any", remote.destination.type)
+        given: dict[str, Value] = {
+            remote.text: "  Ada ",
+            remote.number: Decimal("1.25"),
+            remote.moment: datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+        }
+        assert {name: normaliser(fields[name])(value) for name, value in given.items()} == remote.normal(given)
 
     def test_null_clears_a_field_and_absent_leaves_it(self, remote: Remote) -> None:
         (remote_id,) = remote.create("k1")

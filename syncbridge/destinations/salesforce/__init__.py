@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from syncbridge.destinations.salesforce.destination import SalesforceDestination
+from syncbridge.destinations.salesforce.normal_form import normaliser
 from syncbridge.destinations.salesforce.settings import SalesforceSettings, read_settings
 
-__all__ = ["SalesforceDestination", "SalesforceSettings", "open"]
+__all__ = ["SalesforceDestination", "SalesforceSettings", "normaliser", "open"]
 
 
 def open(name: str, values: Mapping[str, Any], from_file: frozenset[str] = frozenset()) -> SalesforceDestination:
