@@ -107,7 +107,7 @@ def _register(store: Connection, compiled: Sequence[CompiledMapping], applied: A
 
 def _note_change(before: AppliedMapping, mapping: CompiledMapping, changed: set[str]) -> None:
     """A change of guard, deletes or masking alone sends nothing again."""
-    payload = ("destination", "object", "entity", "external_id", "fields")
+    payload = ("destination", "object", "entity", "external_id", "fields", "require")
     old, new = before.definition, mapping.definition
     if any(old.get(part) != new.get(part) for part in payload):
         changed.add(mapping.name)

@@ -25,7 +25,7 @@ from syncbridge.model import MappingStatus
 from syncbridge.outbound.capture import Capture
 from syncbridge.outbound.deliver import Counts, Deliverer, Limits
 from syncbridge.project import Project, lost
-from syncbridge.store import mappings, outbox, runs, sync_log, workers
+from syncbridge.store import guard_counts, mappings, outbox, runs, sync_log, workers
 
 log = logging.getLogger("syncbridge.worker")
 
@@ -234,7 +234,7 @@ class HousekeepingLoop(_Connected):
             self._partitions_at = time.monotonic()
             retention = self.around.project.settings.store.log_retention_days
             sync_log.keep_partitions(self._state, today=datetime.now(UTC).date(), retention_days=retention)
-            mappings.prune_guard_counts(self._state)
+            guard_counts.prune(self._state)
         return HOUSEKEEPING
 
     def _free_orphans(self) -> None:

@@ -5,6 +5,7 @@ pytest_plugins = [
     "tests.fix_cli",
     "tests.fix_postgres",
     "tests.fix_project",
+    "tests.fix_properties",
     "tests.fix_source",
     "tests.fix_store",
     "tests.fix_delivery",  # imports fix_store, which must be registered first

@@ -193,6 +193,8 @@ def queries(spec: MappingSpec, table: Table) -> dict[tuple[str, ...], str]:
     asked: dict[tuple[str, ...], str] = {}
     if spec.entity.where is not None:
         asked["entity", "where"] = f"select from {source} where ({spec.entity.where}\n)"
+    for name, rule in spec.require.items():
+        asked["require", name] = f"select from {source} where ({rule}\n)"
     for remote, field in spec.fields.items():
         if field.sql is not None:
             asked["fields", remote] = f"select ({field.sql}\n) from {source} where ({field.sql}\n) is null"  # noqa: S608 - as above
@@ -202,7 +204,7 @@ def queries(spec: MappingSpec, table: Table) -> dict[tuple[str, ...], str]:
 def check_sql(spec: MappingSpec, described: Mapping[tuple[str, ...], Column | QueryFault | None]) -> Iterator[Finding]:
     """What Postgres said against the fragments, and what they read that is not watched."""
     for route, outcome in described.items():
-        fragment = spec.entity.where if route == ("entity", "where") else spec.fields[route[1]].sql
+        fragment = _fragment(spec, route)
         where = spec.at(*route)
         label = ".".join(route)
         if isinstance(outcome, QueryFault):
@@ -210,6 +212,12 @@ def check_sql(spec: MappingSpec, described: Mapping[tuple[str, ...], Column | Qu
         elif fragment and re.search(r"\bselect\b", outside_quotes(fragment), re.IGNORECASE):
             message = f"{label} reads other rows; when only those change, nothing is sent until this row changes"
             yield Finding("warning", where, message, f"Run `syncbridge resync {spec.mapping}` from time to time.")
+
+
+def _fragment(spec: MappingSpec, route: tuple[str, ...]) -> str | None:
+    if route[0] == "fields":
+        return spec.fields[route[1]].sql
+    return spec.require[route[1]] if route[0] == "require" else spec.entity.where
 
 
 def check_columns(spec: MappingSpec, table: Table) -> Iterator[Finding]:

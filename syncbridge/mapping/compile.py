@@ -17,8 +17,8 @@ from typing import Any
 from syncbridge.errors import ConfigurationError, SchemaDrift
 from syncbridge.mapping.keys import decode_key
 from syncbridge.mapping.names import did_you_mean
-from syncbridge.mapping.spec import FieldSpec, MappingSpec, Rate, Scalar
-from syncbridge.mapping.sql import enclosed, escaped, fragment_fault, qualified, quoted
+from syncbridge.mapping.spec import FieldSpec, MappingSpec, Rate, Scalar, Share
+from syncbridge.mapping.sql import enclosed, escaped, fragment_fault, literal, qualified, quoted
 from syncbridge.schemas import Column, Table, Watch
 
 #: Base types whose output text names a row in every session, so that it can be its key.
@@ -62,6 +62,7 @@ class CompiledGuard:
 
     deletes: Rate | None
     changes: Rate | None
+    refused: Share | None = None  # of the records that were delivered or refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class CompiledMapping:
     fields: tuple[CompiledField, ...]
     deletes: CompiledDeletes
     guard: CompiledGuard
+    rules: int | None  # position in a row of the names of the rules that do not hold, null where all do
     compose_sql: str  # one parameter, an array of keys; rows of (key, value, value, ...)
     describe_sql: str  # the same values without parameters, to be described; the only SQL with plain `%`
     definition: Mapping[str, Any]
@@ -155,6 +157,10 @@ def compile_mapping(spec: MappingSpec, table: Table) -> CompiledMapping:
     schema, name = spec.entity.table_name
     columns = tuple(_key_column(spec, table, column) for column in spec.entity.key)
     fields, expressions = _fields(spec, table)
+    rules = None
+    if spec.require:
+        expressions.append(_broken_rules(spec.require))
+        rules = len(expressions)
     source = f"{qualified(schema, name)} as {quoted(name)}"
     definition = spec.definition()
     return CompiledMapping(
@@ -168,7 +174,8 @@ def compile_mapping(spec: MappingSpec, table: Table) -> CompiledMapping:
         key_types=tuple(column.base_type for column in columns),
         fields=fields,
         deletes=_deletes(spec),
-        guard=CompiledGuard(spec.guard.deletes, spec.guard.changes),
+        guard=CompiledGuard(spec.guard.deletes, spec.guard.changes, spec.guard.refused),
+        rules=rules,
         compose_sql=_compose_sql(source, name, columns, expressions, spec.entity.where),
         describe_sql=_describe_sql(source, expressions, spec.entity.where),
         definition=MappingProxyType(definition),
@@ -189,11 +196,9 @@ def _refuse_unavailable(spec: MappingSpec) -> None:
     unavailable = [
         ("direction", spec.direction != "to_destination"),
         ("related", bool(spec.entity.related)),
-        ("require", bool(spec.require)),
         ("match_on", bool(spec.match_on)),
         ("lookup", any(field.lookup for field in spec.fields.values())),
         ("owner", any(field.owner for field in spec.fields.values())),
-        ("guard.refused", spec.guard.refused is not None),
     ]
     for name, used in unavailable:
         if used:
@@ -262,6 +267,12 @@ def _values(values: Mapping[str, Scalar | None] | None, column: Column | None) -
     return MappingProxyType(spelled)
 
 
+def _broken_rules(rules: Mapping[str, str]) -> str:
+    """SQL of the names of the rules that do not hold, null where all do; a null condition does not hold."""
+    names = (f"case when ({rule}\n) then null else {literal(name)} end" for name, rule in rules.items())
+    return f"nullif(pg_catalog.concat_ws(', ', {', '.join(names)}), '')"
+
+
 def _deletes(spec: MappingSpec) -> CompiledDeletes:
     rule = spec.deletes.to_destination
     if isinstance(rule, dict):
@@ -320,6 +331,8 @@ def _payload(definition: Mapping[str, Any]) -> dict[str, Any]:
         remote: {name: value for name, value in field.items() if name != "sensitive"}
         for remote, field in definition["fields"].items()
     }
+    if "require" in definition:
+        kept["require"] = definition["require"]
     return {**kept, "fields": fields}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from psycopg import Connection
@@ -13,6 +13,8 @@ from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Fields
 from syncbridge.outbound.convert import Converter
 from syncbridge.source import rows
+
+Row = Sequence[str | None]
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class Composer:
             self._learn(found.column_oids)
         entities = Entities()
         convert = self.converter
-        for key, row in found.found.items():
+        for key, row in self._passing(found.found, entities):
             try:
                 convert.external_value(key)  # a key that the external id cannot hold refuses its own record only
                 entities.records[key] = convert(row)
@@ -64,6 +66,20 @@ class Composer:
                 message, code="EXPRESSION_FAILED", hint="An `sql` expression or the filter fails on this row."
             )
         return entities
+
+    def _passing(self, found: Mapping[str, Row], entities: Entities) -> Iterable[tuple[str, Row]]:
+        """Rows that hold every rule of the mapping; the others are refused, by the rules' names."""
+        rules = self.mapping.rules
+        if rules is None:
+            return found.items()
+        for key, row in found.items():
+            if broken := row[rules]:
+                entities.refused[key] = RecordRejected(
+                    f"the mapping requires what does not hold: {broken}",
+                    code="RULE_NOT_HELD",
+                    hint="It goes out by itself when its row changes and holds.",
+                )
+        return [(key, row) for key, row in found.items() if not row[rules]]
 
     def _learn(self, oids: tuple[int, ...]) -> None:
         remote = self._destination.describe(self.mapping.object)

@@ -265,6 +265,7 @@ class Deliverer:
             self._stop_for(error)
             return
         self.counts.add(len(decided), settlement)
+        self._guard.judge(settlement.delivered, settlement.dead)
         if settlement.last_error is not None:
             mappings.record_error(self.store, self.mapping_id, *settlement.last_error)
         if stopped is not None:

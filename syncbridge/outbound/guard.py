@@ -11,12 +11,15 @@ from psycopg import Connection
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Lsn, MappingStatus
 from syncbridge.outbound.plan import Planned
-from syncbridge.store import mappings
+from syncbridge.store import guard_counts, mappings
 
 log = logging.getLogger("syncbridge.deliver")
 
 #: A person asked for these, so they are not counted as changes. Deletes that they find are.
 _ASKED_FOR = ("first_sync", "resync")
+
+#: So many records must have been tried before a share of refusals says something.
+_FEW = 20
 
 #: What one batch counts towards the guard: kind -> keys.
 Reservation = dict[str, frozenset[str]]
@@ -41,7 +44,7 @@ class Guard:
             limit = limits[kind]
             if limit is None or not keys:
                 continue
-            used = mappings.reserve_guard(
+            used = guard_counts.reserve(
                 self.store, self.mapping_id, kind, len(keys), limit=limit.count, seconds=limit.seconds
             )
             if used is not None:
@@ -56,7 +59,20 @@ class Guard:
         for kind, keys in reserved.items():
             unsent = sum(1 for key in keys if not went_out(key))
             if unsent:
-                mappings.release_guard(self.store, self.mapping_id, kind, unsent)
+                guard_counts.release(self.store, self.mapping_id, kind, unsent)
+
+    def judge(self, delivered: int, refused: int) -> None:
+        """Count what became of a batch; stop the mapping when too large a share of its records is refused."""
+        limit = self.mapping.guard.refused
+        if limit is None or not delivered + refused:
+            return
+        tried, failed = guard_counts.add_refused(
+            self.store, self.mapping_id, attempted=delivered + refused, refused=refused, seconds=limit.seconds
+        )
+        if refused and tried >= _FEW and failed * 100 > limit.percent * tried:
+            name = self.mapping.name
+            hint = f"Look at `syncbridge dead {name}`, mend the cause, then `syncbridge resume {name}` counts anew."
+            self._set_stopped(f"{failed} of {tried} records were refused, more than the guard of {limit}", hint)
 
     def _counted(self, sending: Sequence[Planned]) -> Reservation:
         deletes = [p for p in sending if p.vanished]
@@ -74,6 +90,9 @@ class Guard:
             f"Look at what waits (`syncbridge status`, `syncbridge show {self.mapping.name} KEY`). If it is meant:"
             f" `syncbridge resume {self.mapping.name}` lets through all that waits now."
         )
+        self._set_stopped(reason, hint)
+
+    def _set_stopped(self, reason: str, hint: str) -> None:
         mappings.set_status(
             self.store,
             self.mapping_id,

@@ -11,6 +11,7 @@ from psycopg.types.json import Json
 
 from syncbridge.errors import SettingsError
 from syncbridge.model import Lsn, MappingStatus
+from syncbridge.store import guard_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def record_error(connection: Connection, mapping_id: int, message: str, key: str
 def resume(connection: Connection, mapping_id: int) -> bool:
     """Make a mapping active again; one stopped by its guard delivers what waits now without being stopped again.
 
-    What waits now is known by its position: changes that come later are counted as ever.
+    What waits now is known by its position: changes that come later are counted as ever. Refusals are counted anew.
     """
     done = connection.execute(
         "update syncbridge.mapping m set status = 'active', reason = '', hint = '', until = null, status_since = now(),"
@@ -136,6 +137,7 @@ def resume(connection: Connection, mapping_id: int) -> bool:
         " else approved_lsn end where id = %s and status <> 'active'",
         (mapping_id,),
     )
+    guard_counts.forget_refused(connection, mapping_id)
     return done.rowcount > 0
 
 
@@ -145,49 +147,3 @@ def approved_until(connection: Connection, mapping_id: int) -> Lsn | None:
         "select approved_lsn::text from syncbridge.mapping where id = %s", (mapping_id,), prepare=True
     ).fetchone()
     return None if row is None or row[0] is None else Lsn.parse(row[0])
-
-
-def reserve_guard(
-    connection: Connection, mapping_id: int, kind: str, count: int, *, limit: int, seconds: int
-) -> int | None:
-    """Count `count` deliveries of a kind towards the guard, if they fit: then None, else how many are counted already.
-
-    The row of the mapping is locked, so two lanes cannot pass the limit together. What does not go out after all is
-    given back by `release_guard`.
-    """
-    with connection.transaction():
-        connection.execute("select 1 from syncbridge.mapping where id = %s for update", (mapping_id,))
-        used = _guard_used(connection, mapping_id, kind, seconds)
-        if used + count > limit:
-            return used
-        connection.execute(
-            "insert into syncbridge.guard_count as g values (%s, %s, date_trunc('minute', now()), %s)"
-            " on conflict (mapping_id, kind, minute) do update set count = g.count + excluded.count",
-            (mapping_id, kind, count),
-        )
-        return None
-
-
-def release_guard(connection: Connection, mapping_id: int, kind: str, count: int) -> None:
-    """Take back what was reserved and did not go out, from the newest minute that holds so many."""
-    connection.execute(
-        "update syncbridge.guard_count g set count = g.count - %(count)s"
-        " from (select minute from syncbridge.guard_count where mapping_id = %(id)s and kind = %(kind)s"
-        "       and count >= %(count)s order by minute desc limit 1 for update) as newest"
-        " where g.mapping_id = %(id)s and g.kind = %(kind)s and g.minute = newest.minute",
-        {"id": mapping_id, "kind": kind, "count": count},
-    )
-
-
-def _guard_used(connection: Connection, mapping_id: int, kind: str, seconds: int) -> int:
-    row = connection.execute(
-        "select coalesce(sum(count), 0) from syncbridge.guard_count"
-        " where mapping_id = %s and kind = %s and minute > now() - %s * interval '1 second'",
-        (mapping_id, kind, seconds),
-    ).fetchone()
-    return int(row[0]) if row else 0
-
-
-def prune_guard_counts(connection: Connection) -> None:
-    """Forget counts that no window reaches (two days)."""
-    connection.execute("delete from syncbridge.guard_count where minute < now() - interval '2 days'")

@@ -474,6 +474,15 @@ def test_every_fragment_is_described_where_it_may_not_change_the_number_of_rows(
     assert fragments(parse_mapping(text), replace(CATALOG, tables={})) == {}
 
 
+def test_rules_are_described_and_told_in_the_words_of_postgres() -> None:
+    text = HEAD + "require: {known: nam is not null}\n"
+    assert fragments(parse_mapping(text), CATALOG) == {
+        ("require", "known"): 'select from "public"."people" as "people" where (nam is not null\n)'
+    }
+    found = only(findings(text, described={("require", "known"): QueryFault('column "nam" does not exist')}))
+    assert (found.where, found.message) == ("m.yaml:8", 'require.known: column "nam" does not exist')
+
+
 def test_two_mappings_of_the_same_records_are_doubtful() -> None:
     def subject(text: str, name: str) -> Subject:
         spec: MappingSpec = parse_mapping(text.replace(": people\n", f": {name}\n"), f"{name}.yaml")

@@ -1,8 +1,6 @@
-"""Mappings in force: their status, and the counts of their guard."""
+"""Mappings in force, and their status."""
 
 from __future__ import annotations
-
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from psycopg import Connection
@@ -10,7 +8,7 @@ from psycopg import Connection
 from syncbridge.errors import SettingsError
 from syncbridge.model import Lsn, MappingStatus
 from syncbridge.store import mappings
-from tests.fix_store import Open, apply_mapping, end_waits, enqueue
+from tests.fix_store import apply_mapping, end_waits, enqueue
 
 
 def _status(store: Connection) -> MappingStatus:
@@ -79,48 +77,6 @@ def test_the_latest_error_is_kept(store: Connection, mapping_id: int) -> None:
     applied = mappings.read(store, "people")
     assert (applied.last_error, applied.last_error_key) == ("second", None)
     assert applied.last_error_at is not None
-
-
-def _reserve(store: Connection, mapping_id: int, count: int, *, kind: str = "deletes", limit: int = 10) -> int | None:
-    return mappings.reserve_guard(store, mapping_id, kind, count, limit=limit, seconds=3600)
-
-
-def test_the_guard_counts_what_fits_and_tells_what_is_counted_when_it_does_not(
-    store: Connection, mapping_id: int
-) -> None:
-    assert _reserve(store, mapping_id, 11) == 0
-    assert _reserve(store, mapping_id, 4) is None
-    assert _reserve(store, mapping_id, 6) is None
-    assert _reserve(store, mapping_id, 1) == 10
-    assert _reserve(store, mapping_id, 10, kind="changes") is None
-
-
-def test_what_did_not_go_out_is_given_back(store: Connection, mapping_id: int) -> None:
-    assert _reserve(store, mapping_id, 10) is None
-    mappings.release_guard(store, mapping_id, "deletes", 4)
-    assert _reserve(store, mapping_id, 5) == 6
-    assert _reserve(store, mapping_id, 4) is None
-    mappings.release_guard(store, mapping_id, "changes", 4)  # nothing was counted: nothing happens
-    assert _reserve(store, mapping_id, 1) == 10
-
-
-def test_counts_leave_the_window_with_time(store: Connection, mapping_id: int) -> None:
-    assert _reserve(store, mapping_id, 10) is None
-    store.execute("update syncbridge.guard_count set minute = minute - interval '2 hours'")
-    assert _reserve(store, mapping_id, 10) is None
-    mappings.prune_guard_counts(store)
-    assert store.execute("select count(*) from syncbridge.guard_count").fetchone() == (2,)
-    store.execute("update syncbridge.guard_count set minute = minute - interval '3 days'")
-    mappings.prune_guard_counts(store)
-    assert store.execute("select count(*) from syncbridge.guard_count").fetchone() == (0,)
-
-
-def test_lanes_at_once_cannot_pass_the_limit_together(store: Connection, open_store: Open, mapping_id: int) -> None:
-    connections = [open_store() for _ in range(6)]
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda connection: _reserve(connection, mapping_id, 3), connections))
-    assert sorted(answer is None for answer in answers) == [False] * 3 + [True] * 3
-    assert {answer for answer in answers if answer is not None} == {9}
 
 
 def test_resuming_from_the_guard_approves_what_waits_now_by_its_position(store: Connection, mapping_id: int) -> None:
