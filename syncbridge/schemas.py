@@ -53,6 +53,11 @@ class RemoteField:
     case_sensitive: bool = False
     refers_to: tuple[str, ...] = ()  # objects a REFERENCE may point at
     calculated: bool = False
+    filterable: bool = True  # records can be found by it
+
+    def comparable(self, value: object) -> object:
+        """A value in normal form as the destination compares it: equal results are equal there."""
+        return value.lower() if isinstance(value, str) and not self.case_sensitive else value
 
 
 @dataclass(frozen=True, slots=True)

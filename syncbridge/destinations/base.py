@@ -12,7 +12,7 @@ What every destination promises, and `tests/contract/destination.py` proves:
 * **Normal form.** `normaliser(field)` gives a function from a Postgres value to what the system will store and return.
   Equal normal forms mean equal records; nothing else is compared. It follows from the described field alone, so that
   `registry.normaliser_of` gives the same one without settings or a login.
-* **Finite.** Every call has a connect and a read time limit; `call_seconds` bounds one call of `upsert` or `delete`
+* **Finite.** Every call has a connect and a read time limit; `call_seconds` bounds one call of `upsert`, `update` or `delete`
   (with its own retries), and leases are made longer than that.
 * **Thread-safe.** Several threads may call at once; calls in flight are limited by the destination itself.
 """
@@ -79,7 +79,7 @@ class Destination(ABC):
     name: str  # as in the settings
     type: str  # as in the registry
     batch_size: int  # records one call can take
-    call_seconds: float  # upper bound of one `upsert` or `delete` of `batch_size * calls_in_flight` records
+    call_seconds: float  # upper bound of one `upsert`, `update` or `delete` of `batch_size * calls_in_flight` records
     calls_in_flight: int
 
     @abstractmethod
@@ -107,6 +107,14 @@ class Destination(ABC):
         """
 
     @abstractmethod
+    def update(self, object: str, records: Sequence[tuple[str, Fields]], *, lane: str = "") -> list[Result]:
+        """Write existing records by remote id; each holds only the fields to write, perhaps an external id too.
+
+        A record that is gone is Rejected with `Remedy.GONE`, never created anew. An external id that another record
+        holds is Rejected with `Remedy.ADOPT`.
+        """
+
+    @abstractmethod
     def delete(self, object: str, remote_ids: Sequence[str], *, lane: str = "") -> list[Result]:
         """Delete by remote id; a record that is already gone counts as Delivered."""
 
@@ -120,7 +128,10 @@ class Destination(ABC):
     def find(
         self, object: str, field: str, values: Sequence[Normal], fields: Sequence[str] = (), *, lane: str = ""
     ) -> dict[Normal, list[RemoteRecord]]:
-        """Records whose `field` equals each value (as the destination compares); missing values are left out."""
+        """Records whose `field` equals each value (as the destination compares); missing values are left out.
+
+        `values` are in normal form. One call finds as many as the destination takes at once.
+        """
 
     @abstractmethod
     def limits(self) -> Limits:

@@ -1,7 +1,7 @@
 """A destination in memory: the smallest honest implementation of the contract, for tests and to learn from.
 
-It keeps what a remote system would keep, in normal form; external ids are unique whatever their case, as in most remote
-systems. Everything that can go wrong with a remote system can be asked for through `faults`.
+It keeps what a remote system would keep, in normal form; texts are compared whatever their case, as in most remote
+systems, unless their field tells case apart. Everything that can go wrong with a remote system can be asked for through `faults`.
 """
 
 from __future__ import annotations
@@ -150,8 +150,15 @@ class MemoryDestination(Destination):
         described = self._begin("upsert", object, len(records))
         with self._lock:
             stored = self._records[described.name.lower()].values()
-            known = {_folded(one.fields.get(external_id)): one for one in stored}
-            results = [self._upsert_one(described, external_id, record, known) for record in records]
+            key = self._field(described, external_id)
+            known = {key.comparable(one.fields.get(key.name)): one for one in stored}
+            results = [self._upsert_one(described, key, record, known) for record in records]
+        return self._answer(results)
+
+    def update(self, object: str, records: Sequence[tuple[str, Fields]], *, lane: str = "") -> list[Result]:
+        described = self._begin("update", object, len(records))
+        with self._lock:
+            results = [self._update_one(described, remote_id, fields) for remote_id, fields in records]
         return self._answer(results)
 
     def delete(self, object: str, remote_ids: Sequence[str], *, lane: str = "") -> list[Result]:
@@ -179,7 +186,8 @@ class MemoryDestination(Destination):
         self, object: str, field: str, values: Sequence[Normal], fields: Sequence[str] = (), *, lane: str = ""
     ) -> dict[Normal, list[RemoteRecord]]:
         described = self._begin("find", object, len(values))
-        name = self._field(described, field).name
+        sought = self._field(described, field)
+        name = sought.name
         names = [name, *(self._field(described, other).name for other in fields)]
         found: dict[Normal, list[RemoteRecord]] = {}
         with self._lock:
@@ -187,7 +195,7 @@ class MemoryDestination(Destination):
                 same = [
                     _shown(stored, names)
                     for stored in self._records[described.name.lower()].values()
-                    if value is not None and _folded(stored.fields.get(name)) == _folded(value)
+                    if value is not None and sought.comparable(stored.fields.get(name)) == sought.comparable(value)
                 ]
                 if same:
                     found[value] = same
@@ -235,23 +243,53 @@ class MemoryDestination(Destination):
         return results
 
     def _upsert_one(
-        self, described: RemoteObject, external_id: str, record: Fields, known: dict[Normal, _Stored]
+        self, described: RemoteObject, external_id: RemoteField, record: Fields, known: dict[object, _Stored]
     ) -> Result:
-        unknown = tuple(name for name in record if name not in described.fields)
-        if unknown:
-            return Rejected("INVALID_FIELD", f"No such field: {', '.join(unknown)}", Remedy.SCHEMA, fields=unknown)
-        key = record.get(external_id)
+        if unknown := self._unknown(described, record):
+            return unknown
+        key = record.get(external_id.name)
         if key is None:
-            return Rejected("MISSING_KEY", "the external id is empty", Remedy.RECORD, fields=(external_id,))
+            return Rejected("MISSING_KEY", "the external id is empty", Remedy.RECORD, fields=(external_id.name,))
         refused = self.faults.rejections.get(str(key))
         if refused is not None:
             return refused
-        stored = known.get(_folded(key))
+        stored = known.get(external_id.comparable(key))
         if stored is not None:
             stored.fields.update(record)
             return Delivered(stored.remote_id)
-        known[_folded(key)] = created = self._create(described, record)
+        known[external_id.comparable(key)] = created = self._create(described, record)
         return Delivered(created.remote_id, created=True)
+
+    def _update_one(self, described: RemoteObject, remote_id: str, record: Fields) -> Result:
+        if unknown := self._unknown(described, record):
+            return unknown
+        records = self._records[described.name.lower()]
+        refused = self.faults.rejections.get(remote_id)
+        if refused is not None:
+            return refused
+        if remote_id not in records:
+            return Rejected("NO_SUCH_RECORD", "there is no such record", Remedy.GONE)
+        for field in (described.fields[name] for name in record):
+            holder = self._holder(described, field, record[field.name]) if field.unique else None
+            if holder not in (None, remote_id):
+                message = f"another record holds this {field.name}"
+                return Rejected("DUPLICATE_VALUE", message, Remedy.ADOPT, (field.name,), remote_id=holder)
+        records[remote_id].fields.update(record)
+        return Delivered(remote_id)
+
+    def _holder(self, described: RemoteObject, field: RemoteField, value: Normal) -> str | None:
+        wanted = field.comparable(value)
+        for stored in self._records[described.name.lower()].values() if value is not None else ():
+            if field.comparable(stored.fields.get(field.name)) == wanted:
+                return stored.remote_id
+        return None
+
+    @staticmethod
+    def _unknown(described: RemoteObject, record: Fields) -> Rejected | None:
+        unknown = tuple(name for name in record if name not in described.fields)
+        if not unknown:
+            return None
+        return Rejected("INVALID_FIELD", f"No such field: {', '.join(unknown)}", Remedy.SCHEMA, fields=unknown)
 
     def _create(self, described: RemoteObject, record: Fields) -> _Stored:
         self._created += 1
@@ -271,10 +309,6 @@ class MemoryDestination(Destination):
 
 def _shown(stored: _Stored, names: Sequence[str]) -> RemoteRecord:
     return RemoteRecord(stored.remote_id, {name: stored.fields.get(name) for name in names})
-
-
-def _folded(value: Normal) -> Normal:
-    return value.casefold() if isinstance(value, str) else value
 
 
 def normaliser(field: RemoteField) -> Callable[[Value], Normal]:

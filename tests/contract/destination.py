@@ -129,6 +129,52 @@ class DestinationContract:
             assert delivered(remote.destination.delete(remote.object, [remote_id])[0]).remote_id == remote_id
         assert remote.read([remote_id], remote.text) == [None]
 
+    # -- writing by remote id -------------------------------------------------------------------------------------
+
+    def update(self, remote: Remote, *records: tuple[str, Fields]) -> list[Result]:
+        return remote.destination.update(remote.object, records, lane="people")
+
+    def test_an_update_writes_what_it_is_given_and_leaves_the_rest(self, remote: Remote) -> None:
+        one, two = remote.create("k1", "k2")
+        results = self.update(remote, (two, {remote.text: "Two"}), (one, {remote.required: "Byron"}))
+        assert [delivered(result).remote_id for result in results] == [two, one]
+        assert not any(delivered(result).created for result in results)
+        assert remote.read([one, two], remote.text, remote.required) == [
+            {remote.text: "Ada", remote.required: "Byron"},
+            {remote.text: "Two", remote.required: "Lovelace"},
+        ]
+
+    def test_an_update_may_set_the_external_id_which_upserts_then_go_by(self, remote: Remote) -> None:
+        (remote_id,) = remote.create("k1")
+        for _ in range(2):
+            delivered(self.update(remote, (remote_id, remote.normal({remote.key: "k2"})))[0])
+        upserted = delivered(remote.upsert(remote.record("k2", "Grace"))[0])
+        assert (upserted.remote_id, upserted.created) == (remote_id, False)
+        assert remote.destination.find(remote.object, remote.key, ["k1"]) == {}
+
+    def test_an_external_id_that_another_record_has_is_refused_and_names_the_other(self, remote: Remote) -> None:
+        one, two = remote.create("Key-1", "k2")
+        refused = rejected(self.update(remote, (two, {remote.key: "KEY-1", remote.text: "no"}))[0])
+        assert (refused.remedy, refused.remote_id) == (Remedy.ADOPT, one)
+        assert remote.read([two], remote.key, remote.text) == [{remote.key: "k2", remote.text: "Ada"}]
+
+    def test_an_update_of_a_record_that_is_gone_says_so_and_creates_none(self, remote: Remote) -> None:
+        one, two = remote.create("k1", "k2")
+        remote.destination.delete(remote.object, [one])
+        gone, kept = self.update(remote, (one, remote.record("k1")), (two, remote.record("k2", "Two")))
+        assert rejected(gone).remedy is Remedy.GONE
+        assert delivered(kept).remote_id == two
+        assert remote.destination.find(remote.object, remote.key, ["k1"]) == {}
+
+    def test_more_updates_than_one_call_takes_are_split(self, remote: Remote) -> None:
+        ids = remote.create(*(f"k{number}" for number in range(remote.destination.batch_size + 1)))
+        before = remote.calls()
+        written = remote.normal({remote.text: "New"})
+        results = self.update(remote, *((remote_id, written) for remote_id in ids))
+        assert [delivered(result).remote_id for result in results] == ids
+        assert remote.calls() - before <= 2
+        assert self.update(remote) == []
+
     # -- one result per record, in order --------------------------------------------------------------------------
 
     def test_results_match_the_records_in_number_and_order(self, remote: Remote) -> None:

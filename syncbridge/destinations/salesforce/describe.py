@@ -138,4 +138,5 @@ def _field(raw: Mapping[str, Any]) -> RemoteField:
         case_sensitive=raw.get("caseSensitive", False),
         refers_to=tuple(raw.get("referenceTo") or ()),
         calculated=raw.get("calculated", False),
+        filterable=raw.get("filterable", True),
     )  # fmt: skip

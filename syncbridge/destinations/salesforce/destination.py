@@ -19,7 +19,7 @@ from syncbridge.destinations.salesforce.describe import Descriptions, field_of, 
 from syncbridge.destinations.salesforce.normal_form import normaliser
 from syncbridge.destinations.salesforce.reading import Shape, by_value, lookups
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
-from syncbridge.destinations.salesforce.writes import BATCH, Send, Write, calls_for, deletes, send_all, upserts
+from syncbridge.destinations.salesforce.writes import BATCH, Send, Write, calls_for, deletes, send_all, updates, upserts
 from syncbridge.errors import (
     Finding,
     NeedsOperator,
@@ -100,6 +100,10 @@ class SalesforceDestination(Destination):
         kept = [record for record, has_key in zip(records, keyed, strict=True) if has_key]
         results = iter(self.upsert(object, external_id, kept, lane=lane))
         return [next(results) if has_key else refused for has_key in keyed]
+
+    def update(self, object: str, records: Sequence[tuple[str, Fields]], *, lane: str = "") -> list[Result]:
+        ids = [remote_id for remote_id, _ in records]
+        return self._write(updates(_checked(object)), object, ids, records, lane)
 
     def delete(self, object: str, remote_ids: Sequence[str], *, lane: str = "") -> list[Result]:
         return self._write(deletes(), object, remote_ids, remote_ids, lane)

@@ -80,16 +80,7 @@ def by_value(
     records: Sequence[RemoteRecord], sought: RemoteField, name: str, values: Sequence[Normal]
 ) -> dict[Normal, list[RemoteRecord]]:
     """The records of each value, compared as Salesforce compares; values without one are left out."""
-    fold = _as_is if sought.case_sensitive else _folded
-    found: dict[Normal, list[RemoteRecord]] = {}
+    found: dict[object, list[RemoteRecord]] = {}
     for record in records:
-        found.setdefault(fold(record.fields[name]), []).append(record)
-    return {value: found[fold(value)] for value in values if fold(value) in found}
-
-
-def _as_is(value: Normal) -> Normal:
-    return value
-
-
-def _folded(value: Normal) -> Normal:
-    return value.lower() if isinstance(value, str) else value
+        found.setdefault(sought.comparable(record.fields[name]), []).append(record)
+    return {value: same for value in values if (same := found.get(sought.comparable(value)))}

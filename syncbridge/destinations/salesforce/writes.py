@@ -24,7 +24,7 @@ BATCH = 200
 #: Further calls that one refused call may cost: enough to isolate one record of 200, twice.
 SMALLER_CALLS = 36
 
-R = TypeVar("R", Fields, str)
+R = TypeVar("R", Fields, str, tuple[str, Fields])
 Send = Callable[[Request], Any]
 
 
@@ -46,6 +46,18 @@ def upserts(object: str, external_id: str) -> Write:
         return Request("upsert", "PATCH", path, orjson.dumps(body))
 
     return Write(request, _upserted)
+
+
+def updates(object: str) -> Write:
+    """Write existing records; each is (remote id, fields)."""
+    attributes = {"type": object}
+
+    def request(records: Sequence[tuple[str, Fields]]) -> Request:
+        written = [{"attributes": attributes, "id": remote_id, **fields} for remote_id, fields in records]
+        body = {"allOrNone": False, "records": written}
+        return Request("update", "PATCH", "composite/sobjects", orjson.dumps(body))
+
+    return Write(request, _updated)
 
 
 def deletes() -> Write:
@@ -144,6 +156,15 @@ def _upserted(row: Any, record: Fields) -> Result:
     if row["success"]:
         return Delivered(row["id"], row.get("created", False))
     return _refused_row(row)
+
+
+def _updated(row: Any, record: tuple[str, Fields]) -> Result:
+    if row["success"]:
+        return Delivered(record[0])
+    refused = _refused_row(row)
+    if is_gone(row.get("errors") or ()) and not refused.fields:  # with fields it says that a lookup leads nowhere
+        return replace(refused, remedy=Remedy.GONE)
+    return refused
 
 
 def _deleted(row: Any, remote_id: str) -> Result:
