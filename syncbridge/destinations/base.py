@@ -12,8 +12,8 @@ What every destination promises, and `tests/contract/destination.py` proves:
 * **Normal form.** `normaliser(field)` gives a function from a Postgres value to what the system will store and return.
   Equal normal forms mean equal records; nothing else is compared. It follows from the described field alone, so that
   `registry.normaliser_of` gives the same one without settings or a login.
-* **Finite.** Every call has a connect and a read time limit; `call_seconds` bounds one call of `upsert`, `update` or `delete`
-  (with its own retries), and leases are made longer than that.
+* **Finite.** Every call has a connect and a read time limit; `call_seconds` bounds one call of `upsert`, `update` or
+  `delete` (with its own retries), and leases are made longer than that.
 * **Thread-safe.** Several threads may call at once; calls in flight are limited by the destination itself.
 """
 

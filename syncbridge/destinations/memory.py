@@ -1,7 +1,8 @@
 """A destination in memory: the smallest honest implementation of the contract, for tests and to learn from.
 
 It keeps what a remote system would keep, in normal form; texts are compared whatever their case, as in most remote
-systems, unless their field tells case apart. Everything that can go wrong with a remote system can be asked for through `faults`.
+systems, unless their field tells case apart. Everything that can go wrong with a remote system can be asked for
+through `faults`.
 """
 
 from __future__ import annotations
@@ -269,11 +270,11 @@ class MemoryDestination(Destination):
             return refused
         if remote_id not in records:
             return Rejected("NO_SUCH_RECORD", "there is no such record", Remedy.GONE)
-        for field in (described.fields[name] for name in record):
-            holder = self._holder(described, field, record[field.name]) if field.unique else None
+        for name, value in record.items():
+            holder = self._holder(described, described.fields[name], value) if described.fields[name].unique else None
             if holder not in (None, remote_id):
-                message = f"another record holds this {field.name}"
-                return Rejected("DUPLICATE_VALUE", message, Remedy.ADOPT, (field.name,), remote_id=holder)
+                message = f"another record holds this {name}"
+                return Rejected("DUPLICATE_VALUE", message, Remedy.ADOPT, (name,), remote_id=holder)
         records[remote_id].fields.update(record)
         return Delivered(remote_id)
 
