@@ -25,6 +25,7 @@ COMMANDS = {
     ),
     "init": ("syncbridge.cli.init", "init", "Write a commented starter project."),
     "check": ("syncbridge.cli.check", "check", "Verify settings and mappings against both sides."),
+    "schema": ("syncbridge.cli.schema", "schema", "Print the JSON Schema of mapping files, for editors."),
     "setup": ("syncbridge.cli.setup", "setup", "Put settings and mappings in force."),
     "run": ("syncbridge.cli.run", "run", "Run the worker."),
     "status": ("syncbridge.cli.status", "status", "Show lag, backlog, errors and API budget of every mapping."),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from syncbridge.cli.schema import schema_text
+
 SETTINGS = """\
 # Settings of this project. Secrets do not belong here: see .env.example.
 # Every setting can also come from the environment: SYNCBRIDGE_WORKER__BATCH=500.
@@ -48,6 +50,7 @@ IGNORED = """\
 """
 
 MAPPING = """\
+# yaml-language-server: $schema=../mapping.schema.json
 # One mapping: rows of a table become records of a remote object. Every key is explained in docs/mapping.md.
 mapping: people
 destination: salesforce                # a name from syncbridge.toml
@@ -78,13 +81,14 @@ FILES = {
     ".env.example": SECRETS,
     ".gitignore": IGNORED,
     "mappings/people.yaml": MAPPING,
+    "mapping.schema.json": schema_text(),
 }
 
 
 @click.command(short_help="Write a commented starter project.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 def init(folder: Path) -> None:
-    """Write syncbridge.toml, .env.example, .gitignore and one mapping into FOLDER (default: here).
+    """Write syncbridge.toml, .env.example, .gitignore, one mapping and its JSON Schema into FOLDER (default: here).
 
     Files that exist already are left as they are.
     """

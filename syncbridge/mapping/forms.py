@@ -15,6 +15,8 @@ Scalar = str | int | float | bool
 
 _PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _PERIOD_NAMES = {seconds: name for name, seconds in _PERIODS.items()}
+#: Names that SQL can use without quotes.
+ALIAS = "[a-z_][a-z0-9_]{0,62}"
 _RATE = re.compile(r"(\d[\d_]*) per (second|minute|hour|day)")
 _SHARE = re.compile(r"(\d{1,3}) ?% per (minute|hour|day)")
 _DURATION = re.compile(r"(\d{1,6}) ?([smhd])")
@@ -126,7 +128,7 @@ def on_delete(value: object) -> object:
 
 def alias(value: object) -> str:
     """A name of one's own that SQL can use without quotes."""
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name := text(value)):
+    if not re.fullmatch(ALIAS, name := text(value)):
         raise ValueError("such a name is made of small letters, digits and _, and begins with a letter")
     return name
 
