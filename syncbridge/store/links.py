@@ -63,6 +63,15 @@ def read(connection: Connection, mapping_id: int, key: str) -> Link | None:
     return None if row is None else Link(*row)
 
 
+def holders(connection: Connection, mapping_id: int, remote_ids: Sequence[str]) -> dict[str, str]:
+    """Remote id -> key of the entity that has this record, of those that have one."""
+    rows = connection.execute(
+        "select remote_id, key from syncbridge.link where remote_id = any(%s) and mapping_id = %s",
+        (text_array(remote_ids), mapping_id),
+    )
+    return dict(rows.fetchall())
+
+
 def keys_after(connection: Connection, mapping_id: int, after: str | None, limit: int) -> list[str]:
     """The next page of linked keys in key order."""
     behind = "" if after is None else " and key > %s"  # no `or`: it would hide the range from the index

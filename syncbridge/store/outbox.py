@@ -13,11 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from psycopg import Connection
 
-from syncbridge.arrays import bigint_array, boolean_array, lsn_array, text_array, time_array, to_microseconds
+from syncbridge.arrays import (
+    bigint_array,
+    boolean_array,
+    few_texts_array,
+    lsn_array,
+    text_array,
+    time_array,
+    to_microseconds,
+)
 from syncbridge.model import Lsn, Priority, Reason
 
 #: Channel that wakes deliverers when something was enqueued.
@@ -124,7 +132,7 @@ returning o.key
 _KEEP = """
 update syncbridge.outbox o
    set claim = null, lease_until = null,
-       status = case when kept.dead and o.version = kept.version then 'dead' else 'pending' end,
+       status = case when o.version = kept.version then kept.status else 'pending' end,
        attempts = case when o.version = kept.version then o.attempts + kept.tried::int else 0 end,
        available_at = case when o.version = kept.version then now() + kept.delay * interval '1 ms'
                            else now() end,
@@ -132,8 +140,8 @@ update syncbridge.outbox o
        error_code = coalesce(kept.code, o.error_code), error = coalesce(kept.message, o.error),
        error_at = case when kept.message is null then o.error_at else clock_timestamp() end,
        since_lsn = least(o.since_lsn, o.after_lsn), since = least(o.since, o.after), after_lsn = null, after = null
-  from unnest(%(keys)s, %(versions)s, %(dead)s, %(tried)s, %(resend)s, %(delays)s, %(codes)s, %(messages)s)
-       as kept (key, version, dead, tried, resend, delay, code, message) cross join lateral
+  from unnest(%(keys)s, %(versions)s, %(statuses)s, %(tried)s, %(resend)s, %(delays)s, %(codes)s, %(messages)s)
+       as kept (key, version, status, tried, resend, delay, code, message) cross join lateral
        (select ctid from syncbridge.outbox
          where mapping_id = %(mapping)s and key = kept.key and claim = %(claim)s offset 0) as found
  where o.ctid = found.ctid
@@ -275,12 +283,13 @@ def finish(connection: Connection, mapping_id: int, number: int, done: Mapping[s
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A claimed row that stays: for another try, or as a dead letter."""
+    """A claimed row that stays: for another try, as a dead letter, or parked until something makes it due again."""
 
     key: str
     version: int
     delay: float = 0.0  # seconds until the next try
     dead: bool = False
+    parked: Literal["held", "waiting"] | None = None
     tried: bool = True  # False: nothing was attempted (quota, guard, pause), so no attempt is counted
     resend: bool = False
     code: str | None = None
@@ -302,7 +311,7 @@ def keep(connection: Connection, mapping_id: int, number: int, rows: Sequence[Ke
             "claim": number,
             "keys": text_array(row.key for row in ordered),
             "versions": bigint_array(row.version for row in ordered),
-            "dead": boolean_array(row.dead for row in ordered),
+            "statuses": few_texts_array("dead" if row.dead else row.parked or "pending" for row in ordered),
             "tried": boolean_array(row.tried for row in ordered),
             "resend": boolean_array(row.resend for row in ordered),
             "delays": bigint_array(int(row.delay * 1000) for row in ordered),

@@ -86,7 +86,7 @@ def test_settling_finds_each_row_by_its_whole_key(store: Connection, filled: int
         "claim": 7,
         "keys": text_array(_KEYS),
         "versions": bigint_array([1] * several),
-        "dead": boolean_array([False] * several),
+        "statuses": text_array(["pending"] * several),
         "tried": boolean_array([False] * several),
         "resend": boolean_array([False] * several),
         "delays": bigint_array([0] * several),

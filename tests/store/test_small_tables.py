@@ -35,6 +35,12 @@ def test_a_later_delivery_replaces_the_link(store: Connection, mapping_id: int) 
     assert links.count(store, mapping_id) == 1
 
 
+def test_who_has_a_remote_record_is_known_per_mapping(store: Connection, mapping_id: int) -> None:
+    links.upsert(store, mapping_id, {"a": ("m1", {}), "b": ("m2", {})})
+    links.upsert(store, apply_mapping(store, "other"), {"x": ("m3", {})})
+    assert links.holders(store, mapping_id, ["m2", "m3", "m4"]) == {"m2": "b"}
+
+
 def test_linked_keys_come_in_bytewise_pages_of_their_own_mapping(store: Connection, mapping_id: int) -> None:
     keys = ["", "10", "9", "B", "a", "ä", "한"]
     links.upsert(store, mapping_id, {key: ("m", {}) for key in keys})

@@ -30,7 +30,7 @@ create table syncbridge.conflict (
     mapping_id integer not null,
     key        text collate "C" not null,
     kind       text not null,
-    candidates json not null,                -- remote ids
+    candidates text[] not null,              -- remote ids
     detail     text not null default '',
     since      timestamptz not null default now(),
     decision   text,                         -- a remote id, or empty for a new record; null: not decided
@@ -42,5 +42,7 @@ create table syncbridge.conflict (
 alter table syncbridge.outbox drop constraint outbox_status_check;
 alter table syncbridge.outbox add constraint outbox_status_check
       check (status in ('pending', 'dead', 'waiting', 'held'));
+
+create index conflict_candidate on syncbridge.conflict using gin (candidates);
 
 create index link_remote on syncbridge.link (remote_id, mapping_id);
