@@ -87,7 +87,7 @@ class Project:
 
     def catalog(self, specs: Iterable[MappingSpec], connection: Connection) -> Catalog:
         """The tables of these mappings."""
-        return read_catalog(connection, [spec.entity.table_name for spec in specs])
+        return read_catalog(connection, [table for spec in specs for table in spec.tables])
 
     def in_force(
         self, store: Connection, source: Connection, *, names: Iterable[str] | None = None
@@ -138,14 +138,22 @@ class Project:
 
 
 def compile_over(spec: MappingSpec, tables: Mapping[tuple[str, str], Table]) -> CompiledMapping:
-    """Compile a mapping over tables as read from the catalog; SettingsError when its table is not there."""
+    """Compile a mapping over tables as read from the catalog; SettingsError when one of its tables is not there."""
     table = tables.get(spec.entity.table_name)
     if table is None:
-        raise SettingsError(
-            f"{spec.at('entity', 'table')}: there is no table {spec.entity.table}",
-            hint=f"Run `syncbridge check {spec.mapping}`.",
-        )
-    return compile_mapping(spec, table)
+        raise _no_table(spec, spec.entity.table, "entity", "table")
+    related: dict[str, Table] = {}
+    for name, relation in spec.entity.related.items():
+        found = tables.get(relation.table_name)
+        if found is None:
+            raise _no_table(spec, relation.table, "entity", "related", name, "table")
+        related[name] = found
+    return compile_mapping(spec, table, related)
+
+
+def _no_table(spec: MappingSpec, table: str, *route: str) -> SettingsError:
+    hint = f"Run `syncbridge check {spec.mapping}`."
+    return SettingsError(f"{spec.at(*route)}: there is no table {table}", hint=hint)
 
 
 def lost(connection: Connection) -> bool:

@@ -88,6 +88,7 @@ class Column:
     generated: bool = False
     options: tuple[str, ...] = ()  # labels of an enum
     readable: bool = True  # the login may select it
+    deterministic: bool = True  # texts are equal only when their characters are; false with some collations
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from syncbridge.errors import Finding
-from syncbridge.mapping.compile import KEY_TYPES
+from syncbridge.mapping.key_sql import KEY_TYPES
 from syncbridge.mapping.names import did_you_mean
 from syncbridge.mapping.spec import MappingSpec
 from syncbridge.mapping.sql import literal, outside_quotes, qualified, quoted

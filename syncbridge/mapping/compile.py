@@ -9,29 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from syncbridge.errors import ConfigurationError, SchemaDrift
+from syncbridge.errors import SchemaDrift
+from syncbridge.mapping.fan_out import FanOut, fan_outs, watches
+from syncbridge.mapping.key_sql import KEY_TYPES
 from syncbridge.mapping.keys import decode_key
 from syncbridge.mapping.names import did_you_mean
+from syncbridge.mapping.queries import KeyPages, compose_sql, describe_sql, key_pages
+from syncbridge.mapping.related import Related, faults, relate
 from syncbridge.mapping.spec import FieldSpec, MappingSpec, Rate, Scalar, Share
-from syncbridge.mapping.sql import enclosed, escaped, fragment_fault, literal, qualified, quoted
+from syncbridge.mapping.sql import literal, qualified, quoted
 from syncbridge.schemas import Column, Table, Watch
 
-#: Base types whose output text names a row in every session, so that it can be its key.
-KEY_TYPES = frozenset(
-    {"int2", "int4", "int8", "numeric", "text", "varchar", "bpchar", "citext", "uuid", "enum", "bool", "date"}
-)
-#: Of these, equal values always have equal texts.
-_PLAIN_KEYS = frozenset({"int2", "int4", "int8", "uuid", "enum", "bool", "date"})
-_BUILT_IN = KEY_TYPES - {"citext", "enum"}
-
-_KEYS = quoted("_syncbridge")
-_KEY_COLUMN = quoted("_syncbridge_key")  # no column of the table may be named like it
-_KEY = f"{_KEYS}.{_KEY_COLUMN}"
+_NONE: Mapping[str, Table] = MappingProxyType({})
+_CHECK = "Mend the mapping or the table, then run `syncbridge check {}`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +81,25 @@ class CompiledMapping:
     definition: Mapping[str, Any]
     digest: str  # of the whole definition
     payload_digest: str  # of what decides which values are sent: when it differs, everything has to be looked at again
-    _keys: _KeyPages
+    _keys: KeyPages
+    _fan_outs: tuple[FanOut, ...] = ()
 
     def watches(self, mapping_id: int) -> tuple[Watch, ...]:
-        """Tables whose changes make keys of this mapping."""
-        return (Watch(mapping_id, self.schema, self.table, self.key),)
+        """Tables whose changes make keys of this mapping, or join keys of its relations: the root's first."""
+        return watches(self._fan_outs, Watch(mapping_id, self.schema, self.table, self.key))
+
+    def fan_out_page(self, relation: str, after: str | None, limit: int) -> tuple[str, list[str | int]]:
+        """The query of the next `limit` keys of entities that join keys of a relation concern, behind the key `after`.
+
+        The join keys, a text array, are its first parameter; those given here follow. Rows are (key), distinct and in
+        key order. The mapping's filter is left out, as in keys_page. KeyError when there is no such relation.
+        """
+        fan_out = next((each for each in self._fan_outs if each.relation == relation), None)
+        if fan_out is None:
+            raise KeyError(relation)
+        if after is None:
+            return fan_out.first, [limit]
+        return fan_out.further, [*decode_key(after, len(self.key)), limit]
 
     def keys_page(
         self, after: str | None, limit: int, *, where: str | None = None, filtered: bool = False
@@ -114,49 +123,18 @@ class CompiledMapping:
         return self._keys.count(where=where, filtered=filtered)
 
 
-@dataclass(frozen=True, slots=True)
-class _KeyPages:
-    """Queries over the keys of one table."""
+def compile_mapping(spec: MappingSpec, table: Table, related: Mapping[str, Table] = _NONE) -> CompiledMapping:
+    """Compile a mapping over its table and those of its relations (by relation).
 
-    source: str  # `"public"."people" as "people"`
-    key_text: str
-    columns: tuple[str, ...]
-    casts: tuple[str, ...]
-    filter: str | None
-
-    def page(self, *, after: bool, where: str | None, filtered: bool) -> str:
-        conditions = [enclosed(condition) for condition in self._conditions(where, filtered)]
-        order = escaped(", ".join(self.columns))
-        if after:
-            # a row comparison over the key's columns is one range of its index
-            behind = ", ".join(f"%s::{escaped(cast)}" for cast in self.casts)
-            conditions.append(f"({order}) > ({behind})")
-        filters = f" where {' and '.join(conditions)}" if conditions else ""
-        return f"select {escaped(self.key_text)} from {escaped(self.source)}{filters} order by {order} limit %s"  # noqa: S608 - quoted names and the SQL of the mapping's author
-
-    def count(self, *, where: str | None, filtered: bool) -> str:
-        conditions = [enclosed(condition) for condition in self._conditions(where, filtered)]
-        filters = f" where {' and '.join(conditions)}" if conditions else ""
-        return f"select count(*) from {escaped(self.source)}{filters}"  # noqa: S608 - as above
-
-    def _conditions(self, where: str | None, filtered: bool) -> Iterator[str]:
-        if filtered and self.filter:
-            yield self.filter
-        if where:
-            if fault := fragment_fault(where):
-                raise ConfigurationError(f"where: this SQL {fault}")
-            yield where
-
-
-def compile_mapping(spec: MappingSpec, table: Table) -> CompiledMapping:
-    """Compile a mapping over its table. Raises SchemaDrift when the table lacks a column or cannot give keys.
-
-    SQL fragments are not looked into here: `check` describes `describe_sql` on the server.
+    Raises SchemaDrift when a table lacks a column, cannot give keys or cannot be joined. SQL fragments are not looked
+    into here: `check` describes them on the server.
     """
     _refuse_unavailable(spec)
     schema, name = spec.entity.table_name
     columns = tuple(_key_column(spec, table, column) for column in spec.entity.key)
-    fields, expressions = _fields(spec, table)
+    relations = _related(spec, table, related)
+    joins = relations.joins()
+    fields, expressions = _fields(spec, relations)
     rules = None
     if spec.require:
         expressions.append(_broken_rules(spec.require))
@@ -176,26 +154,31 @@ def compile_mapping(spec: MappingSpec, table: Table) -> CompiledMapping:
         deletes=_deletes(spec),
         guard=CompiledGuard(spec.guard.deletes, spec.guard.changes, spec.guard.refused),
         rules=rules,
-        compose_sql=_compose_sql(source, name, columns, expressions, spec.entity.where),
-        describe_sql=_describe_sql(source, expressions, spec.entity.where),
+        compose_sql=compose_sql(source, name, columns, joins, expressions, spec.entity.where),
+        describe_sql=describe_sql(source, joins, expressions, spec.entity.where),
         definition=MappingProxyType(definition),
         digest=_digest(definition),
         payload_digest=_digest(_payload(definition)),
-        _keys=_KeyPages(
-            source=source,
-            key_text=_key_text(name, columns),
-            columns=tuple(qualified(name, column.name) for column in columns),
-            casts=tuple(_cast(column) for column in columns),
-            filter=spec.entity.where,
-        ),
+        _keys=key_pages(source, name, columns, joins, spec.entity.where),
+        _fan_outs=fan_outs(relations, columns),
     )
+
+
+def _related(spec: MappingSpec, table: Table, tables: Mapping[str, Table]) -> Related:
+    for name, relation in spec.entity.related.items():
+        if name not in tables:
+            where = spec.at("entity", "related", name, "table")
+            raise SchemaDrift(f"{where}: there is no table {relation.table}", hint=_CHECK.format(spec.mapping))
+    related = relate(spec, table, tables)
+    for fault in faults(spec, related):
+        raise SchemaDrift(f"{fault.where}: {fault.message}", hint=fault.remedy or _CHECK.format(spec.mapping))
+    return related
 
 
 def _refuse_unavailable(spec: MappingSpec) -> None:
     """Parts of the language that can be read, but not yet be run."""
     unavailable = [
         ("direction", spec.direction != "to_destination"),
-        ("related", bool(spec.entity.related)),
         ("match_on", bool(spec.match_on)),
         ("lookup", any(field.lookup for field in spec.fields.values())),
         ("owner", any(field.owner for field in spec.fields.values())),
@@ -205,18 +188,11 @@ def _refuse_unavailable(spec: MappingSpec) -> None:
             raise SchemaDrift(f"{spec.at(name)}: {name} is not available in this version yet", hint="Leave it out.")
 
 
-def _column(spec: MappingSpec, table: Table, name: str, *route: str | int) -> Column:
+def _key_column(spec: MappingSpec, table: Table, name: str) -> Column:
     column = table.columns.get(name)
     if column is None:
-        raise SchemaDrift(
-            f"{spec.at(*route)}: {table.qualified} has no column {name!r}{did_you_mean(name, table.columns)}",
-            hint=f"Mend the mapping or the table, then run `syncbridge check {spec.mapping}`.",
-        )
-    return column
-
-
-def _key_column(spec: MappingSpec, table: Table, name: str) -> Column:
-    column = _column(spec, table, name, "entity", "key")
+        message = f"{table.qualified} has no column {name!r}{did_you_mean(name, table.columns)}"
+        raise SchemaDrift(f"{spec.at('entity', 'key')}: {message}", hint=_CHECK.format(spec.mapping))
     if column.base_type not in KEY_TYPES:
         raise SchemaDrift(
             f"{spec.at('entity', 'key')}: {name} is {column.type}, which cannot be a key: its text depends on settings",
@@ -225,7 +201,7 @@ def _key_column(spec: MappingSpec, table: Table, name: str) -> Column:
     return column
 
 
-def _fields(spec: MappingSpec, table: Table) -> tuple[tuple[CompiledField, ...], list[str]]:
+def _fields(spec: MappingSpec, related: Related) -> tuple[tuple[CompiledField, ...], list[str]]:
     """Fields, and the SQL expressions they read, in the order of the file."""
     fields: list[CompiledField] = []
     expressions: list[str] = []
@@ -235,8 +211,12 @@ def _fields(spec: MappingSpec, table: Table) -> tuple[tuple[CompiledField, ...],
             continue
         column = None
         if field.column is not None:
-            column = _column(spec, table, field.column, "fields", remote)
-            expressions.append(qualified(table.name, field.column))
+            reference = related.refer(field.column)
+            if reference is None:
+                where = spec.at("fields", remote)
+                raise SchemaDrift(f"{where}: {related.unknown(field.column)}", hint=_CHECK.format(spec.mapping))
+            expression, column = reference
+            expressions.append(expression)
         else:
             expressions.append(f"({field.sql}\n)")
         fields.append(_read_field(remote, field, column, len(expressions)))
@@ -278,50 +258,6 @@ def _deletes(spec: MappingSpec) -> CompiledDeletes:
     if isinstance(rule, dict):
         return CompiledDeletes("set", MappingProxyType(dict(rule["set"])))
     return CompiledDeletes(rule, MappingProxyType({}))
-
-
-def _compose_sql(
-    source: str, table: str, columns: Sequence[Column], expressions: Sequence[str], where: str | None
-) -> str:
-    selected = "".join(f", {escaped(expression)}" for expression in expressions)
-    matches = [f"{qualified(table, column.name)} = {part}" for column, part in _key_parts(columns)]
-    if any(column.base_type not in _PLAIN_KEYS for column in columns):
-        # 1.0 = 1.00, and 'AB' = 'ab' in citext: equal, but other keys; the old one must find nothing
-        matches.append(f"{_key_text(table, columns)} = {_KEY}")
-    filters = f" where {enclosed(where)}" if where else ""
-    return (
-        f"select {_KEY}{selected} from unnest(%s::text[]) as {_KEYS}({_KEY_COLUMN})"  # noqa: S608 - quoted names and the SQL of the mapping's author
-        f" join {escaped(source)} on {escaped(' and '.join(matches))}{filters}"
-    )
-
-
-def _describe_sql(source: str, expressions: Sequence[str], where: str | None) -> str:
-    filters = f" where ({where}\n)" if where else ""
-    return f"select {', '.join(expressions) or 'null'} from {source}{filters}"  # noqa: S608 - as above
-
-
-def _key_parts(columns: Sequence[Column]) -> Iterator[tuple[Column, str]]:
-    """Each key column with the SQL that takes its value out of a key's text."""
-    if len(columns) == 1:
-        yield columns[0], f"({_KEY})::{_cast(columns[0])}"
-        return
-    for index, column in enumerate(columns):
-        yield column, f"({_KEY}::pg_catalog.jsonb ->> {index})::{_cast(column)}"
-
-
-def _key_text(table: str, columns: Sequence[Column]) -> str:
-    """The SQL of a row's key, equal to keys.encode_key of its column texts. Not escaped for psycopg."""
-    texts = [f"pg_catalog.format('%s', {qualified(table, column.name)})" for column in columns]
-    if len(texts) == 1:
-        return texts[0]
-    return f"pg_catalog.jsonb_build_array({', '.join(texts)})::text"
-
-
-def _cast(column: Column) -> str:
-    """A type to read a key's text with, never one with a length: a cast to varchar(3) would cut it silently."""
-    if column.base_type == "varchar":
-        return "pg_catalog.text"
-    return f"pg_catalog.{column.base_type}" if column.base_type in _BUILT_IN else column.type
 
 
 def _payload(definition: Mapping[str, Any]) -> dict[str, Any]:

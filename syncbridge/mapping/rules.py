@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from syncbridge.mapping.names import did_you_mean
-from syncbridge.mapping.sql import split_table
+from syncbridge.mapping.sql import fragment_fault, split_table
+from syncbridge.mapping.tree import grow
 
 _SOURCES = ("column", "sql", "constant", "lookup")
 #: What a field may say beside what fills it.
@@ -32,7 +33,7 @@ def broken_rules(data: Mapping[str, Any]) -> Iterator[BrokenRule]:
         yield from _match_on(data, fields)
     yield from _set_fields(data)
     yield from _one_way(data)
-    yield from _relation_names(data)
+    yield from _relations(data)
 
 
 def _one_source(fields: Mapping[str, Any]) -> Iterator[BrokenRule]:
@@ -113,8 +114,8 @@ def _one_way(data: Mapping[str, Any]) -> Iterator[BrokenRule]:
         yield BrokenRule(("deletes", "to_postgres"), message, remedy)
 
 
-def _relation_names(data: Mapping[str, Any]) -> Iterator[BrokenRule]:
-    """The table keeps its own name in SQL, so no relation can have it."""
+def _relations(data: Mapping[str, Any]) -> Iterator[BrokenRule]:
+    """Names of relations, and the tree that their `on` make."""
     entity = data.get("entity")
     related = entity.get("related") if isinstance(entity, Mapping) else None
     table = entity.get("table") if isinstance(entity, Mapping) else None
@@ -124,11 +125,25 @@ def _relation_names(data: Mapping[str, Any]) -> Iterator[BrokenRule]:
         root = split_table(table)[1]
     except ValueError:
         return
+    whole: dict[str, tuple[str, bool]] = {}
     for name, relation in related.items():
-        if name == root:
-            message = f"entity.related.{name}: the entity's own table has this name in SQL; choose another"
-            yield BrokenRule(("entity", "related", name), message)
-        if isinstance(relation, Mapping) and "rollup" in relation and not relation["rollup"]:
-            yield BrokenRule(
-                ("entity", "related", name, "rollup"), f"entity.related.{name}.rollup: is empty", "Or leave it out."
-            )
+        yield from _relation(root, name, relation)
+        if isinstance(relation, Mapping) and isinstance(on := relation.get("on"), str) and not fragment_fault(on):
+            whole[name] = on, bool(relation.get("rollup"))
+    if len(whole) < len(related):
+        return  # what hangs on one that cannot be read would be told too
+    for fault in grow(root, whole)[1]:
+        route = ("entity", "related", fault.name, fault.part)
+        yield BrokenRule(route, f"{'.'.join(route)}: {fault.message}", fault.remedy)
+
+
+def _relation(root: str, name: str, relation: object) -> Iterator[BrokenRule]:
+    """The table keeps its own name in SQL, so no relation can have it; and one name is ours."""
+    route = ("entity", "related", name)
+    label = ".".join(route)
+    if name == root:
+        yield BrokenRule(route, f"{label}: the entity's own table has this name in SQL; choose another")
+    elif name.startswith("_syncbridge"):
+        yield BrokenRule(route, f"{label}: names that begin with _syncbridge are taken; choose another")
+    if isinstance(relation, Mapping) and "rollup" in relation and not relation["rollup"]:
+        yield BrokenRule((*route, "rollup"), f"{label}.rollup: is empty", "Or leave it out.")

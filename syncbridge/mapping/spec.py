@@ -211,6 +211,12 @@ class MappingSpec(Part):
         """`file:line` of a key of this mapping."""
         return self._document.at(*route) if self._document.name else f"mapping {self.mapping}"
 
+    @property
+    def tables(self) -> tuple[tuple[str, str], ...]:
+        """Schema and name of every table that it reads, the entity's first."""
+        names = [self.entity.table_name, *(relation.table_name for relation in self.entity.related.values())]
+        return tuple(dict.fromkeys(names))
+
     def definition(self) -> dict[str, Any]:
         """Everything that was said, as plain values in one canonical form; `files.restore_mapping` takes it back."""
         plain: dict[str, Any] = _listed(self.model_dump(exclude={"deletes", "guard", "poll"}, exclude_defaults=True))

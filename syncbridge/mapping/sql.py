@@ -134,6 +134,19 @@ def outside_quotes(fragment: str) -> str:
     return " ".join(words)
 
 
+def identifiers(fragment: str) -> frozenset[str]:
+    """Every name that a fragment may speak of, as Postgres stores it; keywords and functions are among them."""
+    found = {word.lower() for word in outside_quotes(fragment).split()}
+    place = 0
+    while match := _TOKENS.search(fragment, place):
+        place = match.end()
+        if match.lastgroup == "name":
+            found.add(match[0][1:-1].replace('""', '"'))
+        elif match.lastgroup == "block":
+            place = max(place, _after_comment(fragment, match.start()))
+    return frozenset(found)
+
+
 def _after_comment(fragment: str, start: int) -> int:
     """Where a block comment ends (they nest), or -1."""
     depth = 0
