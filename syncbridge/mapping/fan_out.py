@@ -83,7 +83,7 @@ def _same_text(one: Column, other: Column) -> bool:
     if not (one.deterministic and other.deterministic):
         return False
     if one.base_type == other.base_type and one.base_type in _OWN_TEXTS:
-        return one.base_type != "enum" or one.type_oid == other.type_oid
+        return one.base_type != "enum" or one.type == other.type
     return any({one.base_type, other.base_type} <= types for types in _SAME_TEXTS)
 
 

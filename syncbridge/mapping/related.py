@@ -210,7 +210,7 @@ def _mistyped(relation: Relation, anchor: Table) -> Iterator[tuple[str, str]]:
 def comparable(one: Column, other: Column) -> bool:
     """Whether Postgres compares them as they are."""
     if one.base_type == other.base_type:
-        return one.base_type != "enum" or one.type_oid == other.type_oid
+        return one.base_type != "enum" or one.type == other.type
     return any({one.base_type, other.base_type} <= types for types in _COMPARABLE)
 
 
