@@ -19,7 +19,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Valida
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from syncbridge.config_layers import DELIMITER, PREFIX, Layers, Route, TomlFile, find_file, variable
+from syncbridge.config_alerts import AlertSettings, EmailSettings
+from syncbridge.config_layers import DELIMITER, OPEN_SECTION, PREFIX, Layers, Route, TomlFile, find_file, variable
 from syncbridge.config_sections import (
     DestinationSection,
     Duration,
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     source: SourceSettings
     store: StoreSettings
     worker: WorkerSettings
+    alerts: AlertSettings
     destinations: dict[DestinationName, DestinationSection] = {}
 
     _path: Path | None = PrivateAttr(default=None)
@@ -115,8 +117,22 @@ class OfflineSettings(Settings):
     source: UnaddressedSource
 
 
-SECTIONS: Mapping[str, type[Section]] = {"source": SourceSettings, "store": StoreSettings, "worker": WorkerSettings}
+SECTIONS: Mapping[str, type[Section]] = {
+    "source": SourceSettings,
+    "store": StoreSettings,
+    "worker": WorkerSettings,
+    "alerts": AlertSettings,
+}
 ROOT_KEYS = ("mappings", "secrets_dir")
+
+#: What must not stand in syncbridge.toml, and how it is called.
+_SECRETS: Mapping[Route, str] = {
+    ("source", "password"): "a password",
+    ("store", "password"): "a password",
+    ("alerts", "webhook"): "the address of a webhook",
+    ("alerts", "urls"): "an address with its credentials",
+    ("alerts", "email", "password"): "a password",
+}
 
 
 def load(path: Path | None, environ: Mapping[str, str], *, offline: bool = False) -> Settings:
@@ -140,11 +156,11 @@ def load(path: Path | None, environ: Mapping[str, str], *, offline: bool = False
 
 def _secrets_in_file(toml: TomlFile) -> Iterator[str]:
     for route, value in toml.values.items():
-        remedy = f"set {variable(route[0], 'password')}"
-        if route in (("source", "password"), ("store", "password")):
-            yield f"{toml.origins[route]}: {'.'.join(route)}: a password does not belong in a file; {remedy}"
+        if route in _SECRETS:
+            what = f"{_SECRETS[route]} does not belong in a file; set {variable(*route)}"
+            yield f"{toml.origins[route]}: {'.'.join(route)}: {what}"
         elif route in (("source", "dsn"), ("store", "dsn")) and (dsn_parts(value) or {}).get("password"):
-            remedy = f"take it out and {remedy}"
+            remedy = f"take it out and set {variable(route[0], 'password')}"
             yield f"{toml.origins[route]}: {'.'.join(route)}: a password does not belong in a file; {remedy}"
 
 
@@ -155,18 +171,25 @@ def _told(detail: ErrorDetails, layers: Layers) -> str:
         case "value_error" if route[-1] == "[key]":  # the name of a destination
             route = route[:-1]
         case "extra_forbidden":
-            known = SECTIONS[route[0]].model_fields if len(route) > 1 else Settings.model_fields
-            return _line(layers, route, f"unknown setting{_near(route[-1], known)}")
+            return _line(layers, route, f"unknown setting{_near(route[-1], _known(route[:-1]))}")
         case "missing":
             section = route[:-1]
-            example = f'write {route[-1]} = "salesforce" under [{".".join(section)}]'
+            value = "salesforce" if route[-1] == "type" else "..."
+            example = f'write {route[-1]} = "{value}" under [{".".join(section)}]'
             return _line(layers, section, f"{route[-1]} is missing; {example}")
         case "no_address":
             return f"{route[0]}: {detail['msg']}"
         case "model_type" | "dict_type":
-            below = "`type`" if len(route) > 1 else "keys"
+            below = "`type`" if len(route) > 1 and route[0] == OPEN_SECTION else "keys"
             return _line(layers, route, f"is a section; write [{'.'.join(route)}] with {below} below it")
     return _line(layers, route, detail["msg"].removeprefix("Value error, ").replace("Input should", "should"))
+
+
+def _known(section: Route) -> Iterable[str]:
+    """The keys of a section, or of the whole."""
+    if section == ("alerts", "email"):
+        return EmailSettings.model_fields
+    return SECTIONS[section[0]].model_fields if section else Settings.model_fields
 
 
 def _line(layers: Layers, route: Route, message: str) -> str:

@@ -276,4 +276,8 @@ def _masked(name: str, value: Any) -> Any:
         return " ".join(f"{key}={HIDDEN if key == 'password' else part}" for key, part in parts.items())
     if isinstance(value, SecretStr):
         return HIDDEN
+    if isinstance(value, Section):
+        return value.masked()
+    if isinstance(value, tuple):
+        return [_masked(name, each) for each in value]
     return readable(value) if isinstance(value, timedelta) else value

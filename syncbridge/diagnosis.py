@@ -52,14 +52,15 @@ def _of_capture(snapshot: Snapshot) -> Iterator[Finding]:
     elif capture.slot is None:
         yield Finding("error", "slot", f"the replication slot {capture.slot_name!r} does not exist", RECREATE)
     else:
-        yield from _of_slot(capture.slot)
+        yield from of_slot(capture.slot)
     if capture.stopped:
         yield Finding("error", "capture", f"capture has stopped: {capture.stopped}")
     elif _should_be_ready(snapshot) and not capture.ready and not capture.unreachable:
         yield Finding("error", "capture", _not_ready(capture), "Look into the worker's log.")
 
 
-def _of_slot(slot: SlotFacts) -> Iterator[Finding]:
+def of_slot(slot: SlotFacts, much_log: float = _MUCH_LOG) -> Iterator[Finding]:
+    """Whether the slot is lost, at risk, or keeps more than `much_log` bytes although nothing limits it."""
     if slot.lost:
         reason = slot.invalidation_reason or "its log was removed"
         yield Finding("error", "slot", f"the slot {slot.name!r} is lost ({reason}): changes may be missing", RECREATE)
@@ -69,7 +70,7 @@ def _of_slot(slot: SlotFacts) -> Iterator[Finding]:
     elif slot.safe_wal_size is not None and slot.safe_wal_size < slot.retained_bytes / 3:
         message = f"the slot {slot.name!r} is at risk: {_megabytes(slot.safe_wal_size)} more log, and it is lost"
         yield Finding("error", "slot", message, "Let a worker run, or raise max_slot_wal_keep_size.")
-    elif slot.safe_wal_size is None and slot.retained_bytes > _MUCH_LOG:
+    elif slot.safe_wal_size is None and slot.retained_bytes > much_log:
         message = f"the slot {slot.name!r} keeps {_megabytes(slot.retained_bytes)} of log on the server's disk"
         yield Finding("warning", "slot", message, "Let a worker run, or look for a transaction that stays open.")
 

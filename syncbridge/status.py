@@ -27,7 +27,7 @@ from syncbridge.store.workers import Worker
 #: Rates are means over so many seconds.
 RATE_SECONDS = 60
 
-_NOTHING_WAITS = backlog.Backlog(0, 0, 0, None, None)
+_NOTHING_WAITS = backlog.Backlog(0, 0, 0, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class MappingState:
     retrying: int
     dead: int
     lag_seconds: float | None
+    live_lag_seconds: float | None  # the same without what only a first sync or resync asked for
     delivered_per_second: float
     dead_per_second: float
     last_error: str | None
@@ -171,6 +172,7 @@ def _mapping_state(
         retrying=waiting.retrying,
         dead=waiting.dead,
         lag_seconds=waiting.oldest_seconds,
+        live_lag_seconds=waiting.live_seconds,
         delivered_per_second=round(rates[0] / RATE_SECONDS, 2),
         dead_per_second=round(rates[1] / RATE_SECONDS, 2),
         last_error=mapping.last_error,

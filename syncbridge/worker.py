@@ -12,6 +12,8 @@ from contextlib import suppress
 
 import psycopg
 
+from syncbridge.alerts import targets
+from syncbridge.alerts.loop import AlertLoop
 from syncbridge.errors import NeedsOperator, RetryLater, SyncbridgeError
 from syncbridge.loops import (
     SILENCE,
@@ -71,6 +73,7 @@ class Worker:
         Raises at the start what must be mended before anything can run: SettingsError, or RetryLater when Postgres
         cannot be reached. Later the loops wait and try again by themselves.
         """
+        targets.verify(targets.targets(self.project.settings.alerts))
         with self.project.store("worker") as store:
             self._id = workers.register(store, host=socket.gethostname(), pid=os.getpid(), roles=self.roles)
             self._numbers = workers.claim_numbers(self._id)
@@ -147,6 +150,8 @@ class Worker:
 
     def _loops(self, around: Surroundings) -> list[tuple[str, Callable[[], Loop]]]:
         loops: list[tuple[str, Callable[[], Loop]]] = [("housekeeping", lambda: HousekeepingLoop(around))]
+        if self.project.settings.alerts.wanted:
+            loops.append(("alerts", lambda: AlertLoop(self.project)))
         if "deliver" not in self.roles:
             return loops
         loops += [("listen", lambda: ListenLoop(around)), ("runs", lambda: RunLoop(around))]

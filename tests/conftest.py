@@ -1,6 +1,7 @@
 """Composes the topic fixtures; nothing else lives here."""
 
 pytest_plugins = [
+    "tests.fix_alerts",
     "tests.fix_check",
     "tests.fix_cli",
     "tests.fix_postgres",

@@ -29,6 +29,7 @@ COMMANDS = {
     "setup": ("syncbridge.cli.setup", "setup", "Put settings and mappings in force."),
     "run": ("syncbridge.cli.run", "run", "Run the worker."),
     "status": ("syncbridge.cli.status", "status", "Show lag, backlog, errors and API budget of every mapping."),
+    "alerts": ("syncbridge.cli.alerts", "alerts", "List what is raised, and test where alerts go."),
     "pause": ("syncbridge.cli.pause", "pause", "Stop a mapping; its changes wait."),
     "resume": ("syncbridge.cli.pause", "resume", "Let a paused, halted or guarded mapping go on."),
     "resync": ("syncbridge.cli.resync", "resync", "Compare a mapping's records again."),

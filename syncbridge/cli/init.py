@@ -32,6 +32,10 @@ dbname = "app"
 # batch = 1000                         # records one claim takes
 # lanes = 2                            # deliveries of one mapping at the same time
 
+# [alerts]                             # who is told when something goes wrong; a webhook is a secret: see .env.example
+# lag = "15m"
+# dead_letters = 100
+
 [destinations.salesforce]              # the name that mapping files use
 type = "salesforce"
 login = "client_credentials"
@@ -43,6 +47,7 @@ SECRETS = """\
 # Copy this file to .env, fill it in, and keep .env out of version control.
 SYNCBRIDGE_SOURCE__PASSWORD=
 SYNCBRIDGE_DESTINATIONS__SALESFORCE__CLIENT_SECRET=
+# SYNCBRIDGE_ALERTS__WEBHOOK=https://hooks.slack.com/services/...
 """
 
 IGNORED = """\

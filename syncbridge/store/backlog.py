@@ -22,6 +22,7 @@ class Backlog:
     retrying: int  # pending after at least one failed attempt
     oldest: datetime | None  # commit time of the oldest change that is not delivered; dead letters not counted
     oldest_seconds: float | None
+    live_seconds: float | None  # the same without what only a first sync or resync asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,10 @@ def summary(connection: Connection) -> dict[int, Backlog]:
     rows = connection.execute(
         "select mapping_id, count(*) filter (where status = 'pending'), count(*) filter (where status = 'dead'),"
         " count(*) filter (where status = 'pending' and attempts > 0), min(since) filter (where status = 'pending'),"
-        " extract(epoch from now() - min(since) filter (where status = 'pending'))::float8"
-        " from syncbridge.outbox group by mapping_id"
+        " extract(epoch from now() - min(since) filter (where status = 'pending'))::float8,"
+        " extract(epoch from now() - min(since) filter (where status = 'pending' and priority < %s))::float8"
+        " from syncbridge.outbox group by mapping_id",
+        (int(Priority.BULK),),
     )
     return {row[0]: Backlog(*row[1:]) for row in rows}
 
