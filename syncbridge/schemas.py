@@ -81,9 +81,9 @@ class Column:
     type_oid: int = 0
     base_type: str = ""  # without modifier, domains resolved: `varchar`, `numeric`, `text[]`; enums as `enum`
     not_null: bool = False
-    length: int | None = None  # of varchar(n) and char(n)
+    length: int | None = None  # of varchar(n) and char(n), and of the elements of their arrays
     precision: int | None = None
-    scale: int | None = None
+    scale: int | None = None  # digits after the point, also those of seconds
     has_default: bool = False
     generated: bool = False
     options: tuple[str, ...] = ()  # labels of an enum

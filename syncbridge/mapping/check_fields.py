@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from syncbridge.errors import Finding, RecordRejected
 from syncbridge.mapping.names import near
 from syncbridge.mapping.spec import FieldSpec, MappingSpec, Scalar
-from syncbridge.mapping.sql import qualified, quoted
-from syncbridge.mapping.types import CHOICES, fit
+from syncbridge.mapping.sql import qualified, quoted, shown
+from syncbridge.mapping.types import CHOICES, fit, fit_of_expression
 from syncbridge.model import Value
 from syncbridge.schemas import Column, FieldKind, RemoteField, Table
 
@@ -38,9 +38,9 @@ def check_type(
 ) -> Iterator[Finding]:
     """Whether values of the column (or SQL expression) fit, as far as types can tell."""
     where, label = spec.at("fields", remote), f"fields.{remote}"
-    fits = fit(column.base_type, field.kind)
+    fits = (fit_of_expression if source.sql is not None else fit)(column.base_type, field.kind)
     if fits.severity:
-        expression = f"({source.sql})" if source.sql else column.name
+        expression = f"({source.sql})" if source.sql else shown(column.name)
         remedy = f"Write `sql: {fits.cast.format(expression)}`." if fits.cast else ""
         yield Finding(fits.severity, where, f"{label}: {fits.message}", remedy)
         if fits.severity == "error":

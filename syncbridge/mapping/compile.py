@@ -1,8 +1,8 @@
 """A mapping and its table become SQL and plain values: what capture, compose, deliver and resync work with. Pure.
 
 The root table keeps its own name as alias, so that `people.email` and `email` both work in the SQL of a mapping file.
-Values are selected as they are, never cast: Postgres writes each by its output function, so no strange value can break
-a batch; `values.reader` reads them one by one.
+Values are selected as they are: Postgres writes each by its output function, so no strange value can break a batch;
+`values.reader` reads them one by one. Only types whose text depends on a setting are cast (`casts.selected`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from syncbridge.errors import SchemaDrift
+from syncbridge.mapping.casts import selected
 from syncbridge.mapping.fan_out import FanOut, fan_outs, watches
 from syncbridge.mapping.key_sql import KEY_TYPES
 from syncbridge.mapping.keys import decode_key
@@ -216,7 +217,7 @@ def _fields(spec: MappingSpec, related: Related) -> tuple[tuple[CompiledField, .
                 where = spec.at("fields", remote)
                 raise SchemaDrift(f"{where}: {related.unknown(field.column)}", hint=_CHECK.format(spec.mapping))
             expression, column = reference
-            expressions.append(expression)
+            expressions.append(selected(expression, column.base_type if column is not None else ""))
         else:
             expressions.append(f"({field.sql}\n)")
         fields.append(_read_field(remote, field, column, len(expressions)))

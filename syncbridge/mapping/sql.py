@@ -28,6 +28,22 @@ _TOKENS = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _PAIRS = {")": "(", "]": "["}
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+#: Words that are no column's name unless they are quoted: `user` is the session's user.
+_RESERVED = re.compile(
+    r"""
+    all | analyse | analyze | and | any | array | as | asc | asymmetric | authorization | binary | both | case
+    | cast | check | collate | collation | column | concurrently | constraint | create | cross | current_catalog
+    | current_date | current_role | current_schema | current_time | current_timestamp | current_user | default
+    | deferrable | desc | distinct | do | else | end | except | false | fetch | for | foreign | freeze | from | full
+    | grant | group | having | ilike | in | initially | inner | intersect | into | is | isnull | join | lateral
+    | leading | left | like | limit | localtime | localtimestamp | natural | not | notnull | null | offset | on | only
+    | or | order | outer | overlaps | placing | primary | references | returning | right | select | session_user
+    | similar | some | symmetric | system_user | table | tablesample | then | to | trailing | true | union | unique
+    | user | using | variadic | verbose | when | where | window | with
+    """,
+    re.VERBOSE,
+)
 
 
 def quoted(name: str) -> str:
@@ -35,6 +51,14 @@ def quoted(name: str) -> str:
     if not name or "\x00" in name:
         raise ValueError("an identifier is neither empty nor holds NUL")
     return '"' + name.replace('"', '""') + '"'
+
+
+def shown(name: str) -> str:
+    """A column as a person writes it in a mapping file, with quotes only where it needs them.
+
+    The parentheses keep YAML from taking the first quote for its own.
+    """
+    return name if _PLAIN_NAME.fullmatch(name) and not _RESERVED.fullmatch(name) else f"({quoted(name)})"
 
 
 def qualified(*names: str) -> str:

@@ -85,6 +85,10 @@ def _texts(text: str) -> list[str]:
     return _quoted_texts(text)
 
 
+def _padded_texts(text: str) -> list[str]:
+    return [_bpchar(element) for element in _texts(text)]
+
+
 def _quoted_texts(text: str) -> list[str]:
     elements: list[str] = []
     at = 1
@@ -139,6 +143,7 @@ _READERS: Mapping[str, Reader] = {
     "time": _time,
     "text[]": _texts,
     "varchar[]": _texts,
+    "bpchar[]": _padded_texts,
     "citext[]": _texts,
     "uuid[]": _texts,
     "enum[]": _texts,

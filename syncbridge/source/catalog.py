@@ -261,8 +261,10 @@ def _types(connection: Connection[Any], types: Sequence[tuple[int, int]]) -> lis
 def _column(name: str, oid: int, described: tuple[Any, ...], **facts: bool) -> Column:
     shown, base_type, modifier, labels = described
     length = precision = scale = None
-    if base_type in ("varchar", "bpchar") and modifier >= 4:
+    if base_type.removesuffix("[]") in ("varchar", "bpchar") and modifier >= 4:
         length = modifier - 4
+    elif base_type in ("time", "timestamp", "timestamptz") and modifier >= 0:
+        scale = modifier
     elif base_type == "numeric" and modifier >= 4:
         precision = ((modifier - 4) >> 16) & 0xFFFF
         scale = (((modifier - 4) & 0x7FF) ^ 1024) - 1024  # 11 bits with sign since Postgres 15

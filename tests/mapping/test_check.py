@@ -339,7 +339,7 @@ def test_an_external_id_that_is_too_short_is_doubtful() -> None:
         # types
         ("Active__c: nickname", "error", "text does not fit a field of type boolean", "`sql: nickname::boolean`"),
         ("Count__c: nickname", "error", "text does not fit a field of type integer", "`sql: nickname::bigint`"),
-        ("Amount__c: vip", "error", "bool does not fit a field of type number", "`sql: vip::numeric`"),
+        ("Amount__c: vip", "error", "bool does not fit a field of type number", "`sql: vip::int`"),
         ("Birthdate: nickname", "error", "text does not fit a field of type date", "`sql: nickname::date`"),
         ("Birthdate: seen", "warning", "the day is taken in UTC", "`sql: (seen at time zone 'Europe/Berlin')::date`"),
         ("Seen__c: born", "warning", "a date becomes midnight in UTC", "`sql: born::timestamp at time zone"),

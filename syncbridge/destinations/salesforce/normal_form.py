@@ -29,6 +29,7 @@ _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _TRUE = frozenset(("true", "t", "1"))
 _FALSE = frozenset(("false", "f", "0"))
 _FIRST_YEAR, _LAST_YEAR = 1700, 4000
+_EXACT = 2**53  # below it every whole number is a double
 
 
 def normaliser(field: RemoteField) -> Normalise:
@@ -148,6 +149,7 @@ def _integer(field: RemoteField) -> Normalise:
 
 
 def _number(field: RemoteField) -> Normalise:
+    """Rounded to the scale here, halves away from zero as Postgres does it: the API would store all digits."""
     scale = field.scale or 0
     step = Decimal(1).scaleb(-scale)
     limit = Decimal(10) ** ((field.precision or 18) - scale)
@@ -164,7 +166,15 @@ def _number(field: RemoteField) -> Normalise:
         rounded = number.quantize(step, rounding=ROUND_HALF_UP) if -limit < number < limit else limit
         if not -limit < rounded < limit:  # rounding may have led out of the range
             _reject(field, "NUMBER_OUTSIDE_VALID_RANGE", "value outside of valid range on numeric field")
-        return float(rounded) if scale else int(rounded)
+        stored = float(
+            rounded
+        )  # a double, whatever the scale: 15 digits are sure, what is beyond is what that double says
+        if scale:
+            return stored
+        whole = int(rounded) if abs(rounded) < _EXACT else int(Decimal(repr(stored)))
+        if not -limit < whole < limit:
+            _reject(field, "NUMBER_OUTSIDE_VALID_RANGE", "value outside of valid range on numeric field")
+        return whole
 
     return normalise
 
@@ -287,8 +297,10 @@ def _multipicklist(field: RemoteField) -> Normalise:
             value = value.split(";")
         if not isinstance(value, list):
             _mistyped(field, value)
-        if any(not isinstance(each, str) or ";" in each for each in value):
+        if any(not isinstance(each, str) for each in value):
             _mistyped(field, value)
+        if any(";" in each for each in value):
+            _reject(field, "INVALID_TYPE_ON_FIELD_IN_RECORD", "an element holds ';', which separates chosen options")
         chosen = {allow(text) for each in value if (text := each.strip(_TRIMMED))}
         return ";".join(sorted(chosen)) or None
 

@@ -69,7 +69,9 @@ INDIA = timezone(timedelta(hours=5, minutes=30))
         (MONEY, 7, 7.0),
         (MONEY, None, None),
         (WHOLE, 12.5, 13),
-        (WHOLE, Decimal("123456789012345678"), 123456789012345678),
+        (WHOLE, Decimal("9007199254740991"), 9007199254740991),
+        (WHOLE, Decimal("123456789012345678"), 123456789012345680),  # what a double makes of it
+        (WHOLE, 1.2345678901234568e17, 123456789012345680),
         (DATE, date(2026, 5, 1), "2026-05-01"),
         (DATE, "2026-05-01", "2026-05-01"),
         (DATE, datetime(2026, 5, 1, 1, 0, tzinfo=INDIA), "2026-04-30"),
@@ -116,6 +118,7 @@ def test_a_value_becomes_what_salesforce_stores(field: RemoteField, value: Value
         (INTEGER, True, "INVALID_TYPE_ON_FIELD_IN_RECORD"),
         (MONEY, Decimal("10000000000"), "NUMBER_OUTSIDE_VALID_RANGE"),
         (MONEY, Decimal("9999999999.995"), "NUMBER_OUTSIDE_VALID_RANGE"),
+        (WHOLE, 999_999_999_999_999_999, "NUMBER_OUTSIDE_VALID_RANGE"),  # as a double it has 19 digits
         (MONEY, Decimal("1e40"), "NUMBER_OUTSIDE_VALID_RANGE"),
         (MONEY, 1e300, "NUMBER_OUTSIDE_VALID_RANGE"),
         (MONEY, float("-inf"), "NUMBER_OUTSIDE_VALID_RANGE"),

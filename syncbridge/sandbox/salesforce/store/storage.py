@@ -63,10 +63,14 @@ class Storage:
         self._version = self._org.version
 
     def reset(self) -> None:
-        """Remove all records and start numbering again."""
+        """Remove all records and start numbering again. Columns become what the org says now, should a type differ."""
         with self.transaction():
             for (table,) in self._connection.execute("select name from sqlite_master where type = 'table'").fetchall():
                 self._connection.execute(f'delete from "{table}"')  # noqa: S608 - a name from SQLite itself
+            for target in self._org.objects.values():
+                self._connection.execute(f'drop table "{target.name}"')
+                del self._columns[target.name]
+                self._prepare(target)
         self._numbers.clear()
 
     @contextmanager

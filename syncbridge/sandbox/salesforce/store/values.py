@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -148,7 +148,7 @@ def _double(field: Field, value: Any) -> Stored:
         return None
     if abs(number) >= 10 ** (field.precision - field.scale):
         raise _out_of_range(field, value)
-    return float(number.quantize(Decimal(1).scaleb(-field.scale), rounding=ROUND_HALF_UP))
+    return float(number)  # the scale rounds in pages only: the API stores and returns every digit that it was given
 
 
 def _date(field: Field, value: Any) -> Stored:
