@@ -118,6 +118,16 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """Columns of one table that name a row of another."""
+
+    table: tuple[str, str]
+    columns: tuple[str, ...]
+    to_table: tuple[str, str]
+    to_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """The tables a set of mappings speaks of, and what the server can do."""
 

@@ -24,6 +24,7 @@ COMMANDS = {
         "Everything in one terminal: Postgres, Salesforce, worker.",
     ),
     "init": ("syncbridge.cli.init", "init", "Write a commented starter project."),
+    "suggest": ("syncbridge.cli.suggest", "suggest", "Draft a mapping from both live schemas."),
     "check": ("syncbridge.cli.check", "check", "Verify settings and mappings against both sides."),
     "schema": ("syncbridge.cli.schema", "schema", "Print the JSON Schema of mapping files, for editors."),
     "setup": ("syncbridge.cli.setup", "setup", "Put settings and mappings in force."),

@@ -87,5 +87,5 @@ def _with_remote(
 
 def _with_near(catalog: Catalog, specs: Sequence[MappingSpec]) -> Catalog:
     """Of each table that is not there, the similar names that are."""
-    missing = {spec.entity.table_name for spec in specs} - catalog.tables.keys()
+    missing = {table for spec in specs for table in spec.tables} - catalog.tables.keys()
     return replace(catalog, near=similar(sorted(missing), catalog.tables))

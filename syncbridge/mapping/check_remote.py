@@ -74,13 +74,13 @@ def _check_key_fits(where: str, field: RemoteField, columns: list[Column]) -> It
     if not field.case_sensitive and any(column.base_type in _CASED for column in columns):
         message = f"{field.name} does not tell case apart: keys like 'AB' and 'ab' would be one record"
         yield Finding("warning", where, message, "Make the field case-sensitive, or be sure that no such keys exist.")
-    longest = _longest(columns)
+    longest = longest_key(columns)
     if field.length is not None and longest is not None and longest > field.length:
         message = f"a key can have {longest} characters, {field.name} holds {field.length}"
         yield Finding("warning", where, message, "Make the field longer: a longer key is refused.")
 
 
-def _longest(columns: list[Column]) -> int | None:
+def longest_key(columns: list[Column]) -> int | None:
     """The longest key text, None when only the data can tell."""
     lengths = [column.length or _LONGEST.get(column.base_type) for column in columns]
     known = [length for length in lengths if length is not None]

@@ -1,0 +1,78 @@
+"""How a draft is written: names as YAML and as SQL, lines with their remarks. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from syncbridge.mapping.sql import quoted
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:[ .=]+[A-Za-z_][A-Za-z0-9_]*)*")
+_NOT_TEXT = frozenset({"true", "false", "null"})
+_WIDEST = 60
+#: Words that SQL takes for its own where a table or column stands.
+_SQL_WORDS = """
+    all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
+    deferrable desc distinct do else end except false fetch for foreign from grant group having in initially intersect
+    into lateral leading limit localtime not null offset on only or order placing primary references returning select
+    some symmetric table then to trailing true union unique user using variadic when where window with"""
+_RESERVED = frozenset(_SQL_WORDS.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of YAML and its remark; one that is not active is a comment that only its mark keeps from counting."""
+
+    text: str
+    remark: str = ""
+    active: bool = True
+
+
+def laid_out(lines: Sequence[Line]) -> Iterator[str]:
+    """The lines, with their remarks below each other."""
+    texts = [line.text if line.active else _marked(line.text) for line in lines]
+    remarked = [len(text) for text, line in zip(texts, lines, strict=True) if line.remark]
+    width = min(_WIDEST, max(remarked, default=0))
+    for text, line in zip(texts, lines, strict=True):
+        yield f"{text:<{width}}  # {one_line(line.remark)}" if line.remark else text
+
+
+def _marked(text: str) -> str:
+    """The mark stands where the line's part begins, so that taking it out leaves a line that fits."""
+    at = min(len(text) - len(text.lstrip(" ")), 2)
+    return f"{text[:at]}# {text[at:]}"
+
+
+def one_line(text: str) -> str:
+    """Without line ends, which would end a comment."""
+    return " ".join(text.split())
+
+
+def scalar(text: str) -> str:
+    """A text as YAML, also inside of braces."""
+    plain = _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def scalars(texts: Sequence[str]) -> str:
+    """One text, or a list of them."""
+    return scalar(texts[0]) if len(texts) == 1 else f"[{', '.join(scalar(text) for text in texts)}]"
+
+
+def sql_name(name: str) -> str:
+    """A name as SQL, in quotes only where it needs them."""
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _RESERVED else quoted(name)
+
+
+def table_text(schema: str, name: str) -> str:
+    """A table as `split_table` reads it, as YAML."""
+    parts = (part if re.fullmatch(r'[^".\s]+', part) else quoted(part) for part in (schema, name))
+    return scalar(".".join(parts))
+
+
+def lawful(name: str, *, dashes: bool = False) -> str:
+    """The nearest name that a mapping (with dashes) or a relation may have."""
+    made = re.sub(r"[^a-z0-9_-]+" if dashes else r"[^a-z0-9_]+", "_", name.lower())[:55].strip("_-")
+    return made if re.match(r"[a-z]", made) else f"t_{made}".rstrip("_")
