@@ -50,7 +50,7 @@ guard: {deletes: off, changes: off}
 CONTACT = RemoteObject(
     "Contact",
     {
-        name: RemoteField(name, kind, length=length)
+        name: RemoteField(name, kind, length=length, unique=name == "Person_Key__c")
         for name, kind, length in (
             ("Person_Key__c", FieldKind.STRING, 40),
             ("FirstName", FieldKind.STRING, 40),

@@ -69,6 +69,7 @@ class CompiledMapping:
     destination: str
     object: str
     external_id: str
+    match_on: tuple[str, ...]  # fields by which existing records are found before a new one is created
     schema: str
     table: str
     key: tuple[str, ...]
@@ -147,6 +148,7 @@ def compile_mapping(spec: MappingSpec, table: Table, related: Mapping[str, Table
         destination=spec.destination,
         object=spec.object,
         external_id=spec.external_id,
+        match_on=spec.match_on,
         schema=schema,
         table=name,
         key=spec.entity.key,
@@ -180,7 +182,6 @@ def _refuse_unavailable(spec: MappingSpec) -> None:
     """Parts of the language that can be read, but not yet be run."""
     unavailable = [
         ("direction", spec.direction != "to_destination"),
-        ("match_on", bool(spec.match_on)),
         ("lookup", any(field.lookup for field in spec.fields.values())),
         ("owner", any(field.owner for field in spec.fields.values())),
     ]

@@ -29,8 +29,11 @@ class Converter:
         column_types: Sequence[str],
     ) -> None:
         fields = _CaseBlind(remote)
-        self.external_field = fields.get(mapping.external_id).name
-        self._external = destination.normaliser(fields.get(mapping.external_id))
+        external = fields.get(mapping.external_id)
+        self.external_field = external.name
+        self.match_fields = tuple(fields.get(name) for name in mapping.match_on)
+        self._comparable = external.comparable
+        self._external = destination.normaliser(external)
         self._constants: Fields = {}
         self._steps: list[_Step] = []
         for field in mapping.fields:
@@ -45,6 +48,10 @@ class Converter:
     def external_value(self, key: str) -> Normal:
         """The entity key as the external id field will hold it."""
         return self._external(key)
+
+    def same_key(self, value: Normal, key: str) -> bool:
+        """Whether a record whose external id field holds `value` is the one of this entity key."""
+        return value is not None and self._comparable(value) == self._comparable(self._external(key))
 
     def __call__(self, row: Sequence[str | None]) -> Fields:
         """The record without its external id; raises RecordRejected for a value that can never be stored."""

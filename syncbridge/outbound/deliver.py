@@ -19,11 +19,13 @@ from syncbridge.errors import RecordRejected, Remedy, RetryLater, SyncbridgeErro
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Fields, MappingStatus, Operation, Reason
 from syncbridge.outbound.compose import Composer, Entities
+from syncbridge.outbound.contact import FirstContact
 from syncbridge.outbound.guard import Guard, Reservation
 from syncbridge.outbound.plan import Planned, plan
-from syncbridge.outbound.settle import Settlement, give_back, settle, take, take_nothing, take_refusal
+from syncbridge.outbound.settle import Settlement, give_back, settle, take, take_held, take_nothing, take_refusal
 from syncbridge.policy import directive
 from syncbridge.store import mappings, outbox
+from syncbridge.store.conflicts import Held
 from syncbridge.store.outbox import Claimed
 
 log = logging.getLogger("syncbridge.deliver")
@@ -70,6 +72,7 @@ class _Exchange:
     answers: dict[str, Result] = field(default_factory=dict)  # key -> result
     attempted: set[str] = field(default_factory=set)  # keys that were given to a call, answered or not
     absent: set[str] = field(default_factory=set)  # keys of entities that are gone, and have no remote record either
+    held: dict[str, Held] = field(default_factory=dict)  # entities that could be one of several existing records
 
 
 @dataclass(slots=True)
@@ -88,6 +91,7 @@ class Deliverer:
     clock: Callable[[], float] = time.monotonic
     _composer: Composer = field(init=False)
     _guard: Guard = field(init=False)
+    _contact: FirstContact = field(init=False)
     _failures: int = 0
     _blamed: frozenset[str] = frozenset()  # keys refused for the schema, since it was described anew
     _outdated: bool = False  # a person may have mended what the description says
@@ -98,6 +102,7 @@ class Deliverer:
         self._composer = Composer(self.mapping, self.destination, self.source)
         outbox.prefer_indexes(self.store)
         self._guard = Guard(self.mapping_id, self.mapping, self.store)
+        self._contact = FirstContact(self.mapping_id, self.mapping, self.destination, self.store)
         self._claim_size = self.limits.batch
 
     def step(self) -> int:
@@ -107,7 +112,10 @@ class Deliverer:
         lost state database (RetryLater).
         """
         try:
-            return self._step()
+            try:
+                return self._step()
+            finally:
+                self._contact.release()
         except psycopg.OperationalError as error:  # rows that are claimed come back when their lease ends
             message = str(error).split("\n", 1)[0]
             raise RetryLater(f"the state database is not available: {message}") from error
@@ -135,7 +143,7 @@ class Deliverer:
             reserved = self._guard.reserve(sending)
             if reserved is not None:
                 self._require_time(deadline)
-                self._send(sending, exchange)
+                self._send(sending, exchange, deadline)
         except psycopg.OperationalError:
             raise
         except Exception as error:
@@ -196,7 +204,7 @@ class Deliverer:
     def _ignored(self, planned: Planned) -> bool:
         return planned.operation is Operation.DELETE and self.mapping.deletes.action == "ignore"
 
-    def _send(self, sending: Sequence[Planned], exchange: _Exchange) -> None:
+    def _send(self, sending: Sequence[Planned], exchange: _Exchange, deadline: float) -> None:
         """Deletes first: they free unique values that new records may want."""
         ids = self._find_vanished([p for p in sending if p.vanished], exchange)
         deletes = [p for p in sending if p.operation is Operation.DELETE]
@@ -207,6 +215,8 @@ class Deliverer:
             )
             exchange.answers.update((p.key, answer) for p, answer in zip(deletes, answers, strict=True))
         upserts = [p for p in sending if p.operation in (Operation.CREATE, Operation.UPDATE)]
+        if self.mapping.match_on:
+            upserts = self._meet(upserts, exchange, deadline)
         if upserts:
             external = self._composer.converter.external_field
             value = self._composer.converter.external_value
@@ -214,6 +224,16 @@ class Deliverer:
             exchange.attempted.update(p.key for p in upserts)
             answers = self.destination.upsert(self.mapping.object, external, records, lane=self.mapping.name)
             exchange.answers.update((p.key, answer) for p, answer in zip(upserts, answers, strict=True))
+
+    def _meet(self, upserts: Sequence[Planned], exchange: _Exchange, deadline: float) -> list[Planned]:
+        """Link entities to the existing records that they are; what is left for upserts."""
+        converter = self._composer.converter
+        met = self._contact.meet(upserts, converter, patience=deadline - self.clock())
+        exchange.held = met.held
+        self._require_time(deadline)
+        exchange.attempted.update(p.key for _, p in met.taken)
+        exchange.answers.update(self._contact.link(met.taken, converter))
+        return met.rest
 
     def _find_vanished(self, vanished: Sequence[Planned], exchange: _Exchange) -> dict[str, str]:
         """Remote ids of records to delete or to mark; what has none needs nothing any more.
@@ -258,7 +278,7 @@ class Deliverer:
         decided = {*settlement.done, *(row.key for row in settlement.kept)}
         give_back(settlement, [row for row in claimed if row.key not in decided], exchange.attempted)
         try:
-            settle(self.store, self.mapping_id, claim, settlement)
+            settle(self.store, self.mapping_id, claim, settlement, matching=bool(self.mapping.match_on))
         except psycopg.OperationalError:
             raise
         except Exception as error:  # the rows come back when their lease ends
@@ -284,6 +304,8 @@ class Deliverer:
             answer = exchange.answers.get(p.key)
             if answer is not None:
                 take(settlement, p, answer, max_attempts=limit, rng=self.rng)
+            elif p.key in exchange.held:
+                take_held(settlement, p, exchange.held[p.key])
             elif p.refusal is not None:
                 take_refusal(settlement, p, max_attempts=limit, rng=self.rng)
             elif p.operation is Operation.NOTHING or self._ignored(p):

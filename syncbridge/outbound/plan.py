@@ -29,6 +29,7 @@ class Planned:
     full: bool = True
     vanished: bool = False
     refusal: RecordRejected | None = None
+    matched: str = ""  # how the existing record was found that it is linked to, for the log
 
     @property
     def key(self) -> str:

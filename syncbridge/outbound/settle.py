@@ -18,10 +18,13 @@ from syncbridge.errors import Remedy
 from syncbridge.model import Fields, Operation, Outcome
 from syncbridge.outbound.plan import Planned
 from syncbridge.policy import Retry, after_rejection
-from syncbridge.store import links, outbox, sync_log
+from syncbridge.store import conflicts, links, outbox, sync_log
+from syncbridge.store.conflicts import Held
 from syncbridge.store.outbox import Claimed, Kept
 from syncbridge.store.sync_log import Entry
 
+#: Code of entities that are held at first contact.
+SEVERAL_MATCHES = "SEVERAL_MATCHES"
 #: Characters that are kept of a destination's message.
 LONGEST_MESSAGE = 2000
 
@@ -34,6 +37,7 @@ class Settlement:
     linked: dict[str, tuple[str, Fields]] = field(default_factory=dict)  # key -> remote id, new base
     unlinked: list[str] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    held: dict[str, Held] = field(default_factory=dict)
     log: list[Entry] = field(default_factory=list)
     delivered: int = 0
     same: int = 0
@@ -43,19 +47,27 @@ class Settlement:
     last_error: tuple[str, str] | None = None  # message, key
 
 
-def settle(connection: Connection, mapping_id: int, claim: int, settlement: Settlement) -> None:
-    """Write a settlement. What concerns keys that another claim took over meanwhile is left out."""
+def settle(
+    connection: Connection, mapping_id: int, claim: int, settlement: Settlement, *, matching: bool = False
+) -> None:
+    """Write a settlement. What concerns keys that another claim took over meanwhile is left out.
+
+    With `matching` (of a mapping that looks for existing records) conflicts of what was delivered are over, and those
+    who were held for the same records are due again.
+    """
     for attempt in range(5):
         try:
             with connection.transaction():
-                _write(connection, mapping_id, claim, settlement)
-            return
+                ours = _write(connection, mapping_id, claim, settlement)
+                over = conflicts.remove(connection, mapping_id, settlement.done.keys() & ours) if matching else []
+            break
         except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
             if attempt == 4:
                 raise
+    conflicts.release(connection, mapping_id, over)
 
 
-def _write(connection: Connection, mapping_id: int, claim: int, settlement: Settlement) -> None:
+def _write(connection: Connection, mapping_id: int, claim: int, settlement: Settlement) -> set[str]:
     done, kept = settlement.done, settlement.kept
     linked, unlinked, log = settlement.linked, settlement.unlinked, settlement.log
     ours = outbox.lock(connection, mapping_id, claim, [*done, *(row.key for row in kept)])
@@ -65,9 +77,11 @@ def _write(connection: Connection, mapping_id: int, claim: int, settlement: Sett
         log = [entry for entry in log if entry.key in ours]
     outbox.finish(connection, mapping_id, claim, done)
     outbox.keep(connection, mapping_id, claim, kept)
+    conflicts.hold(connection, mapping_id, {key: held for key, held in settlement.held.items() if key in ours})
     links.upsert(connection, mapping_id, linked)
     links.remove(connection, mapping_id, unlinked)
     sync_log.append(connection, mapping_id, log)
+    return ours
 
 
 def take(settlement: Settlement, planned: Planned, result: Result, *, max_attempts: int, rng: random.Random) -> None:
@@ -97,7 +111,10 @@ def _take_delivered(settlement: Settlement, planned: Planned, result: Delivered)
         settlement.linked[row.key] = (result.remote_id, planned.base)
     settlement.done[row.key] = row.version
     settlement.delivered += 1
-    settlement.log.append(_entry(planned, Outcome.DELIVERED, operation=operation, remote_id=result.remote_id))
+    told = planned.matched or None
+    settlement.log.append(
+        _entry(planned, Outcome.DELIVERED, operation=operation, remote_id=result.remote_id, message=told)
+    )
 
 
 def _take_rejected(
@@ -160,6 +177,19 @@ def take_refusal(settlement: Settlement, planned: Planned, *, max_attempts: int,
         refusal.remedy, planned.claimed.attempts, uncertain=False, delay=None, max_attempts=max_attempts, rng=rng
     )
     keep_for(settlement, planned, retry, code=refusal.code, message=refusal.message)
+
+
+def take_held(settlement: Settlement, planned: Planned, held: Held) -> None:
+    """Add an entity that could be one of several existing records: it waits for a person, or for its row to change."""
+    row = planned.claimed
+    candidates = ", ".join(held.candidates)
+    settlement.kept.append(
+        Kept(row.key, row.version, tried=False, parked="held", code=SEVERAL_MATCHES, message=held.detail)
+    )
+    settlement.held[row.key] = held
+    settlement.log.append(
+        _entry(planned, Outcome.HELD, code=SEVERAL_MATCHES, message=f"{held.detail}: {candidates}"[:LONGEST_MESSAGE])
+    )
 
 
 def take_nothing(settlement: Settlement, planned: Planned, *, ignored: bool = False, absent: bool = False) -> None:

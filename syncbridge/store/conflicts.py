@@ -6,7 +6,7 @@ tried again, and goes when it is delivered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -75,7 +75,7 @@ def hold(connection: Connection, mapping_id: int, held: Mapping[str, Held]) -> N
     connection.execute(_HOLD, parameters)
 
 
-def remove(connection: Connection, mapping_id: int, keys: Sequence[str]) -> list[str]:
+def remove(connection: Connection, mapping_id: int, keys: Collection[str]) -> list[str]:
     """Forget the conflicts of delivered keys; the remote ids that these could have been."""
     if not keys:
         return []
