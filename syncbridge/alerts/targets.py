@@ -70,7 +70,10 @@ class Target:
         return service
 
 
-_HINT = "Its form is told on https://appriseit.com/services; a password in it is written with %40 for @, %2F for /."
+_HINT = (
+    "Sender and recipient of mails need a whole domain: name@example.com. The form of other targets is told on"
+    " https://appriseit.com/services; a password in them is written with %40 for @ and %2F for /."
+)
 
 
 def targets(settings: AlertSettings) -> list[Target]:
