@@ -7,7 +7,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from syncbridge.mapping.sql import enclosed, escaped, fragment_fault, literal, outside_quotes, quoted, split_table
+from syncbridge.mapping.sql import (
+    enclosed,
+    escaped,
+    fragment_fault,
+    literal,
+    outside_quotes,
+    quoted,
+    shown,
+    split_table,
+)
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
 on_one_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -123,3 +132,11 @@ def test_what_names_no_table_is_refused(text: str) -> None:
 @given(st.text(min_size=1).filter(lambda s: "\x00" not in s), st.text(min_size=1).filter(lambda s: "\x00" not in s))
 def test_any_quoted_table_is_read_back(schema: str, table: str) -> None:
     assert split_table(f"{quoted(schema)}.{quoted(table)}") == (schema, table)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [("price", "price"), ("user", '("user")'), ("Odd", '("Odd")'), ('a"b', '("a""b")'), ("order_", "order_")],
+)
+def test_a_column_is_shown_as_it_can_be_written_in_a_mapping_file(name: str, written: str) -> None:
+    assert shown(name) == written

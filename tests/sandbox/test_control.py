@@ -194,3 +194,11 @@ def test_unknown_names_are_errors_in_python_too(sandbox: SandboxServer) -> None:
         sandbox.control.records("Nothing")
     with pytest.raises(UnknownName, match="Contact has no field Nothing"):
         sandbox.control.remove_field("Contact", "Nothing")
+
+
+def test_a_field_whose_type_another_test_had_changed_is_as_new_after_a_reset(sandbox: SandboxServer, api: Api) -> None:
+    sandbox.control.put_field("Account", "Flexible__c", "double(18,2)")
+    sandbox.control.reset()
+    sandbox.control.put_field("Account", "Flexible__c", "string(20)")
+    record_id = api.create("Account", Name="Acme", Flexible__c="42")
+    assert api.get(f"/sobjects/Account/{record_id}").json()["Flexible__c"] == "42"

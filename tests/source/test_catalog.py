@@ -213,3 +213,12 @@ def test_a_catalog_is_read_on_a_connection_that_is_not_autocommit(dsn: str) -> N
         assert read_catalog(connection, [("public", "none")]).tables == {}
         described = describe_query(connection, "select 1 as one")
         assert described == [Column("one", "integer", 23, "int4")]
+
+
+def test_lengths_of_elements_and_digits_of_seconds_are_described(connection: Connection) -> None:
+    connection.execute(
+        "create table sized (codes varchar(5)[], pads char(2)[], at time(0), seen timestamptz(3), free time)"
+    )
+    columns = read_catalog(connection, [("public", "sized")]).tables["public", "sized"].columns
+    assert (columns["codes"].length, columns["pads"].length) == (5, 2)
+    assert [columns[name].scale for name in ("at", "seen", "free")] == [0, 3, None]

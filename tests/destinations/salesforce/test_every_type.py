@@ -175,3 +175,11 @@ def test_what_is_changed_in_the_destination_comes_back_or_is_refused(bench: Benc
         bench.store("target", 0, at, back(value))
         _assert_stored(bench, case, 0, at, case.example.value)
     assert len(pairs) <= len(cases)
+
+
+def test_digits_beyond_the_scale_which_only_the_api_can_store_are_read_as_the_pages_show_them(bench: Bench) -> None:
+    bench.server.control.put_field("Contact", "F0__c", "double(18,2)")
+    bench.destination.describe("Contact", refresh=True)
+    records = bench.send_and_read({"1": {"LastName": "Example", "F0__c": 237.635}}, 1)
+    assert records["1"]["F0__c"] == 237.64
+    assert [record["F0__c"] for record in bench.server.control.records("Contact")] == [237.635]
