@@ -1,27 +1,32 @@
 """Put a project in force: state schema, publication, slot, mappings, first syncs. Idempotent, and resumable.
 
-The order matters. A table is published before its slot exists or its first sync reads it, and a first sync waits until
-every transaction that ran at that moment has ended; so each change is in the rows that it reads, or in the stream.
+The order matters. A table is published before its mapping is in force, and until no mapping watches it any more. A
+mapping comes in force together with the run that it makes necessary; the run begins when capture was told what to
+watch, and every transaction that ran at that moment has ended: so each change is in the rows that it reads, or in the
+stream. Whatever was done when it is interrupted stays done, and the next `apply` goes on from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from psycopg import Connection
 
-from syncbridge.errors import PositionLost, SettingsError
-from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.mapping.spec import MappingSpec
+from syncbridge import planning
+from syncbridge.destinations.base import Delivered
+from syncbridge.errors import RetryLater, SettingsError, SyncbridgeError
 from syncbridge.model import MappingStatus, Reason
-from syncbridge.project import Project, compile_over
-from syncbridge.schemas import Catalog
+from syncbridge.planning import Change, Decisions, Kind, Outlook
+from syncbridge.project import Project
 from syncbridge.source import publication, rows, slot
-from syncbridge.store import checkpoints, database, mappings, runs, sync_log
+from syncbridge.source.replication import SystemIdentity
+from syncbridge.store import checkpoints, database, forget, links, mappings, outbox, runs, sync_log
 from syncbridge.store.checkpoints import Checkpoint
-from syncbridge.store.mappings import AppliedMapping
+
+#: Old records that are deleted before the next look whether all is well.
+DELETE_AT_ONCE = 1000
 
 
 @dataclass(slots=True)
@@ -30,147 +35,180 @@ class Applied:
 
     steps: list[str] = field(default_factory=list)
     runs: dict[str, int] = field(default_factory=dict)  # mapping -> the run that was asked for
+    told: Callable[[str], None] = lambda step: None
 
     def did(self, step: str) -> None:
+        """Note what is durable from now on."""
         self.steps.append(step)
+        self.told(step)
 
 
-def apply(project: Project, *, recreate_slot: bool = False) -> Applied:
-    """Bring everything in line with the settings and mapping files.
+def apply(
+    project: Project,
+    *,
+    recreate_slot: bool = False,
+    decisions: Decisions | None = None,
+    told: Callable[[str], None] = lambda step: None,
+) -> Applied:
+    """Bring everything in line with the settings and mapping files; each step is `told` when it is done.
 
     `recreate_slot` drops a slot that is lost or behind, makes it anew and resyncs every mapping: what changed
-    in between is found by comparison. Raises MappingError, SettingsError, SourceUnusable or PositionLost.
+    in between is found by comparison. Raises MappingError, SettingsError, SourceUnusable or PositionLost, and does
+    nothing then.
     """
-    specs = project.files()
-    for spec in specs:
-        project.destination(spec.destination)  # an unknown one is an error before anything is changed
-    applied = Applied()
-    with project.source_admin("setup") as source, project.store("setup", ready=False) as store:
-        catalog = project.catalog(specs, source)
-        compiled = [compile_over(spec, catalog.tables) for spec in specs]
-        _refuse_gone(store, specs)
-        for name in database.setup(store):
-            applied.did(f"state schema: applied {name}")
-        _keep_partitions(project, store)
-        new, changed = _register(store, compiled, applied)
-        _publish(project, source, store, compiled, catalog, applied)
-        if applied.steps:
-            publication.announce(source)  # a worker that captures now watches them from here on
-        fresh = _provide_slot(project, source, store, applied, recreate=recreate_slot)
-        first = [m for m in compiled if m.name in new]
-        again = [m for m in compiled if m.name in changed or (fresh and m.name not in new)]
-        _request_runs(store, source, first, again, applied)
+    decisions = decisions or Decisions(recreate_slot=recreate_slot)
+    applied = Applied(told=told)
+    with project.source_admin("apply") as source, project.store("apply", ready=False) as store:
+        database.one_at_a_time(store)
+        outlook = planning.look(project, source, store, decisions)
+        for obstacle in planning.obstacles(project, outlook, decisions):
+            raise obstacle
+        _Applying(project, source, store, outlook, decisions, applied).carry_out()
     return applied
 
 
-def _refuse_gone(store: Connection, specs: Sequence[MappingSpec]) -> None:
-    ready = store.execute("select to_regclass('syncbridge.mapping') is not null").fetchone()
-    if ready is None or not ready[0]:
-        return
-    gone = sorted(mappings.read_all(store).keys() - {spec.mapping for spec in specs})
-    active = [name for name in gone if mappings.read(store, name).status is not MappingStatus.PAUSED]
-    if active:
-        raise SettingsError(
-            f"no file for mapping {', '.join(active)}, which is in force",
-            hint="Bring the file back, or `syncbridge pause` it first; a paused mapping without a file rests.",
-        )
+@dataclass(slots=True)
+class _Applying:
+    project: Project
+    source: Connection
+    store: Connection
+    outlook: Outlook
+    decisions: Decisions
+    applied: Applied
 
+    def carry_out(self) -> None:
+        for name in database.setup(self.store):
+            self.applied.did(f"state schema: applied {name}")
+        retention = self.project.settings.store.log_retention_days
+        sync_log.keep_partitions(self.store, today=datetime.now(UTC).date(), retention_days=retention)
+        before, after = planning.publication_steps(self.project, self.outlook)
+        self._publish(before)
+        self._provide_slot()
+        for change in self.outlook.changes:
+            self._put_in_force(change)
+        if self.applied.steps or self.outlook.asked:
+            publication.announce(self.source)  # a worker that captures now watches them from here on
+        self._publish(after)
+        self._begin_runs()
+        forget.strays(self.store)
 
-def _keep_partitions(project: Project, store: Connection) -> None:
-    retention = project.settings.store.log_retention_days
-    sync_log.keep_partitions(store, today=datetime.now(UTC).date(), retention_days=retention)
+    def _publish(self, statements: Sequence[str]) -> None:
+        publication.apply(self.source, statements)
+        for statement in statements:
+            self.applied.did(f"publication: {statement}")
 
+    # -- the slot -----------------------------------------------------------------------------------------------------
 
-def _register(store: Connection, compiled: Sequence[CompiledMapping], applied: Applied) -> tuple[set[str], set[str]]:
-    """Record every mapping; names of the new ones, and of those whose records may now differ."""
-    known = mappings.read_all(store)
-    new: set[str] = set()
-    changed: set[str] = set()
-    for mapping in compiled:
-        before = known.get(mapping.name)
-        mappings.apply(
-            store,
-            name=mapping.name,
-            destination=mapping.destination,
-            object=mapping.object,
-            definition=dict(mapping.definition),
-            digest=mapping.digest,
-        )
-        if before is None:
-            new.add(mapping.name)
-            applied.did(f"mapping {mapping.name}: new, {mapping.schema}.{mapping.table} -> {mapping.object}")
-        elif before.digest != mapping.digest:
-            _note_change(before, mapping, changed)
-            applied.did(f"mapping {mapping.name}: changed")
-    return new, changed
+    def _provide_slot(self) -> None:
+        """Make the slot and its checkpoint where there are none. With them, every record will be compared again."""
+        name, outlook = self.project.settings.source.slot, self.outlook
+        anew = self.decisions.recreate_slot or outlook.slot_intended
+        if outlook.checkpoint is not None and not anew:
+            return
+        checkpoints.intend(self.store, name)
+        if outlook.slot_there:
+            slot.drop(self.source, name)
+            self.applied.did(f"slot {name}: dropped")
+        made = self._make_slot(name)
+        system: SystemIdentity = made.system
+        with self.store.transaction():
+            checkpoints.create(self.store, Checkpoint(name, made.consistent_point, system.system_id, system.timeline))
+            checkpoints.settle_intent(self.store, name)
+            for known in outlook.known.values():
+                runs.ask(self.store, known.id, Reason.RESYNC)
+        self.applied.did(f"slot {name}: created at {made.consistent_point}")
 
+    def _make_slot(self, name: str) -> slot.NewSlot:
+        try:
+            return slot.create(self.project.settings.source.conninfo(), name)
+        except SyncbridgeError:
+            if self.outlook.checkpoint is None:
+                checkpoints.settle_intent(self.store, name)  # nothing is there that could be ours
+            raise
 
-def _note_change(before: AppliedMapping, mapping: CompiledMapping, changed: set[str]) -> None:
-    """A change of guard, deletes or masking alone sends nothing again."""
-    payload = ("destination", "object", "entity", "external_id", "fields", "require")
-    old, new = before.definition, mapping.definition
-    if any(old.get(part) != new.get(part) for part in payload):
-        changed.add(mapping.name)
+    # -- mappings -----------------------------------------------------------------------------------------------------
 
+    def _put_in_force(self, change: Change) -> None:
+        if change.kind in (Kind.GONE, Kind.RESTS):
+            self._remove(change)
+            return
+        if change.kind is Kind.MOVED and self.decisions.delete_old:
+            self._delete_old(change)
+        if change.kind is Kind.CHANGED and change.before is not None and change.spec is not None:
+            added = [name for name in change.spec.fields if name not in change.before.fields]
+            if added and change.applied is not None:
+                forget.fields(self.store, change.applied.id, added)
+        self._register(change)
 
-def _publish(
-    project: Project,
-    source: Connection,
-    store: Connection,
-    compiled: Sequence[CompiledMapping],
-    catalog: Catalog,
-    applied: Applied,
-) -> None:
-    ids = {name: mapping.id for name, mapping in mappings.read_all(store).items()}
-    watches = [watch for mapping in compiled for watch in mapping.watches(ids[mapping.name])]
-    wanted = publication.wanted_tables(watches, catalog.tables, server_version=catalog.server_version)
-    name = project.settings.source.publication
-    statements = publication.plan(name, wanted, publication.inspect(source, name))
-    publication.apply(source, statements)
-    for statement in statements:
-        applied.did(f"publication: {statement}")
-
-
-def _provide_slot(project: Project, source: Connection, store: Connection, applied: Applied, *, recreate: bool) -> bool:
-    """Make the slot and its checkpoint where there are none; whether it is new."""
-    name = project.settings.source.slot
-    known, found = checkpoints.read(store, name), slot.inspect(source, name)
-    if known is not None and found is not None and not recreate:
-        return False
-    if known is not None and not recreate:
-        raise PositionLost(
-            f"the replication slot {name!r} is gone, and with it the changes since {known.end_lsn}",
-            hint="Run `syncbridge setup --recreate-slot`: it makes the slot anew and compares every record.",
-        )
-    if found is not None and (recreate or known is None):
-        if not recreate:
-            raise SettingsError(
-                f"there is a replication slot {name!r} that this project knows nothing of",
-                hint="Choose another name in [source] slot, or take it over with `syncbridge setup --recreate-slot`.",
+    def _register(self, change: Change) -> None:
+        mapping = change.compiled
+        assert mapping is not None  # it has a file
+        with self.store.transaction():
+            number, _ = mappings.apply(
+                self.store,
+                name=mapping.name,
+                destination=mapping.destination,
+                object=mapping.object,
+                definition=dict(mapping.definition),
+                digest=mapping.digest,
             )
-        slot.drop(source, name)
-        applied.did(f"slot {name}: dropped")
-    made = slot.create(project.settings.source.conninfo(), name)
-    system = made.system
-    checkpoints.create(store, Checkpoint(name, made.consistent_point, system.system_id, system.timeline))
-    applied.did(f"slot {name}: created at {made.consistent_point}")
-    return True
+            if change.kind is Kind.MOVED:
+                forget.records(self.store, number)
+            if change.compose:
+                first = change.kind in (Kind.NEW, Kind.MOVED)
+                runs.ask(self.store, number, Reason.FIRST_SYNC if first else Reason.RESYNC)
+        words = {
+            Kind.NEW: f"new, {mapping.schema}.{mapping.table} -> {mapping.object}",
+            Kind.CHANGED: "changed",
+            Kind.MOVED: "changed; its links are forgotten",
+        }
+        self.applied.did(f"mapping {mapping.name}: {words[change.kind]}")
 
+    def _remove(self, change: Change) -> None:
+        if change.applied is None or change.name not in self.decisions.remove:
+            return
+        with self.store.transaction():
+            forget.mapping(self.store, change.applied.id)
+        self.applied.did(f"mapping {change.name}: removed; its remote records stay as they are")
 
-def _request_runs(
-    store: Connection,
-    source: Connection,
-    first: Sequence[CompiledMapping],
-    again: Sequence[CompiledMapping],
-    applied: Applied,
-) -> None:
-    barrier = rows.next_transaction(source)
-    known = mappings.read_all(store)
-    for mapping in first:
-        run = runs.request(store, known[mapping.name].id, Reason.FIRST_SYNC, barrier=barrier)
-        applied.runs[mapping.name] = run
-        applied.did(f"mapping {mapping.name}: first sync asked for")
-    for mapping in again:
-        run = runs.request(store, known[mapping.name].id, Reason.RESYNC, barrier=barrier)
-        applied.runs[mapping.name] = run
-        applied.did(f"mapping {mapping.name}: every record will be compared again")
+    def _delete_old(self, change: Change) -> None:
+        """Delete the records that the mapping was linked to, page by page; each page is forgotten when it is done."""
+        applied = change.applied
+        assert applied is not None  # it is in force
+        if applied.status is not MappingStatus.PAUSED:
+            raise SettingsError(
+                f"the old records of {change.name} can only be deleted while it is paused",
+                hint=f"Run: syncbridge pause {change.name}",
+            )
+        if outbox.under_lease(self.store, applied.id):
+            raise RetryLater(f"{change.name}: a worker is still delivering", hint="Try again in a minute.")
+        destination = self.project.destination(applied.destination)
+        deleted, after = 0, None
+        while page := links.page(self.store, applied.id, after, DELETE_AT_ONCE):
+            after = page[-1][0]
+            answers = destination.delete(applied.object, [remote_id for _, remote_id in page], lane=change.name)
+            done = [key for (key, _), answer in zip(page, answers, strict=True) if isinstance(answer, Delivered)]
+            links.remove(self.store, applied.id, done)
+            deleted += len(done)
+            refused = next((answer for answer in answers if not isinstance(answer, Delivered)), None)
+            if refused is not None:
+                raise SettingsError(
+                    f"{change.name}: {len(page) - len(done)} old records could not be deleted: {refused.code}:"
+                    f" {refused.message}",
+                    hint="Mend it and apply again, or leave --delete-old away to keep them.",
+                )
+        if deleted:
+            self.applied.did(f"mapping {change.name}: {deleted:,} old records deleted")
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def _begin_runs(self) -> None:
+        asked = runs.asked(self.store)
+        if not asked:
+            return
+        runs.open_asked(self.store, barrier=rows.next_transaction(self.source))
+        for run in asked:
+            self.applied.runs[run.mapping] = run.id
+            first = run.reason is Reason.FIRST_SYNC
+            told = "first sync asked for" if first else "every record will be compared again"
+            self.applied.did(f"mapping {run.mapping}: {told}")

@@ -17,10 +17,11 @@ from syncbridge.errors import SettingsError, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping, compile_mapping
 from syncbridge.mapping.files import read_mappings, restore_mapping
 from syncbridge.mapping.spec import MappingSpec
+from syncbridge.model import MappingStatus
 from syncbridge.schemas import Catalog, Table
 from syncbridge.source import rows
 from syncbridge.source.catalog import read_catalog
-from syncbridge.store import database, mappings
+from syncbridge.store import database, mappings, runs
 from syncbridge.store.mappings import AppliedMapping
 
 
@@ -30,13 +31,19 @@ class Drift:
 
     new: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
-    gone: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()  # but for those that a person paused: these rest
+    unfinished: tuple[str, ...] = ()  # putting these in force was interrupted
 
     def __bool__(self) -> bool:
-        return bool(self.new or self.changed or self.gone)
+        return bool(self.new or self.changed or self.gone or self.unfinished)
 
     def __str__(self) -> str:
-        parts = (("new", self.new), ("changed", self.changed), ("gone", self.gone))
+        parts = (
+            ("new", self.new),
+            ("changed", self.changed),
+            ("without a file", self.gone),
+            ("interrupted", self.unfinished),
+        )
         return "; ".join(f"{word}: {', '.join(names)}" for word, names in parts if names)
 
 
@@ -116,11 +123,14 @@ class Project:
     def drift(self, store: Connection) -> Drift:
         """How the files differ from what is in force."""
         files = {spec.mapping: spec.definition() for spec in self.files()}
-        applied = {name: mapping.definition for name, mapping in mappings.read_all(store).items()}
+        known = mappings.read_all(store)
+        applied = {name: mapping.definition for name, mapping in known.items()}
+        resting = {name for name, mapping in known.items() if mapping.status is MappingStatus.PAUSED}
         return Drift(
             new=tuple(sorted(files.keys() - applied.keys())),
             changed=tuple(sorted(n for n in files.keys() & applied.keys() if files[n] != applied[n])),
-            gone=tuple(sorted(applied.keys() - files.keys())),
+            gone=tuple(sorted(applied.keys() - files.keys() - resting)),
+            unfinished=tuple(sorted({run.mapping for run in runs.asked(store)})),
         )
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ class Progress(StrEnum):
     """What one step of a run came to."""
 
     WENT_ON = "went_on"
-    WAITS = "waits"  # for transactions that were running when it was asked for
+    WAITS = "waits"  # for transactions that were running when it was asked for, or for `apply`
     BUSY = "busy"  # somebody else is at its next page
     OVER = "over"
 
@@ -41,13 +41,21 @@ def step(store: Connection, source: Connection, run_id: int, mapping: CompiledMa
         with store.transaction():
             run = runs.lock(store, run_id)
             if run is None:
-                return Progress.OVER if runs.read(store, run_id).status != "pending" else Progress.BUSY
+                return _elsewhere(runs.read(store, run_id))
+            if run.digest != mapping.digest:
+                return Progress.WAITS  # another mapping is in force than this process knows
             if run.barrier is not None and not rows.passed(source, run.barrier):
                 return Progress.WAITS
             return _page(store, source, run, mapping, page)
     except (SchemaDrift, ConfigurationError) as error:
         runs.fail(store, run_id, error.message)
         return Progress.OVER
+
+
+def _elsewhere(run: Run) -> Progress:
+    if run.status == "asked":
+        return Progress.WAITS
+    return Progress.BUSY if run.status == "pending" else Progress.OVER
 
 
 def _page(store: Connection, source: Connection, run: Run, mapping: CompiledMapping, page: int) -> Progress:

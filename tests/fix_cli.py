@@ -106,6 +106,14 @@ class Ran:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+def run_in(folder: Path, *arguments: str) -> Ran:
+    """Run a command with the settings of a folder; its standard input is no terminal."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(["--config", str(folder / "syncbridge.toml"), *arguments])
+    return Ran(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
 @dataclass
 class CliProject:
     """The folder, the project in force, and what a worker would do, by hand."""
@@ -118,10 +126,7 @@ class CliProject:
 
     def run(self, *arguments: str) -> Ran:
         """Run a command of this project; its standard input is no terminal."""
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            main(["--config", str(self.folder / "syncbridge.toml"), *arguments])
-        return Ran(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+        return run_in(self.folder, *arguments)
 
     @property
     def destination(self) -> MemoryDestination:

@@ -190,13 +190,7 @@ def _plain(checked: _Checked) -> dict[str, object]:
 def _show(checked: _Checked) -> None:
     terminal = console()
     findings = checked.findings
-    ordered = sorted(findings, key=_order)
-    for file, group in groupby(ordered, key=lambda finding: _place(finding)[0]):
-        terminal.print(Text(file, style="bold"))
-        for finding in group:
-            for text in _lines(finding):
-                terminal.print(text, soft_wrap=True)
-        terminal.print()
+    show_findings(findings)
     errors, warnings = _count(findings, "error"), _count(findings, "warning")
     if not findings:
         listed = ", ".join(spec.mapping for spec in checked.specs)
@@ -205,6 +199,17 @@ def _show(checked: _Checked) -> None:
         terminal.print(Text(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}.", style="bold"))
     if checked.told:
         terminal.print(Text(checked.told, style="dim"), soft_wrap=True)
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """By file and line."""
+    terminal = console()
+    for file, group in groupby(sorted(findings, key=_order), key=lambda finding: _place(finding)[0]):
+        terminal.print(Text(file, style="bold"))
+        for finding in group:
+            for text in _lines(finding):
+                terminal.print(text, soft_wrap=True)
+        terminal.print()
 
 
 def _lines(finding: Finding) -> Iterator[Text]:

@@ -9,9 +9,10 @@ from types import FrameType
 import click
 
 from syncbridge import log
-from syncbridge.apply import apply
+from syncbridge.cli.plan import put_in_force
 from syncbridge.cli.report import open_project
 from syncbridge.errors import SettingsError
+from syncbridge.planning import Decisions
 from syncbridge.project import Project
 from syncbridge.worker import ROLES, Worker
 
@@ -29,7 +30,7 @@ def run(context: click.Context, only: str | None, apply_first: bool, verbose: bo
     log.start(verbose=verbose)
     with open_project(context) as project:
         if apply_first:
-            apply(project)
+            put_in_force(project, Decisions(), yes=True)
         _refuse_unapplied(project)
         worker = Worker(project, roles=(only,) if only else ROLES, stop=_stop_on_signals())
         worker.run()
@@ -38,9 +39,10 @@ def run(context: click.Context, only: str | None, apply_first: bool, verbose: bo
 def _refuse_unapplied(project: Project) -> None:
     with project.store("run") as store:
         drift = project.drift(store)
-    if drift.new or drift.changed:
+    if drift:
         raise SettingsError(
-            f"mapping files differ from what is in force ({drift})", hint="Run `syncbridge setup`, or `run --apply`."
+            f"mapping files differ from what is in force ({drift})",
+            hint="`syncbridge plan` shows what that means; `syncbridge apply`, or `run --apply`, puts them in force.",
         )
 
 

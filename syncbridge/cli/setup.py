@@ -1,4 +1,4 @@
-"""`syncbridge setup`: put settings and mapping files in force."""
+"""`syncbridge setup`: the first installation, upgrades, and a slot that was lost."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import click
 
 from syncbridge.apply import apply
 from syncbridge.cli.report import as_json, console, open_project, print_json
+from syncbridge.errors import SettingsError
+from syncbridge.project import Project
+from syncbridge.store import database, mappings
 
 
-@click.command(short_help="Put settings and mappings in force.")
+@click.command(short_help="Install or upgrade; make a lost slot anew.")
 @click.option(
     "--recreate-slot",
     is_flag=True,
@@ -17,12 +20,14 @@ from syncbridge.cli.report import as_json, console, open_project, print_json
 @as_json
 @click.pass_context
 def setup(context: click.Context, recreate_slot: bool, json: bool) -> None:
-    """Create or upgrade the state schema, the publication and the replication slot, and put the mapping files in force.
+    """Create or upgrade the state schema, the publication and the replication slot, and begin with the mapping files.
 
-    New mappings get a first sync, changed ones are compared again; a running worker takes them up by itself. Running it
-    again changes nothing.
+    It asks nothing and is fit for scripts. Later changes of mapping files are for `syncbridge plan` and `syncbridge
+    apply`. Running it again changes nothing.
     """
     with open_project(context) as project:
+        if not recreate_slot:  # which compares every record anyway
+            _leave_changes_to_apply(project)
         applied = apply(project, recreate_slot=recreate_slot)
     if json:
         print_json({"steps": applied.steps, "runs": applied.runs})
@@ -31,3 +36,17 @@ def setup(context: click.Context, recreate_slot: bool, json: bool) -> None:
     for step in applied.steps:
         terminal.print(step, soft_wrap=True, markup=False)
     terminal.print("in force." if applied.steps else "everything is in force already.")
+
+
+def _leave_changes_to_apply(project: Project) -> None:
+    """What is in force may only be changed by somebody who was told what that means."""
+    with project.store("setup", ready=False) as store:
+        if not database.exists(store) or not mappings.read_all(store):
+            return
+        drift = project.drift(store)
+    begun = drift.new and drift.unfinished  # a first installation that was interrupted
+    if drift.changed or drift.gone or (drift.new and not begun):
+        raise SettingsError(
+            f"mapping files differ from what is in force ({drift})",
+            hint="`syncbridge plan` shows what that means, `syncbridge apply` puts them in force.",
+        )

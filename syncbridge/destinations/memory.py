@@ -48,10 +48,16 @@ def open(name: str, values: Mapping[str, Any], from_file: frozenset[str] = froze
         first = error.errors(include_input=False, include_url=False)[0]
         raise SettingsError(f"destinations.{name}: {first['msg']}: {'.'.join(map(str, first['loc']))}") from None
     objects = [
-        RemoteObject(object, {field: RemoteField(field, kind) for field, kind in fields.items()})
+        RemoteObject(object, {field: _declared(field, kind) for field, kind in fields.items()})
         for object, fields in settings.objects.items()
     ]
     return MemoryDestination(name, objects)
+
+
+def _declared(name: str, kind: FieldKind) -> RemoteField:
+    """Any text can carry keys here."""
+    text = kind is FieldKind.STRING
+    return RemoteField(name, kind, external_id=text, unique=text)
 
 
 @dataclass(slots=True)

@@ -161,7 +161,7 @@ def compile_mapping(spec: MappingSpec, table: Table, related: Mapping[str, Table
         describe_sql=describe_sql(source, joins, expressions, spec.entity.where),
         definition=MappingProxyType(definition),
         digest=_digest(definition),
-        payload_digest=_digest(_payload(definition)),
+        payload_digest=payload_digest(definition),
         _keys=key_pages(source, name, columns, joins, spec.entity.where),
         _fan_outs=fan_outs(relations, columns),
     )
@@ -260,6 +260,11 @@ def _deletes(spec: MappingSpec) -> CompiledDeletes:
     if isinstance(rule, dict):
         return CompiledDeletes("set", MappingProxyType(dict(rule["set"])))
     return CompiledDeletes(rule, MappingProxyType({}))
+
+
+def payload_digest(definition: Mapping[str, Any]) -> str:
+    """Of what decides which values are sent, and where; equal for definitions that send the same."""
+    return _digest(_payload(definition))
 
 
 def _payload(definition: Mapping[str, Any]) -> dict[str, Any]:

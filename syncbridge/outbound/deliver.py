@@ -129,6 +129,7 @@ class Deliverer:
             limit=self._claim_size,
             lease=lease,
             number=next(self.numbers) if self.numbers is not None else None,
+            digest=self.mapping.digest,
         )
         if not claimed:
             return 0

@@ -47,6 +47,22 @@ def create(connection: Connection, checkpoint: Checkpoint) -> None:
     )
 
 
+def intend(connection: Connection, slot: str) -> None:
+    """Note that this slot is about to be made; whoever finds it without a checkpoint may then make it anew."""
+    connection.execute("insert into syncbridge.slot_intent (slot) values (%s) on conflict do nothing", (slot,))
+
+
+def intended(connection: Connection, slot: str) -> bool:
+    """Whether the making of this slot began, and did not end."""
+    row = connection.execute("select 1 from syncbridge.slot_intent where slot = %s", (slot,)).fetchone()
+    return row is not None
+
+
+def settle_intent(connection: Connection, slot: str) -> None:
+    """The slot is made, and has its checkpoint; or it could not be made."""
+    connection.execute("delete from syncbridge.slot_intent where slot = %s", (slot,))
+
+
 def advance(connection: Connection, slot: str, end_lsn: Lsn, commit_time_us: int | None) -> None:
     """Move forward to `end_lsn`, never back; `commit_time_us` counts from 2000-01-01 UTC, None keeps the old one."""
     moment = None if commit_time_us is None else from_microseconds(commit_time_us)

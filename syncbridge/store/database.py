@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import psycopg
@@ -14,6 +15,8 @@ from syncbridge.errors import RetryLater, SettingsError, SourceUnusable
 
 #: Advisory lock of everything that changes the schema: "sync" as ASCII.
 _SETUP_LOCK = 0x73796E63
+#: Session-level lock of whoever puts files in force.
+_APPLY_LOCK = 0x73796E64
 
 #: No JIT: a mapping whose plan looks dear would be compiled again for each batch of some milliseconds.
 _SESSION = (
@@ -111,6 +114,14 @@ def setup(connection: Connection) -> list[str]:
         ) from None
 
 
+def one_at_a_time(connection: Connection) -> None:
+    """Hold off others that put files in force, until this connection is closed. Raises RetryLater after a while."""
+    try:
+        connection.execute("select pg_advisory_lock(%s)", (_APPLY_LOCK,))
+    except psycopg.errors.LockNotAvailable:
+        raise RetryLater("files are just being put in force elsewhere", hint="Try again in a minute.") from None
+
+
 def _schema_exists(connection: Connection) -> bool:
     row = connection.execute("select exists (select from pg_namespace where nspname = 'syncbridge')").fetchone()
     return row is not None and bool(row[0])
@@ -127,32 +138,46 @@ def _grant(connection: Connection) -> str:
 def _apply_missing(connection: Connection) -> list[str]:
     done = {number for (number,) in connection.execute("select number from syncbridge.migration")}
     applied = []
-    for file in sorted(files("syncbridge.store").joinpath("schema").iterdir(), key=lambda entry: entry.name):
-        number = int(file.name.split("_")[0]) if file.name.endswith(".sql") else 0
-        if number and number not in done:
+    for number, file in _schema_files():
+        if number not in done:
             connection.execute(file.read_bytes())
             connection.execute("insert into syncbridge.migration (number, name) values (%s, %s)", (number, file.name))
             applied.append(file.name)
     return applied
 
 
+def _schema_files() -> list[tuple[int, Traversable]]:
+    found = [file for file in files("syncbridge.store").joinpath("schema").iterdir() if file.name.endswith(".sql")]
+    return sorted(((int(file.name.split("_")[0]), file) for file in found), key=lambda each: each[0])
+
+
+def exists(connection: Connection) -> bool:
+    """Whether the state was ever set up, by whatever version. Raises SettingsError when it may not be read."""
+    return bool(_applied(connection))
+
+
+def missing(connection: Connection) -> list[str]:
+    """Files of the state schema that `setup` would apply, in order."""
+    applied = _applied(connection)
+    return [file.name for number, file in _schema_files() if number not in applied]
+
+
 def ensure_ready(connection: Connection) -> None:
     """Raise SettingsError when the state schema is missing or older than this program."""
-    wanted = max(
-        int(file.name.split("_")[0])
-        for file in files("syncbridge.store").joinpath("schema").iterdir()
-        if file.name.endswith(".sql")
-    )
-    found = 0
+    applied, wanted = _applied(connection), [number for number, _ in _schema_files()]
+    if not applied.issuperset(wanted):
+        what = f"is at version {max(applied)}, this program needs {wanted[-1]}" if applied else "is missing"
+        raise SettingsError(f"the state schema `syncbridge` {what}", hint="Run: syncbridge setup")
+
+
+def _applied(connection: Connection) -> set[int]:
+    """Numbers of the schema's files that are applied."""
     try:
         row = connection.execute("select to_regclass('syncbridge.migration') is not null").fetchone()
         if row is not None and row[0]:
-            newest = connection.execute("select coalesce(max(number), 0) from syncbridge.migration").fetchone()
-            found = newest[0] if newest else 0
+            return {number for (number,) in connection.execute("select number from syncbridge.migration")}
     except psycopg.errors.InsufficientPrivilege as error:
         raise SettingsError(
             f"the state schema cannot be read: {_first_line(error)}", hint="Use the login that ran: syncbridge setup"
         ) from None
-    if found < wanted:
-        what = "is missing" if found == 0 else f"is at version {found}, this program needs {wanted}"
-        raise SettingsError(f"the state schema `syncbridge` {what}", hint="Run: syncbridge setup")
+    return set()

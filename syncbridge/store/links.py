@@ -82,6 +82,25 @@ def keys_after(connection: Connection, mapping_id: int, after: str | None, limit
     return [key for (key,) in rows]
 
 
+def page(connection: Connection, mapping_id: int, after: str | None, limit: int) -> list[tuple[str, str]]:
+    """The next page of keys and remote ids, in key order."""
+    behind = "" if after is None else " and key > %s"  # as in keys_after
+    rows = connection.execute(
+        f"select key, remote_id from syncbridge.link where mapping_id = %s{behind} order by key limit %s",  # noqa: S608 - constants
+        (mapping_id, limit) if after is None else (mapping_id, after, limit),
+    )
+    return [(key, remote_id) for key, remote_id in rows]
+
+
+def read_many(connection: Connection, mapping_id: int, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Remote id and base, as JSON text, of those of these keys that are linked."""
+    rows = connection.execute(
+        "select key, remote_id, base::text from syncbridge.link where mapping_id = %s and key = any(%s)",
+        (mapping_id, text_array(sorted(keys))),
+    )
+    return {key: (remote_id, base) for key, remote_id, base in rows}
+
+
 def count(connection: Connection, mapping_id: int) -> int:
     """How many entities have a remote record."""
     row = connection.execute("select count(*) from syncbridge.link where mapping_id = %s", (mapping_id,)).fetchone()

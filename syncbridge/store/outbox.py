@@ -79,7 +79,8 @@ with next as materialized (
       from syncbridge.outbox
      where mapping_id = %(mapping)s and status = 'pending' and available_at <= now()
        and (lease_until is null or lease_until <= now())
-       and (select m.status from syncbridge.mapping m where m.id = %(mapping)s) = 'active'
+       and (select m.status = 'active' and m.digest = coalesce(%(digest)s, m.digest)
+              from syncbridge.mapping m where m.id = %(mapping)s)
      order by priority, available_at
      limit %(limit)s
        for update skip locked
@@ -235,15 +236,22 @@ def prefer_indexes(connection: Connection) -> None:
 
 
 def claim(
-    connection: Connection, mapping_id: int, *, limit: int, lease: float, number: int | None = None
+    connection: Connection,
+    mapping_id: int,
+    *,
+    limit: int,
+    lease: float,
+    number: int | None = None,
+    digest: str | None = None,
 ) -> tuple[int, list[Claimed]]:
     """Take up to `limit` due rows, live changes first, for `lease` seconds; the number of the claim and the rows.
 
+    None are taken when the mapping in force is another one than `digest` says: they wait for who knows it.
     `number` comes from the worker's own range (`workers.claim_numbers`), else from the database. A row whose earlier
     claim never settled comes with `resend`: what was sent then is unknown.
     """
     number = _next_claim(connection) if number is None else number
-    parameters = {"mapping": mapping_id, "limit": limit, "claim": number, "lease": lease}
+    parameters = {"mapping": mapping_id, "limit": limit, "claim": number, "lease": lease, "digest": digest}
     rows = connection.execute(_CLAIM, parameters, prepare=True).fetchall()
     return number, list(map(Claimed._make, rows))
 
@@ -343,6 +351,16 @@ def bulk_waiting(connection: Connection, mapping_id: int, *, enough: int) -> boo
         prepare=True,
     ).fetchone()
     return row is not None and row[0] >= enough
+
+
+def under_lease(connection: Connection, mapping_id: int) -> bool:
+    """Whether somebody delivers rows of this mapping right now."""
+    row = connection.execute(
+        "select exists (select from syncbridge.outbox"
+        " where mapping_id = %s and claim is not null and lease_until > now())",
+        (mapping_id,),
+    ).fetchone()
+    return row is not None and bool(row[0])
 
 
 def end_leases(connection: Connection, first: int, last: int) -> int:

@@ -29,12 +29,13 @@ class Run:
     error: str | None
     requested_at: datetime
     finished_at: datetime | None
+    digest: str  # of the mapping that is in force
 
 
 _SELECT = """
 select r.id, r.mapping_id, m.name, r.reason, r.filter, r.resend, r.barrier::text, r.phase, r.after, r.total,
        r.enqueued, r.status,
-       r.error, r.requested_at, r.finished_at
+       r.error, r.requested_at, r.finished_at, m.digest
   from syncbridge.run r join syncbridge.mapping m on m.id = r.mapping_id
 """
 
@@ -80,9 +81,45 @@ def read(connection: Connection, run_id: int) -> Run:
     return _from_row(row)
 
 
+def ask(connection: Connection, mapping_id: int, reason: Reason) -> int:
+    """Ask for a run over all rows that begins with `open_asked`; its id. In the transaction that makes it necessary.
+
+    Runs over all rows that are under way looked by what was in force before: this one takes their place.
+    """
+    known = connection.execute(
+        "select id from syncbridge.run where mapping_id = %s and status = 'asked'", (mapping_id,)
+    ).fetchone()
+    if known is not None:
+        return int(known[0])
+    connection.execute(
+        "update syncbridge.run set status = 'cancelled', finished_at = now()"
+        " where mapping_id = %s and status = 'pending' and filter = '' and not resend",
+        (mapping_id,),
+    )
+    row = connection.execute(
+        "insert into syncbridge.run (mapping_id, reason, status) values (%s, %s, 'asked') returning id",
+        (mapping_id, reason.value),
+    ).fetchone()
+    assert row is not None  # insert ... returning gives a row
+    return int(row[0])
+
+
+def asked(connection: Connection) -> list[Run]:
+    """Runs that were asked for and may not begin yet, oldest first."""
+    rows = connection.execute(_SELECT + " where r.status = 'asked' order by r.id")
+    return [_from_row(row) for row in rows]
+
+
+def open_asked(connection: Connection, *, barrier: str) -> None:
+    """Let every run that was asked for begin, once all transactions before `barrier` have ended."""
+    connection.execute(
+        "update syncbridge.run set status = 'pending', barrier = %s::text::xid8 where status = 'asked'", (barrier,)
+    )
+
+
 def pending(connection: Connection) -> list[Run]:
-    """Runs of mappings that deliver, oldest first."""
-    rows = connection.execute(_SELECT + " where r.status = 'pending' order by r.id")
+    """Runs that are not over, oldest first; also those that may not begin yet."""
+    rows = connection.execute(_SELECT + " where r.status in ('asked', 'pending') order by r.id")
     return [_from_row(row) for row in rows]
 
 

@@ -72,7 +72,7 @@ def test_a_new_mapping_file_is_taken_up_by_the_running_worker(running: WholeProj
         "mapping: tools\ndestination: crm\nobject: Account\nentity: {table: public.tools, key: id}\n"
         "external_id: External_Key__c\nfields: {Name: name}\n",
     )
-    running.done("setup")
+    running.done("apply", "--yes")
     running.sql("insert into tools values (2, 'Saw')")
     running.wait()
     assert {each["Name"] for each in running.salesforce.control.records("Account")} == {"Hammer", "Saw"}
