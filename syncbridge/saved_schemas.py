@@ -26,7 +26,7 @@ WRITE_ANEW = "Write it anew: `syncbridge check --save`."
 _ABOUT = "Written by `syncbridge check --save` for `syncbridge check --offline`. Do not edit; save anew."
 _LINE = 160
 #: Facts that move by themselves, or that another database with the same schema would not share.
-_LEFT_OUT = {
+LEFT_OUT = {
     Catalog: {"tables", "free_replication_slots", "free_wal_senders", "slots", "publications", "near", "saved_in"},
     Table: {"schema", "name", "oid", "rows", "columns", "index_names"},
     Column: {"name", "type_oid"},
@@ -138,10 +138,11 @@ def _fragment(fragment: SavedFragment) -> dict[str, Any]:
 
 def _plain(value: Any) -> dict[str, Any]:
     """What differs from the default."""
-    left_out = _LEFT_OUT[type(value)]
+    left_out = LEFT_OUT[type(value)]
     told = {each.name: getattr(value, each.name) for each in fields(value) if each.name not in left_out}
     defaults = {each.name: _default(each) for each in fields(value)}
-    return {name: each for name, each in told.items() if each != defaults[name]}
+    named = {name: each for name, each in told.items() if each != defaults[name]}
+    return {name: sorted(each) if isinstance(each, frozenset) else each for name, each in named.items()}
 
 
 def _default(member: Any) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from syncbridge import saved_schemas
 from syncbridge.errors import SettingsError
@@ -93,6 +96,57 @@ def test_what_is_written_comes_back_but_for_what_moves_by_itself(tmp_path: Path)
         "select where true": None,
         "select nope": QueryFault("no such column", 8, "hint", "42703"),
     }
+
+
+def _any(kind: type, **parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Any value of this class in all its members, so that one that is added later is tried too."""
+    hints = get_type_hints(kind)
+    members = {each.name: parts.get(each.name, st.from_type(hints[each.name])) for each in fields(kind)}
+    return st.builds(kind, **members)
+
+
+def _by_name(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.lists(values, max_size=3).map(lambda found: {each.name: each for each in found})
+
+
+_TABLES = _any(
+    Table,
+    columns=_by_name(_any(Column)),
+    unique_keys=st.frozensets(st.tuples(st.text()), max_size=2).map(lambda keys: tuple(sorted(keys))),
+    primary_key=st.just(()),
+)
+_REMOTES = _any(RemoteObject, fields=_by_name(_any(RemoteField)))
+
+
+def _kept(value: Any, **parts: Any) -> dict[str, Any]:
+    """What the file keeps of a value."""
+    left_out = saved_schemas.LEFT_OUT[type(value)] - {"name", "schema", "columns", "fields", "index_names"}
+    told = {each.name: getattr(value, each.name) for each in fields(value) if each.name not in left_out}
+    return {**told, **parts}
+
+
+def _kept_table(table: Table) -> dict[str, Any]:
+    return _kept(table, columns={name: _kept(column) for name, column in table.columns.items()})
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=_TABLES, remote=_REMOTES)
+def test_no_fact_is_forgotten_that_a_check_could_ask_for(tmp_path: Path, table: Table, remote: RemoteObject) -> None:
+    place = (table.schema, table.name)
+    schemas = SavedSchemas(Catalog({place: table}), "mine", {"crm": SavedDestination("x", {remote.name: remote})})
+    found = _round_trip(tmp_path, schemas)
+    assert _kept_table(found.catalog.tables[place]) == _kept_table(table)
+    back = found.destinations["crm"].objects[remote.name]
+    assert {name: _kept(field) for name, field in back.fields.items()} == {
+        name: _kept(field) for name, field in remote.fields.items()
+    }
+    assert _kept(back, fields=None) == _kept(remote, fields=None)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(catalog=_any(Catalog, tables=st.just({}), settings=st.dictionaries(st.text(), st.text(), max_size=3)))
+def test_no_fact_of_the_server_is_forgotten(tmp_path: Path, catalog: Catalog) -> None:
+    assert _kept(_round_trip(tmp_path, SavedSchemas(catalog, "mine")).catalog) == _kept(catalog)
 
 
 def test_what_was_read_is_written_as_the_same_text(tmp_path: Path) -> None:

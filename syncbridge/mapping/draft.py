@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from syncbridge.mapping.draft_questions import NEW_FIELD, numbered, questions, untranslated
 from syncbridge.mapping.draft_relations import Relations, relations
-from syncbridge.mapping.draft_text import Line, laid_out, one_line, scalar, scalars, sql_name, table_text
+from syncbridge.mapping.draft_text import Line, laid_out, one_line, scalar, scalars, table_text
 from syncbridge.mapping.spec import MappingSpec
+from syncbridge.mapping.sql import lightly_quoted
 from syncbridge.mapping.suggest import Pair, Sureness, is_mail, is_personal, suggest
 from syncbridge.mapping.words import words_of
 from syncbridge.schemas import FieldKind, ForeignKey, RemoteField, RemoteObject, Table
@@ -80,9 +81,9 @@ def _filters(table: Table) -> Iterator[str]:
     for column in table.columns.values():
         if _MARKS & set(words_of(column.name)):
             if column.base_type == "bool":
-                yield f"not {sql_name(column.name)}"
+                yield f"not {lightly_quoted(column.name)}"
             elif column.base_type in ("timestamp", "timestamptz", "date"):
-                yield f"{sql_name(column.name)} is null"
+                yield f"{lightly_quoted(column.name)} is null"
 
 
 def _external_id(candidates: Sequence[RemoteField]) -> Iterator[Line]:
@@ -118,7 +119,7 @@ def _fields(pairs: Sequence[Pair], related: Relations) -> Iterator[Line]:
 def _field(pair: Pair) -> str:
     name = pair.column.name
     by_column = "." not in name  # `company.name` would be a column of a related table
-    parts = [f"column: {scalar(name)}" if by_column else f"sql: {scalar(sql_name(name))}"]
+    parts = [f"column: {scalar(name)}" if by_column else f"sql: {scalar(lightly_quoted(name))}"]
     if untranslated(pair):
         parts.append(f"values: {{{', '.join(f'{scalar(option)}: ...' for option in pair.column.options)}}}")
     if is_personal(pair.column, pair.field):

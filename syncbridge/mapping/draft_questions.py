@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from syncbridge.mapping.check_remote import longest_key
-from syncbridge.mapping.draft_text import scalar, sql_name
+from syncbridge.mapping.draft_text import scalar
 from syncbridge.mapping.key_sql import KEY_TYPES
+from syncbridge.mapping.sql import lightly_quoted
 from syncbridge.mapping.suggest import Pair, Suggestion, Sureness
 from syncbridge.mapping.types import CHOICES, TEXT_KINDS, fit
 from syncbridge.schemas import Column, RemoteField, RemoteObject, Table
@@ -99,7 +100,7 @@ def _about_choices(pair: Pair) -> Iterator[str]:
 
 def _about_misfit(pair: Pair) -> str:
     column, field = pair.column, pair.field
-    cast = f"{field.name}: {{sql: {scalar(pair.cast.format(sql_name(column.name)))}}}"
+    cast = f"{field.name}: {{sql: {scalar(pair.cast.format(lightly_quoted(column.name)))}}}"
     told = f"{column.name} has the name of {field.name}, but {column.type} does not fit a field of type {field.kind}."
     return f"{told} Can every value be cast? Then write {cast}"
 

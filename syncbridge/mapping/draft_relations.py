@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from syncbridge.mapping.draft_text import lawful, scalar, scalars, sql_name, table_text
+from syncbridge.mapping.draft_text import lawful, scalar, scalars, table_text
 from syncbridge.mapping.spec import MappingSpec
+from syncbridge.mapping.sql import lightly_quoted
 from syncbridge.mapping.suggest import reference_for
 from syncbridge.mapping.words import words_of
 from syncbridge.schemas import ForeignKey, RemoteObject, Table
@@ -100,9 +101,9 @@ def _parent(foreign_key: ForeignKey) -> str:
 
 
 def _on(alias: str, columns: Sequence[str], root: str, root_columns: Sequence[str]) -> str:
-    one, other = sql_name(alias), sql_name(root)
+    one, other = lightly_quoted(alias), lightly_quoted(root)
     pairs = zip(columns, root_columns, strict=True)
-    return " and ".join(f"{one}.{sql_name(mine)} = {other}.{sql_name(its)}" for mine, its in pairs)
+    return " and ".join(f"{one}.{lightly_quoted(mine)} = {other}.{lightly_quoted(its)}" for mine, its in pairs)
 
 
 def _alias(name: str, taken: set[str]) -> str:

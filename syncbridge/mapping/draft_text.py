@@ -12,13 +12,6 @@ from syncbridge.mapping.sql import quoted
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:[ .=]+[A-Za-z_][A-Za-z0-9_]*)*")
 _NOT_TEXT = frozenset({"true", "false", "null"})
 _WIDEST = 60
-#: Words that SQL takes for its own where a table or column stands.
-_SQL_WORDS = """
-    all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
-    deferrable desc distinct do else end except false fetch for foreign from grant group having in initially intersect
-    into lateral leading limit localtime not null offset on only or order placing primary references returning select
-    some symmetric table then to trailing true union unique user using variadic when where window with"""
-_RESERVED = frozenset(_SQL_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +52,6 @@ def scalar(text: str) -> str:
 def scalars(texts: Sequence[str]) -> str:
     """One text, or a list of them."""
     return scalar(texts[0]) if len(texts) == 1 else f"[{', '.join(scalar(text) for text in texts)}]"
-
-
-def sql_name(name: str) -> str:
-    """A name as SQL, in quotes only where it needs them."""
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _RESERVED else quoted(name)
 
 
 def table_text(schema: str, name: str) -> str:

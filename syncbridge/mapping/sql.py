@@ -53,12 +53,18 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def lightly_quoted(name: str) -> str:
+    """One identifier, quoted only where it needs it: SQL for people."""
+    return name if _PLAIN_NAME.fullmatch(name) and not _RESERVED.fullmatch(name) else quoted(name)
+
+
 def shown(name: str) -> str:
     """A column as a person writes it in a mapping file, with quotes only where it needs them.
 
     The parentheses keep YAML from taking the first quote for its own.
     """
-    return name if _PLAIN_NAME.fullmatch(name) and not _RESERVED.fullmatch(name) else f"({quoted(name)})"
+    written = lightly_quoted(name)
+    return written if written == name else f"({written})"
 
 
 def qualified(*names: str) -> str:

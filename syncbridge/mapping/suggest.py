@@ -228,7 +228,8 @@ def is_personal(column: Column, field: RemoteField | None = None) -> bool:
 
 def is_mail(pair: Pair) -> bool:
     """Whether a pair is an address of mail, by which people are recognised."""
-    return pair.field.kind is FieldKind.EMAIL and pair.sureness is not Sureness.PERHAPS
+    found = pair.field.kind is FieldKind.EMAIL and pair.field.filterable
+    return found and pair.sureness is not Sureness.PERHAPS
 
 
 # -- references -------------------------------------------------------------------------------------------------------
