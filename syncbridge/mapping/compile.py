@@ -232,8 +232,8 @@ def _fields(spec: MappingSpec, related: Related) -> tuple[tuple[CompiledField, .
             if reference is None:
                 where = spec.at("fields", remote)
                 raise SchemaDrift(f"{where}: {related.unknown(field.column)}", hint=_CHECK.format(spec.mapping))
-            expression, column = reference
-            expressions.append(selected(expression, column.base_type if column is not None else ""))
+            column = reference.column
+            expressions.append(selected(reference.sql, column.base_type if column is not None else ""))
         else:
             expressions.append(f"({field.sql}\n)")
         fields.append(_read_field(remote, field, column, len(expressions)))
