@@ -46,12 +46,12 @@ def lookup_key(spec: MappingSpec, remote: str, field: FieldSpec, related: Relate
     """Raises SchemaDrift when there is no such column, or it is a roll-up."""
     parts: list[tuple[str, Column]] = []
     for name in field.key or ():
-        expression, column = related.refer(name) or ("", None)
-        if column is None:
-            why = f"{name} is a roll-up, which is no key" if expression else related.unknown(name)
+        reference = related.refer(name)
+        if reference is None or reference.column is None:
+            why = f"{name} is a roll-up, which is no key" if reference else related.unknown(name)
             hint = f"Mend the mapping or the table, then run `syncbridge check {spec.mapping}`."
             raise SchemaDrift(f"{spec.at('fields', remote, 'key')}: {why}", hint=hint)
-        parts.append((expression, column))
+        parts.append((reference.sql, reference.column))
     return LookupKey(remote, tuple(parts))
 
 
