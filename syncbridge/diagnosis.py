@@ -104,6 +104,9 @@ def _of_mapping(mapping: MappingState) -> Iterator[Finding]:
     if mapping.dead:
         message = f"{mapping.dead:,} dead letter{'s' * (mapping.dead != 1)}"
         yield Finding("warning", where, message, f"Run: syncbridge dead {mapping.name}")
+    if mapping.held:
+        message = f"{mapping.held:,} held: more than one existing record could be meant"
+        yield Finding("warning", where, message, f"Run: syncbridge conflicts {mapping.name}")
 
 
 def _megabytes(count: int) -> str:

@@ -31,6 +31,13 @@ def stand(story: Story) -> Standing:
             remedy="A change of the row tries again by itself. When it is mended elsewhere, run:"
             f" syncbridge requeue {_record(story)}",
         )
+    if waiting is not None and waiting.status == "held" and story.conflict is not None:
+        return Standing(
+            f"held: {story.conflict.detail}: {', '.join(story.conflict.candidates)}",
+            in_order=False,
+            remedy="A change of the row looks for existing records anew. To decide, run:"
+            f" syncbridge conflicts resolve {_record(story)} --link REMOTE_ID, or with --create for a new record",
+        )
     if waiting is not None:
         return _waits(story, waiting)
     if story.trouble:

@@ -45,6 +45,7 @@ class MappingState:
     pending: int
     retrying: int
     dead: int
+    held: int  # entities that could be one of several existing records: a person decides
     lag_seconds: float | None
     live_lag_seconds: float | None  # the same without what only a first sync or resync asked for
     delivered_per_second: float
@@ -171,6 +172,7 @@ def _mapping_state(
         pending=waiting.pending,
         retrying=waiting.retrying,
         dead=waiting.dead,
+        held=waiting.held,
         lag_seconds=waiting.oldest_seconds,
         live_lag_seconds=waiting.live_seconds,
         delivered_per_second=round(rates[0] / RATE_SECONDS, 2),

@@ -26,8 +26,9 @@ from syncbridge.outbound.convert import Converter
 from syncbridge.outbound.plan import plan
 from syncbridge.project import Project
 from syncbridge.source import rows
-from syncbridge.store import backlog, links, mappings, runs, sync_log, workers
+from syncbridge.store import backlog, conflicts, links, mappings, runs, sync_log, workers
 from syncbridge.store.backlog import Waiting
+from syncbridge.store.conflicts import Conflict
 from syncbridge.store.links import Link
 from syncbridge.store.mappings import AppliedMapping
 from syncbridge.store.outbox import Claimed
@@ -58,6 +59,7 @@ class Story:
     remote_id: str | None = None
     delivered_at: datetime | None = None
     base: Fields | None = None  # what both sides last agreed on
+    conflict: Conflict | None = None  # why it is held, and the records it could be
     sources: Mapping[str, str] = field(default_factory=dict)  # remote field -> column, `sql` or `constant`
     row: Mapping[str, str | None] | None = None  # remote field -> Postgres's text now; None: no entity
     filtered: bool = False  # there is a row, but it does not pass the mapping's filter
@@ -101,6 +103,7 @@ def _from_state(store: Connection, applied: AppliedMapping, key: str, link: Link
         delivering=any(worker.alive and "deliver" in worker.roles for worker in workers.read_all(store)),
         run_pending=any(run.mapping_id == applied.id for run in runs.pending(store)),
         waiting=backlog.waiting(store, applied.id, key),
+        conflict=conflicts.read(store, applied.id, key),
         history=tuple(sync_log.read(store, mapping=applied.name, key=key, limit=HISTORY)),
         remote_id=link.remote_id if link is not None else None,
         delivered_at=link.delivered_at if link is not None else None,

@@ -31,7 +31,7 @@ class Verdict(StrEnum):
     """How waiting ended."""
 
     DELIVERED = "delivered"
-    UNSOUND = "unsound"  # delivered, but for dead letters or a run that failed
+    UNSOUND = "unsound"  # delivered, but for dead letters, what is held, or a run that failed
     TIMEOUT = "timeout"
     STUCK = "stuck"  # it can never finish unless a person acts
 
@@ -48,6 +48,7 @@ class Remainder:
     failed: str = ""  # why a run that was waited for could not go on
     reason: str = ""  # why the mapping does not deliver
     hint: str = ""
+    held: int = 0  # entities that could be one of several existing records
 
     @property
     def unfinished(self) -> bool:
@@ -55,7 +56,7 @@ class Remainder:
         return bool(self.pending or self.runs)
 
     def __bool__(self) -> bool:
-        return bool(self.unfinished or self.dead or self.failed)
+        return bool(self.unfinished or self.dead or self.held or self.failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +136,7 @@ class _Wait:
     def look(self) -> Waited:
         """How it stands."""
         behind = self._behind()
-        left = tuple(
-            each for each in map(self._remainder, self._chosen()) if each.unfinished or each.dead or each.failed
-        )
+        left = tuple(each for each in map(self._remainder, self._chosen()) if each)
         verdict, why, remedy = self._judge(behind, left)
         return Waited(self._position, behind, left, self.clock() - self._began, verdict, why, remedy)
 
@@ -163,6 +162,7 @@ class _Wait:
             self._failed.get(mapping.id, ""),
             mapping.reason,
             mapping.hint,
+            backlog.held(self.store, until, mapping.id),
         )
 
     def _unfinished_runs(self, mapping_id: int) -> int:

@@ -42,6 +42,11 @@ COMMANDS = {
     "dead": ("syncbridge.cli.dead", "dead", "List deliveries that were given up."),
     "requeue": ("syncbridge.cli.dead", "requeue", "Send dead letters back for another try."),
     "discard": ("syncbridge.cli.dead", "discard", "Drop dead letters for good."),
+    "conflicts": (
+        "syncbridge.cli.conflicts",
+        "conflicts",
+        "List entities that are held, and decide what they are.",
+    ),
     "sandbox": ("syncbridge.cli.sandbox", "sandbox", "Local servers that speak the destinations' APIs."),
 }
 

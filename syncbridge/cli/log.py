@@ -33,6 +33,8 @@ STYLES = {
     Outcome.RETRY: "yellow",
     Outcome.DEAD: "bold red",
     Outcome.IGNORED: "dim",
+    Outcome.WAITING: "yellow",
+    Outcome.HELD: "bold yellow",
 }
 
 
@@ -157,10 +159,11 @@ def _operation(entry: Logged) -> str:
 
 def described(entry: Logged) -> Text:
     """What was sent, or why not: fields and remote id, or code and message."""
-    if entry.code or entry.message:
+    if entry.code or (entry.message and not entry.fields):
         attempt = f" (attempt {entry.attempt})" if entry.attempt > 1 else ""
         return Text(": ".join(part for part in (entry.code, entry.message) if part) + attempt)
     parts = [part for part in (entry.remote_id, entry.fields) if part]
+    parts += [entry.message] if entry.message else []
     said = Text("  ".join(parts))
     if entry.reason not in ("", "change"):
         said.append(f"  ({entry.reason.replace('_', ' ')})", "dim")

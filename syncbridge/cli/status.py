@@ -57,8 +57,9 @@ def status(context: click.Context, mapping: str | None, watch: bool, json: bool)
     """Show how everything stands: what waits, how old it is, what went wrong, and what needs a person.
 
     "lag" is the age of the oldest change that is not delivered. Exit code 0 when nothing needs a person, 1 when
-    something does: a mapping that is halted or stopped by its guard, dead letters, a failed resync, no worker, a slot
-    at risk. A mapping that was paused, or that waits for a destination, goes on by itself or by your own decision.
+    something does: a mapping that is halted or stopped by its guard, dead letters, what is held, a failed resync, no
+    worker, a slot at risk. A mapping that was paused, or that waits for a destination, goes on by itself or by your own
+    decision.
     """
     with open_project(context) as project:
         if mapping is not None:
@@ -150,7 +151,7 @@ def _findings(findings: Sequence[Finding]) -> Table:
 
 
 def _mappings(states: Sequence[MappingState]) -> Table:
-    headings = ("mapping", "to", "status", "waiting", "retrying", "dead", "lag", "sent/s", "linked")
+    headings = ("mapping", "to", "status", "waiting", "retrying", "dead", "held", "lag", "sent/s", "linked")
     made = table("", headings, [_row(each) for each in states])
     for column in made.columns[3:]:
         column.justify = "right"
@@ -166,6 +167,7 @@ def _row(state: MappingState) -> Sequence[object]:
         state.pending,
         state.retrying,
         Text(f"{state.dead:,}", "yellow" if state.dead else ""),
+        Text(f"{state.held:,}", "yellow" if state.held else ""),
         seconds_text(state.lag_seconds),
         f"{state.delivered_per_second:,.3g}",
         state.linked,

@@ -7,13 +7,18 @@ from collections.abc import Iterator, Mapping
 from syncbridge.errors import Finding
 from syncbridge.mapping.check_fields import Normaliser, check_fixed
 from syncbridge.mapping.names import did_you_mean, near
-from syncbridge.mapping.related import Related
 from syncbridge.mapping.spec import MappingSpec
 from syncbridge.schemas import Column, FieldKind, RemoteField, RemoteObject, Table
 
 #: Characters that the text of a key can take, by base type.
 _LONGEST = {"int2": 6, "int4": 11, "int8": 20, "uuid": 36, "date": 13, "bool": 1}
 _WHOLE = ("int2", "int4", "int8")
+#: Kinds that no record is found by.
+_NOT_SEARCHED = (FieldKind.MULTIPICKLIST, FieldKind.OTHER)
+_KINDS = dict.fromkeys(FieldKind, "a field it does not search") | {
+    FieldKind.TEXT: "long text",
+    FieldKind.MULTIPICKLIST: "a list of values",
+}
 _CASED = ("text", "varchar", "bpchar", "enum")
 
 
@@ -94,7 +99,27 @@ def _names(columns: list[Column]) -> str:
     return ", ".join(column.name for column in columns)
 
 
-def check_required(spec: MappingSpec, remote: RemoteObject, related: Related | None) -> Iterator[Finding]:
+def check_match_on(spec: MappingSpec, remote: RemoteObject) -> Iterator[Finding]:
+    """The fields by which existing records are found: the destination searches by them, and they tell records apart."""
+    fields = RemoteFields(remote)
+    filled = {name.lower(): field for name, field in spec.fields.items()}
+    where = spec.at("match_on")
+    for name in spec.match_on:
+        field, source = fields.get(name), filled.get(name.lower())
+        if field is None or source is None:  # told where the fields are
+            continue
+        if not field.filterable or field.kind in _NOT_SEARCHED:
+            message = f"match_on: {remote.name} records cannot be found by {field.name}, which is {_KINDS[field.kind]}"
+            yield Finding("error", where, message, "Match on a field of short text, an email, a phone or a number.")
+        elif source.constant is not None:
+            message = f"match_on: {name} is a constant: it agrees with every record of ours, and tells none apart"
+            yield Finding("error", where, message, "Match on a field that is filled from the row.")
+        elif source.default is not None and len(spec.match_on) == 1:
+            message = f"match_on: {name} has a default: all rows without a value would match the same record"
+            yield Finding("error", where, message, "Leave the default out: empty values never match.")
+
+
+def check_required(spec: MappingSpec, remote: RemoteObject, table: Table | None) -> Iterator[Finding]:
     """Every field that a new record must have is filled, with something that is never null."""
     filled = {name.lower(): (name, field) for name, field in spec.fields.items()}
     for name, field in remote.fields.items():
@@ -105,11 +130,10 @@ def check_required(spec: MappingSpec, remote: RemoteObject, related: Related | N
             yield Finding("error", spec.at("fields"), message, f"Add `{name}:` with a column, sql or constant.")
             continue
         written, source = filled[name.lower()]
-        reference = related.refer(source.column or "") if related else None
-        column = reference.column if reference else None
+        column = table.columns.get(source.column or "") if table else None
         if column is not None and not column.not_null and source.default is None:
-            message = f"fields.{written}: {source.column} may be null, but {name} is required"
-            remedy = f"Write {{column: {source.column}, default: ...}}; a row without it is refused."
+            message = f"fields.{written}: {column.name} may be null, but {name} is required"
+            remedy = f"Write {{column: {column.name}, default: ...}}; a row without it is refused."
             yield Finding("warning", spec.at("fields", written), message, remedy)
 
 

@@ -23,6 +23,7 @@ class Backlog:
     oldest: datetime | None  # commit time of the oldest change that is not delivered; dead letters not counted
     oldest_seconds: float | None
     live_seconds: float | None  # the same without what only a first sync or resync asked for
+    held: int = 0  # a person decides which existing record each is
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ def summary(connection: Connection) -> dict[int, Backlog]:
         "select mapping_id, count(*) filter (where status = 'pending'), count(*) filter (where status = 'dead'),"
         " count(*) filter (where status = 'pending' and attempts > 0), min(since) filter (where status = 'pending'),"
         " extract(epoch from now() - min(since) filter (where status = 'pending'))::float8,"
-        " extract(epoch from now() - min(since) filter (where status = 'pending' and priority < %s))::float8"
+        " extract(epoch from now() - min(since) filter (where status = 'pending' and priority < %s))::float8,"
+        " count(*) filter (where status = 'held')"
         " from syncbridge.outbox group by mapping_id",
         (int(Priority.BULK),),
     )
@@ -143,3 +145,13 @@ def undelivered(connection: Connection, until: Lsn, mapping_id: int | None = Non
         (str(until), mapping_id, mapping_id),
     ).fetchone()
     return (0, 0) if row is None else (row[0], row[1])
+
+
+def held(connection: Connection, until: Lsn, mapping_id: int) -> int:
+    """Rows with a change at or before `until` that are held: a person decides which existing record each is."""
+    row = connection.execute(
+        "select count(*) from syncbridge.outbox where status = 'held'"
+        " and least(since_lsn, after_lsn) <= %s::text::pg_lsn and mapping_id = %s",
+        (str(until), mapping_id),
+    ).fetchone()
+    return 0 if row is None else int(row[0])

@@ -25,6 +25,7 @@ MAPPING = MappingState(
     pending=0,
     retrying=0,
     dead=0,
+    held=0,
     lag_seconds=None,
     live_lag_seconds=None,
     delivered_per_second=0.0,

@@ -74,6 +74,7 @@ CONTACT = RemoteObject(
             RemoteField("Seen__c", F.DATETIME),
             RemoteField("Mood__c", F.PICKLIST, options=("Glad", "Sad"), restricted=True),
             RemoteField("Source", F.PICKLIST, options=("Web", "Phone")),
+            RemoteField("About__c", F.TEXT, length=32768, filterable=False),
             RemoteField("Tags__c", F.MULTIPICKLIST, options=("a", "b"), restricted=True),
             RemoteField("AccountId", F.REFERENCE),
             RemoteField("Address", F.OTHER, createable=False, updateable=False),
@@ -404,6 +405,27 @@ def test_lengths_that_do_not_fit_come_with_the_sql_that_counts_the_rows() -> Non
 def test_a_label_that_values_does_not_list_comes_with_the_sql_that_counts_its_rows() -> None:
     found = only(findings(HEAD + "  FirstName: {column: mood, values: {sad: S}}\n"))
     assert found.sql == """SELECT count(*) FROM "public"."people" WHERE "mood" IN ('glad');"""
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("  About__c: nickname", "match_on: Contact records cannot be found by About__c, which is long text"),
+        ("  Tags__c: tags", "match_on: Contact records cannot be found by Tags__c, which is a list of values"),
+        ("  Source: {constant: Web}", "match_on: Source is a constant: it agrees with every record of ours"),
+        ("  FirstName: {column: nickname, default: x}", "match_on: FirstName has a default: all rows without a value"),
+    ],
+)
+def test_what_records_are_matched_by_must_tell_them_apart(field: str, message: str) -> None:
+    name = field.split(":")[0].strip()
+    finding = only(findings(f"{HEAD}{field}\nmatch_on: {name}\n"))
+    assert (finding.severity, finding.where) == ("error", "m.yaml:9")
+    assert finding.message.startswith(message)
+    assert finding.remedy
+
+
+def test_records_can_be_matched_by_fields_that_have_a_value_of_the_row() -> None:
+    assert findings(f"{HEAD}  FirstName: {{column: nickname, default: x}}\nmatch_on: [lastname, FirstName]\n") == []
 
 
 def test_required_fields_must_be_filled_with_something_that_is_never_null() -> None:

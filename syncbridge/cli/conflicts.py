@@ -1,0 +1,134 @@
+"""`syncbridge conflicts`: entities that could be one of several existing records, and what a person decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import click
+from psycopg import Connection
+
+from syncbridge.cli.keys import spelled
+from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json, table
+from syncbridge.first_contact import Candidate, choose, look_up
+from syncbridge.project import Project
+from syncbridge.store import conflicts as held
+from syncbridge.store.conflicts import Conflict
+
+
+class _Conflicts(click.Group):
+    """`conflicts [MAPPING]` lists; the name of a command after it runs that."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Conflicts, short_help="List entities that are held, and decide what they are.")
+def conflicts() -> None:
+    """List entities that are held because more than one existing record could be meant, and decide.
+
+    `syncbridge conflicts` lists them all, `syncbridge conflicts MAPPING` those of one mapping (options: see `syncbridge
+    conflicts list --help`). Nothing of them is sent until a person decides, or their row changes: then existing records
+    are looked for anew.
+    """
+
+
+@conflicts.command("list", short_help="List them (the default).")
+@click.argument("mapping", required=False)
+@click.option("--details", is_flag=True, help="Ask the destination what the candidates hold now.")
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many, the oldest."
+)
+@as_json
+@click.pass_context
+def listing(context: click.Context, mapping: str | None, details: bool, limit: int, json: bool) -> None:
+    """List entities that are held, the oldest first, with the remote ids of the records that they could be.
+
+    With --details the destination is asked for the fields of `match_on`, and for the key that a candidate may carry by
+    now. Values of fields that the mapping calls sensitive are shown as ***. Exit code 0.
+    """
+    with open_project(context) as project, project.store("conflicts") as store:
+        if mapping is not None:
+            find_mapping(store, mapping)
+        found = held.held(store, mapping=mapping, limit=limit)
+        count = held.count(store, mapping=mapping)
+        candidates = _candidates(project, store, found) if details else {}
+    if json:
+        print_json([_plain(each, candidates) if details else asdict(each) for each in found])
+    else:
+        _show(found, count, candidates)
+
+
+_Candidates = Mapping[tuple[str, str], Sequence[Candidate]]
+
+
+def _candidates(project: Project, store: Connection, found: Sequence[Conflict]) -> _Candidates:
+    """The records in question as they are now, by mapping and key; one call for each mapping."""
+    told: dict[tuple[str, str], Sequence[Candidate]] = {}
+    for name in dict.fromkeys(each.mapping for each in found):
+        applied = find_mapping(store, name)
+        ids = list(dict.fromkeys(id for each in found if each.mapping == name for id in each.candidates))
+        records = dict(zip(ids, look_up(project.destination(applied.destination), applied, ids), strict=True))
+        told |= {(name, each.key): [records[id] for id in each.candidates] for each in found if each.mapping == name}
+    return told
+
+
+def _plain(conflict: Conflict, candidates: _Candidates) -> dict[str, object]:
+    return {**asdict(conflict), "candidates": [asdict(each) for each in candidates[conflict.mapping, conflict.key]]}
+
+
+def _show(found: Sequence[Conflict], count: int, candidates: _Candidates) -> None:
+    terminal = console()
+    if not found:
+        terminal.print("nothing is held.")
+        return
+    rows = [(c.mapping, c.key, moment_text(c.since), c.detail, ", ".join(c.candidates)) for c in found]
+    terminal.print(table("", ("mapping", "key", "since", "why", "candidates"), rows), "")
+    for each in found if candidates else ():
+        terminal.print(f"{each.mapping} {each.key}", style="bold", markup=False)
+        for candidate in candidates[each.mapping, each.key]:
+            terminal.print(f"  {candidate.remote_id}: {_described(candidate)}", soft_wrap=True, markup=False)
+    if count > len(found):
+        terminal.print(f"{len(found):,} of {count:,} are shown.")
+    terminal.print("To decide: syncbridge conflicts resolve MAPPING KEY --link REMOTE_ID, or --create", markup=False)
+
+
+def _described(candidate: Candidate) -> str:
+    if candidate.fields is None:
+        return "gone"
+    shown = ", ".join(f"{name} {'null' if value is None else value}" for name, value in candidate.fields.items())
+    return f"{shown}; belongs to {candidate.owner}" if candidate.owner else shown
+
+
+@conflicts.command(short_help="Decide which record a held entity is.")
+@click.argument("mapping")
+@click.argument("key")
+@click.option("--link", "remote_id", metavar="REMOTE_ID", help="It is this existing record.")
+@click.option("--create", is_flag=True, help="It is none of them: create a new record.")
+@click.pass_context
+def resolve(context: click.Context, mapping: str, key: str, remote_id: str | None, create: bool) -> None:
+    """Decide which existing record the held entity KEY of MAPPING is, or that it is a new one.
+
+    A worker carries it out. Entities that were held for the same record are then matched anew. Exit code 1 when the
+    entity is not held, or when the record is gone or belongs to another entity.
+    """
+    if create == bool(remote_id):
+        raise click.UsageError("give --link REMOTE_ID or --create")
+    terminal = console()
+    with open_project(context) as project, project.store("conflicts") as store:
+        applied = find_mapping(store, mapping)
+        chosen = spelled(applied, key)
+        if held.read(store, applied.id, chosen) is None:
+            terminal.print(f"Not held: {mapping} {chosen}. See: syncbridge conflicts {mapping}", markup=False)
+            context.exit(1)
+        if remote_id is not None:
+            destination = project.destination(applied.destination)
+            remote_id = choose(store, destination, applied, chosen, remote_id)
+        decided = held.decide(store, applied.id, chosen, remote_id)
+    said = f"will be linked to {remote_id}" if remote_id else "will get a new record"
+    terminal.print(
+        f"{mapping} {chosen}: {said}." if decided else f"Not held any more: {mapping} {chosen}.", markup=False
+    )
+    context.exit(0 if decided else 1)
