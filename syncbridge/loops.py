@@ -21,6 +21,7 @@ from psycopg import Connection
 from syncbridge import resync
 from syncbridge.errors import RetryLater
 from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.kinship import Kin
 from syncbridge.model import MappingStatus
 from syncbridge.outbound.capture import Capture
 from syncbridge.outbound.deliver import Counts, Deliverer, Limits
@@ -57,6 +58,7 @@ class Surroundings:
     worker_id: int
     numbers: Iterator[int]  # of claims
     compiled: Mapping[int, CompiledMapping]  # by mapping id
+    kin: Mapping[int, Kin]  # by mapping id
     broken: frozenset[str]  # names of mappings in force that no longer fit their table
     digests: Mapping[str, str]  # mapping name -> digest, as these loops know them
     signals: Mapping[int, Signal]
@@ -145,6 +147,7 @@ class DeliveryLoop(_Connected):
             self._store(f"deliver {mapping.name}"),
             self._source(f"compose {mapping.name}"),
             self._limits,
+            kin=self.around.kin[self._mapping_id],
             numbers=self.around.numbers,
             counts=self.around.counts[self._mapping_id],
         )

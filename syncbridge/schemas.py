@@ -110,6 +110,7 @@ class Table:
     owned: bool = True  # the login may put it in a publication
     row_security: bool = False  # policies hide rows from the login
     index_names: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # of unique_keys, quoted as SQL wants them
+    indexed: tuple[tuple[str, ...], ...] = ()  # columns of every index that finds rows by equality, unique or not
 
     @property
     def qualified(self) -> str:

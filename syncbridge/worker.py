@@ -25,6 +25,7 @@ from syncbridge.loops import (
     Signal,
     Surroundings,
 )
+from syncbridge.mapping.kinship import kinship
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.outbound.capture import Capture, CaptureSettings
 from syncbridge.outbound.capture_session import Pace
@@ -111,13 +112,15 @@ class Worker:
                 mappings.set_status(store, mapping.id, MappingStatus.HALTED, reason=error.message, hint=hint)
                 runs.request(store, mapping.id, Reason.RESYNC)
                 log.error("mapping %s halted: %s", mapping.name, error.message)
-            digests = {name: mapping.digest for name, mapping in mappings.read_all(store).items()}
+            known = mappings.read_all(store)
+            digests = {name: mapping.digest for name, mapping in known.items()}
             publication.announce(source)  # a worker that captures already watches what we are about to read
         return Surroundings(
             project=self.project,
             worker_id=self._id,
             numbers=self._numbers,
             compiled={applied.id: mapping for applied, mapping in compiled},
+            kin=kinship({name: each.id for name, each in known.items()}, {applied.id: m for applied, m in compiled}),
             broken=frozenset(applied.name for applied, _ in broken),
             digests=digests,
             signals={applied.id: Signal() for applied, _ in compiled},

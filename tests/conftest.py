@@ -9,5 +9,6 @@ pytest_plugins = [
     "tests.fix_properties",
     "tests.fix_source",
     "tests.fix_store",
+    "tests.fix_family",  # imports fix_store too
     "tests.fix_delivery",  # imports fix_store, which must be registered first
 ]

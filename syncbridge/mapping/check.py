@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from syncbridge.errors import Finding
 from syncbridge.mapping.check_fields import Normaliser, check_choices, check_type, check_writable
+from syncbridge.mapping.check_related import Identities, check_related, old_columns
 from syncbridge.mapping.check_remote import (
     RemoteFields,
     check_deletes,
@@ -21,7 +22,8 @@ from syncbridge.mapping.check_remote import (
 )
 from syncbridge.mapping.check_source import check_columns, check_server, check_sql, check_table, queries
 from syncbridge.mapping.names import near
-from syncbridge.mapping.spec import FieldSpec, MappingSpec
+from syncbridge.mapping.related import Related, faults, relate
+from syncbridge.mapping.spec import MappingSpec
 from syncbridge.schemas import Catalog, Column, QueryFault, RemoteObject, Table
 
 __all__ = ["Subject", "check_mappings", "check_server", "fragments"]
@@ -41,36 +43,50 @@ class Subject:
 
 def fragments(spec: MappingSpec, catalog: Catalog) -> dict[tuple[str, ...], str]:
     """The queries to describe on the server, by the place of the fragment in the mapping file."""
-    table = catalog.tables.get(spec.entity.table_name)
-    return queries(spec, table) if table is not None else {}
+    related = _related(spec, catalog)
+    if related is None or len(related.relations) < len(spec.entity.related) or any(faults(spec, related)):
+        return {}  # what is missing is told by itself
+    return queries(spec, related)
 
 
 def check_mappings(subjects: Sequence[Subject], catalog: Catalog, *, publication: str) -> list[Finding]:
     """Everything that is wrong or doubtful, in the order of the files."""
     findings: list[Finding] = []
+    identities = old_columns([subject.spec for subject in subjects])
     for subject in subjects:
-        findings += _ordered(check_one(subject, catalog, publication=publication))
+        found = check_one(subject, catalog, publication=publication, identities=identities)
+        findings += _ordered(found)
     return [*findings, *_shared_records([subject.spec for subject in subjects])]
 
 
-def check_one(subject: Subject, catalog: Catalog, *, publication: str) -> Iterator[Finding]:
-    """One mapping by itself."""
+def check_one(subject: Subject, catalog: Catalog, *, publication: str, identities: Identities) -> Iterator[Finding]:
+    """One mapping by itself. `identities`: what old rows of each table have to tell any of the mappings."""
     spec = subject.spec
-    table = catalog.tables.get(spec.entity.table_name)
+    related = _related(spec, catalog)
+    table = related.root if related is not None else None
     yield from check_table(spec, catalog, publication=publication)
-    if table is not None:
-        yield from check_columns(spec, table)
+    if related is not None:
+        yield from check_related(spec, related, catalog, publication=publication, identities=identities)
+        yield from check_columns(spec, related)
         yield from check_sql(spec, subject.described)
     if subject.remote is not None:
         yield from check_object(spec, subject.remote)
         yield from check_external_id(spec, subject.remote, table)
         yield from check_match_on(spec, subject.remote)
-        yield from check_required(spec, subject.remote, table)
-        yield from _check_fields(subject, subject.remote, table)
+        yield from check_required(spec, subject.remote, related)
+        yield from _check_fields(subject, subject.remote, related)
         yield from check_deletes(spec, subject.remote, subject.normaliser)
 
 
-def _check_fields(subject: Subject, remote: RemoteObject, table: Table | None) -> Iterator[Finding]:
+def _related(spec: MappingSpec, catalog: Catalog) -> Related | None:
+    table = catalog.tables.get(spec.entity.table_name)
+    if table is None:
+        return None
+    found = {name: catalog.tables.get(one.table_name) for name, one in spec.entity.related.items()}
+    return relate(spec, table, {name: one for name, one in found.items() if one is not None})
+
+
+def _check_fields(subject: Subject, remote: RemoteObject, related: Related | None) -> Iterator[Finding]:
     spec = subject.spec
     fields = RemoteFields(remote)
     for name, source in spec.fields.items():
@@ -82,17 +98,30 @@ def _check_fields(subject: Subject, remote: RemoteObject, table: Table | None) -
             yield Finding("error", where, f"{label}: {remote.name} has no field {name!r}{perhaps}")
             continue
         yield from check_writable(where, label, target)
-        column = _column(source, subject.described.get(("fields", name)), table)
+        column, table = _column(subject, name, related)
+        if column is not None and source.column is not None and table is None:  # a roll-up is an expression
+            source = source.model_copy(update={"column": None, "sql": source.column})
         # what `values` sends is in the mapping file, and is checked below instead
         if column is not None and source.values is None:
             yield from check_type(spec, name, source, column, target, table)
         yield from check_choices(spec, name, source, target, subject.normaliser)
 
 
-def _column(source: FieldSpec, described: Column | QueryFault | None, table: Table | None) -> Column | None:
-    if source.column is not None:
-        return table.columns.get(source.column) if table is not None else None
-    return described if isinstance(described, Column) else None
+def _column(subject: Subject, name: str, related: Related | None) -> tuple[Column | None, Table | None]:
+    """What fills a field, and the table that its SQL can be tried on alone."""
+    source = subject.spec.fields[name]
+    if source.column is None:
+        described = subject.described.get(("fields", name))
+        alone = related.root if related is not None and not related.relations else None
+        return (described if isinstance(described, Column) else None), alone
+    reference = related.refer(source.column) if related is not None else None
+    if reference is None:
+        return None, None
+    if reference.column is None:
+        relation, _, output = source.column.partition(".")
+        described = subject.described.get(("entity", "related", relation, "rollup", output))
+        return (described if isinstance(described, Column) else None), None
+    return reference.column, reference.table
 
 
 def _shared_records(specs: Sequence[MappingSpec]) -> Iterator[Finding]:

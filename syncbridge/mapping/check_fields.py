@@ -40,7 +40,8 @@ def check_type(
     where, label = spec.at("fields", remote), f"fields.{remote}"
     fits = (fit_of_expression if source.sql is not None else fit)(column.base_type, field.kind)
     if fits.severity:
-        expression = f"({source.sql})" if source.sql else shown(column.name)
+        named = shown(column.name) if source.column == column.name else source.column
+        expression = f"({source.sql})" if source.sql else named
         remedy = f"Write `sql: {fits.cast.format(expression)}`." if fits.cast else ""
         yield Finding(fits.severity, where, f"{label}: {fits.message}", remedy)
         if fits.severity == "error":
@@ -59,7 +60,7 @@ def _check_length(
     if column.length is None or field.length is None or column.length <= field.length or field.kind in CHOICES:
         return
     message = f"{label}: {column.type} may not fit into {field.length} characters; a longer value is refused"
-    condition = f"char_length({_expression(source)}) > {field.length}"
+    condition = f"char_length({_expression(source, column)}) > {field.length}"
     yield Finding(
         "warning", where, message, f"Write `sql: left(..., {field.length})` to cut it.", _count(table, condition)
     )
@@ -81,12 +82,12 @@ def _check_digits(
     whole = field.precision - scale
     if column.precision - column_scale > whole:
         message = f"{label}: {column.type} may not fit into {whole} digits before the point; a greater one is refused"
-        condition = f"abs({_expression(source)}) >= 1e{whole}::numeric"
+        condition = f"abs({_expression(source, column)}) >= 1e{whole}::numeric"
         yield Finding("warning", where, message, "", _count(table, condition))
 
 
-def _expression(source: FieldSpec) -> str:
-    return f"({source.sql})" if source.sql is not None else quoted(source.column or "")
+def _expression(source: FieldSpec, column: Column) -> str:
+    return f"({source.sql})" if source.sql is not None else quoted(column.name)
 
 
 def _count(table: Table | None, condition: str) -> str:

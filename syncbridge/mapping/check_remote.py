@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from syncbridge.errors import Finding
 from syncbridge.mapping.check_fields import Normaliser, check_fixed
 from syncbridge.mapping.names import did_you_mean, near
+from syncbridge.mapping.related import Related
 from syncbridge.mapping.spec import MappingSpec
 from syncbridge.schemas import Column, FieldKind, RemoteField, RemoteObject, Table
 
@@ -119,7 +120,7 @@ def check_match_on(spec: MappingSpec, remote: RemoteObject) -> Iterator[Finding]
             yield Finding("error", where, message, "Leave the default out: empty values never match.")
 
 
-def check_required(spec: MappingSpec, remote: RemoteObject, table: Table | None) -> Iterator[Finding]:
+def check_required(spec: MappingSpec, remote: RemoteObject, related: Related | None) -> Iterator[Finding]:
     """Every field that a new record must have is filled, with something that is never null."""
     filled = {name.lower(): (name, field) for name, field in spec.fields.items()}
     for name, field in remote.fields.items():
@@ -130,10 +131,11 @@ def check_required(spec: MappingSpec, remote: RemoteObject, table: Table | None)
             yield Finding("error", spec.at("fields"), message, f"Add `{name}:` with a column, sql or constant.")
             continue
         written, source = filled[name.lower()]
-        column = table.columns.get(source.column or "") if table else None
+        reference = related.refer(source.column or "") if related else None
+        column = reference.column if reference else None
         if column is not None and not column.not_null and source.default is None:
-            message = f"fields.{written}: {column.name} may be null, but {name} is required"
-            remedy = f"Write {{column: {column.name}, default: ...}}; a row without it is refused."
+            message = f"fields.{written}: {source.column} may be null, but {name} is required"
+            remedy = f"Write {{column: {source.column}, default: ...}}; a row without it is refused."
             yield Finding("warning", spec.at("fields", written), message, remedy)
 
 

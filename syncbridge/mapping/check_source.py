@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from syncbridge.errors import Finding
 from syncbridge.mapping.key_sql import KEY_TYPES
 from syncbridge.mapping.names import did_you_mean
+from syncbridge.mapping.related import Related, related_queries
 from syncbridge.mapping.spec import MappingSpec
 from syncbridge.mapping.sql import literal, outside_quotes, qualified, quoted
 from syncbridge.schemas import Catalog, Column, QueryFault, Table
@@ -18,6 +19,7 @@ GENERATED_PUBLISHED = 180000
 _KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 #: What to do about something that the file of `check --save` does not know.
 SAVE_ANEW = "If it is new, save anew where both sides can be reached: `syncbridge check --save`."
+_GROUPING = "42803"
 _RESTART = "It takes effect when the server restarts."
 
 
@@ -59,17 +61,25 @@ def check_table(spec: MappingSpec, catalog: Catalog, *, publication: str) -> Ite
     if table is None:
         yield missing_table(where, name, catalog)
         return
+    yield from check_state(where, table, _columns_used(spec), catalog, publication)
+    if table.kind not in _KINDS:
+        yield from _check_key(spec, table, catalog.server_version)
+
+
+def check_state(
+    where: str, table: Table, columns: Sequence[str], catalog: Catalog, publication: str
+) -> Iterator[Finding]:
+    """Whether a table writes changes to the log, and whether the login may publish it and read these columns."""
     if table.kind in _KINDS:
         remedy = "Map the table beneath it, and put what the view adds into `sql:`."
         yield Finding("error", where, f"{table.qualified} is {_KINDS[table.kind]}; it has no changes to read", remedy)
         return
     if table.persistence == "u":
-        sql = f"ALTER TABLE {_sql_name(table)} SET LOGGED;"
+        sql = f"ALTER TABLE {sql_name(table)} SET LOGGED;"
         yield Finding("error", where, f"{table.qualified} is unlogged; its changes are not in the log", "", sql)
     elif table.persistence == "t":
         yield Finding("error", where, f"{table.qualified} is temporary; its changes are not in the log")
-    yield from _check_privileges(spec, table, catalog, publication)
-    yield from _check_key(spec, table, catalog.server_version)
+    yield from _check_privileges(where, table, columns, catalog, publication)
 
 
 def missing_table(where: str, name: tuple[str, str], catalog: Catalog) -> Finding:
@@ -84,20 +94,22 @@ def _perhaps(names: Sequence[str]) -> str:
     return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
-def _sql_name(table: Table) -> str:
+def sql_name(table: Table) -> str:
+    """The table as SQL names it."""
     return qualified(table.schema, table.name)
 
 
-def _check_privileges(spec: MappingSpec, table: Table, catalog: Catalog, publication: str) -> Iterator[Finding]:
+def _check_privileges(
+    where: str, table: Table, columns: Sequence[str], catalog: Catalog, publication: str
+) -> Iterator[Finding]:
     user = quoted(catalog.user) if catalog.user else "the_login"
-    where = spec.at("entity", "table")
-    closed = [name for name in _columns_used(spec) if name in table.columns and not table.columns[name].readable]
+    closed = [name for name in columns if name in table.columns and not table.columns[name].readable]
     if not table.readable:
-        sql = f"GRANT USAGE ON SCHEMA {quoted(table.schema)} TO {user};\nGRANT SELECT ON {_sql_name(table)} TO {user};"
+        sql = f"GRANT USAGE ON SCHEMA {quoted(table.schema)} TO {user};\nGRANT SELECT ON {sql_name(table)} TO {user};"
         yield Finding("error", where, f"the login {catalog.user} may not read {table.qualified}", "", sql)
     elif closed:
         listed = ", ".join(closed)
-        sql = f"GRANT SELECT ({', '.join(quoted(name) for name in closed)}) ON {_sql_name(table)} TO {user};"
+        sql = f"GRANT SELECT ({', '.join(quoted(name) for name in closed)}) ON {sql_name(table)} TO {user};"
         yield Finding("error", where, f"the login {catalog.user} may not read {listed} of {table.qualified}", "", sql)
     if table.row_security:
         message = (
@@ -108,7 +120,7 @@ def _check_privileges(spec: MappingSpec, table: Table, catalog: Catalog, publica
     if not table.owned and not published:
         verb = "ALTER" if publication in catalog.publications else "CREATE"
         clause = "ADD TABLE" if verb == "ALTER" else "FOR TABLE"
-        sql = f"{verb} PUBLICATION {quoted(publication)} {clause} {_sql_name(table)};"
+        sql = f"{verb} PUBLICATION {quoted(publication)} {clause} {sql_name(table)};"
         message = f"the login {catalog.user} does not own {table.qualified}, so it cannot publish it"
         yield Finding("error", where, message, "Let its owner run this once.", sql)
 
@@ -144,7 +156,7 @@ def _check_key(spec: MappingSpec, table: Table, server_version: int) -> Iterator
     if nullable:
         changes = ", ".join(f"ALTER COLUMN {quoted(name)} SET NOT NULL" for name in nullable)
         message = f"{', '.join(nullable)} may be null, and a null is no key"
-        yield Finding("error", where, message, "", f"ALTER TABLE {_sql_name(table)} {changes};")
+        yield Finding("error", where, message, "", f"ALTER TABLE {sql_name(table)} {changes};")
         return
     yield from _check_identity(where, table, key)
 
@@ -153,9 +165,9 @@ def _not_unique(where: str, table: Table, key: Sequence[str]) -> Finding:
     columns = ", ".join(quoted(name) for name in key)
     message = f"{', '.join(key)} is neither the primary key of {table.qualified} nor a unique key of it"
     if table.primary_key:
-        sql = f"CREATE UNIQUE INDEX CONCURRENTLY ON {_sql_name(table)} ({columns});"
+        sql = f"CREATE UNIQUE INDEX CONCURRENTLY ON {sql_name(table)} ({columns});"
         return Finding("error", where, message, f"The primary key is {', '.join(table.primary_key)}.", sql)
-    return Finding("error", where, message, "", f"ALTER TABLE {_sql_name(table)} ADD PRIMARY KEY ({columns});")
+    return Finding("error", where, message, "", f"ALTER TABLE {sql_name(table)} ADD PRIMARY KEY ({columns});")
 
 
 def _check_identity(where: str, table: Table, key: Sequence[str]) -> Iterator[Finding]:
@@ -165,7 +177,7 @@ def _check_identity(where: str, table: Table, key: Sequence[str]) -> Iterator[Fi
             message = f"{table.qualified} is partitioned: the replica identity of every partition counts, not its own"
             yield Finding("warning", where, message, "Give each partition the same replica identity.")
         return
-    name = _sql_name(table)
+    name = sql_name(table)
     if set(table.primary_key) == set(key) and table.replica_identity != "d":
         sql = f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT;"
     elif (index := _index_of(table, key)) and set(table.primary_key) != set(key):
@@ -183,14 +195,15 @@ def _index_of(table: Table, key: Sequence[str]) -> str:
     return next((index for columns, index in table.index_names.items() if set(columns) == set(key)), "")
 
 
-def queries(spec: MappingSpec, table: Table) -> dict[tuple[str, ...], str]:
+def queries(spec: MappingSpec, related: Related) -> dict[tuple[str, ...], str]:
     """For each SQL fragment of the mapping a query to be described on the server, by the fragment's place.
 
     The fragment also stands in WHERE, where Postgres allows neither aggregates nor functions that return many rows:
     both would change how many rows a batch composes to.
     """
-    source = f"{_sql_name(table)} as {quoted(table.name)}"
-    asked: dict[tuple[str, ...], str] = {}
+    root = f"{sql_name(related.root)} as {quoted(related.root.name)}"
+    source = root + "".join(joined.sql for joined in related.joins())
+    asked = dict(related_queries(root, related))
     if spec.entity.where is not None:
         asked["entity", "where"] = f"select from {source} where ({spec.entity.where}\n)"
     for name, rule in spec.require.items():
@@ -203,35 +216,48 @@ def queries(spec: MappingSpec, table: Table) -> dict[tuple[str, ...], str]:
 
 def check_sql(spec: MappingSpec, described: Mapping[tuple[str, ...], Column | QueryFault | None]) -> Iterator[Finding]:
     """What Postgres said against the fragments, and what they read that is not watched."""
+    told: set[str] = set()  # what is wrong with a relation comes again with everything that it is joined to
     for route, outcome in described.items():
         fragment = _fragment(spec, route)
         where = spec.at(*route)
         label = ".".join(route)
         if isinstance(outcome, QueryFault):
-            yield Finding("error", where, f"{label}: {outcome.message}", outcome.hint)
+            if outcome.message not in told:
+                yield Finding("error", where, f"{label}: {outcome.message}", outcome.hint or _remedy(route, outcome))
+            if route[1] == "related":
+                told.add(outcome.message)
         elif fragment and re.search(r"\bselect\b", outside_quotes(fragment), re.IGNORECASE):
             message = f"{label} reads other rows; when only those change, nothing is sent until this row changes"
-            yield Finding("warning", where, message, f"Run `syncbridge resync {spec.mapping}` from time to time.")
+            remedy = f"Name their table under entity.related, or run `syncbridge resync {spec.mapping}` now and then."
+            yield Finding("warning", where, message, remedy)
+
+
+def _remedy(route: tuple[str, ...], fault: QueryFault) -> str:
+    if fault.code == _GROUPING and "rollup" in route:
+        return "A roll-up makes one value of many rows: write an aggregate, such as sum(...), max(...) or count(*)."
+    return ""
 
 
 def _fragment(spec: MappingSpec, route: tuple[str, ...]) -> str | None:
     if route[0] == "fields":
         return spec.fields[route[1]].sql
+    if route[1] == "related":
+        relation = spec.entity.related[route[2]]
+        return relation.rollup[route[4]] if route[3] == "rollup" else relation.where
     return spec.require[route[1]] if route[0] == "require" else spec.entity.where
 
 
-def check_columns(spec: MappingSpec, table: Table) -> Iterator[Finding]:
+def check_columns(spec: MappingSpec, related: Related) -> Iterator[Finding]:
     """Columns that fields name, and keys of `values` that an enum does not have."""
     for remote, field in spec.fields.items():
         if field.column is None:
             continue
         where = spec.at("fields", remote)
-        column = table.columns.get(field.column)
-        if column is None:
-            near = did_you_mean(field.column, table.columns)
-            yield Finding("error", where, f"fields.{remote}: {table.qualified} has no column {field.column!r}{near}")
-        elif field.values is not None:
-            yield from _check_values(spec, remote, column, table, list(field.values))
+        reference = related.refer(field.column)
+        if reference is None:
+            yield Finding("error", where, f"fields.{remote}: {related.unknown(field.column)}")
+        elif field.values is not None and reference.column is not None:
+            yield from _check_values(spec, remote, reference.column, reference.table, list(field.values))
 
 
 def _check_values(
@@ -251,5 +277,5 @@ def _check_values(
         listed = ", ".join(absent)
         message = f"fields.{remote}.values does not list {listed}: a row with it is refused"
         filters = ", ".join(literal(option) for option in absent)
-        sql = f"SELECT count(*) FROM {_sql_name(table)} WHERE {quoted(column.name)} IN ({filters});"  # noqa: S608 - shown, not run
+        sql = f"SELECT count(*) FROM {sql_name(table)} WHERE {quoted(column.name)} IN ({filters});"  # noqa: S608 - shown, not run
         yield Finding("warning", where, message, "", sql)

@@ -19,6 +19,7 @@ from syncbridge.mapping.casts import selected
 from syncbridge.mapping.fan_out import FanOut, fan_outs, watches
 from syncbridge.mapping.key_sql import KEY_TYPES
 from syncbridge.mapping.keys import decode_key
+from syncbridge.mapping.lookup_sql import LookupPages, lookup_key, lookup_pages
 from syncbridge.mapping.names import did_you_mean
 from syncbridge.mapping.queries import KeyPages, compose_sql, describe_sql, key_pages
 from syncbridge.mapping.related import Related, faults, relate
@@ -35,13 +36,16 @@ class CompiledField:
     """How one remote field is filled."""
 
     remote: str
-    source: str  # column | sql | constant
+    source: str  # column | sql | constant | lookup
     position: int | None = None  # in a row of compose_sql; None for a constant
     column: str | None = None
     constant: Scalar | None = None
     default: Scalar | None = None  # where the value is null
     values: Mapping[str, Scalar | None] | None = None  # by the text Postgres writes
     sensitive: bool = False
+    owned: bool = False  # by the destination: sent when the record is created, never compared
+    lookup: str | None = None  # the mapping whose record is the value; the row gives that mapping's key
+    waits: bool = True  # of a lookup: for that record, else it is sent without
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class CompiledMapping:
     payload_digest: str  # of what decides which values are sent: when it differs, everything has to be looked at again
     _keys: KeyPages
     _fan_outs: tuple[FanOut, ...] = ()
+    _lookups: tuple[LookupPages, ...] = ()
 
     def watches(self, mapping_id: int) -> tuple[Watch, ...]:
         """Tables whose changes make keys of this mapping, or join keys of its relations: the root's first."""
@@ -94,9 +99,11 @@ class CompiledMapping:
         """The query of the next `limit` keys of entities that join keys of a relation concern, behind the key `after`.
 
         The join keys, a text array, are its first parameter; those given here follow. Rows are (key), distinct and in
-        key order. The mapping's filter is left out, as in keys_page. KeyError when there is no such relation.
+        key order. The mapping's filter is left out, as in keys_page. The relation `lookup FIELD` goes by keys that a
+        field looks up. KeyError when there is no such relation.
         """
-        fan_out = next((each for each in self._fan_outs if each.relation == relation), None)
+        every: tuple[FanOut | LookupPages, ...] = (*self._fan_outs, *self._lookups)
+        fan_out = next((each for each in every if each.relation == relation), None)
         if fan_out is None:
             raise KeyError(relation)
         if after is None:
@@ -164,6 +171,11 @@ def compile_mapping(spec: MappingSpec, table: Table, related: Mapping[str, Table
         payload_digest=payload_digest(definition),
         _keys=key_pages(source, name, columns, joins, spec.entity.where),
         _fan_outs=fan_outs(relations, columns),
+        _lookups=tuple(
+            lookup_pages(relations, lookup_key(spec, remote, field, relations), columns)
+            for remote, field in spec.fields.items()
+            if field.lookup is not None
+        ),
     )
 
 
@@ -182,8 +194,6 @@ def _refuse_unavailable(spec: MappingSpec) -> None:
     """Parts of the language that can be read, but not yet be run."""
     unavailable = [
         ("direction", spec.direction != "to_destination"),
-        ("lookup", any(field.lookup for field in spec.fields.values())),
-        ("owner", any(field.owner for field in spec.fields.values())),
     ]
     for name, used in unavailable:
         if used:
@@ -209,16 +219,21 @@ def _fields(spec: MappingSpec, related: Related) -> tuple[tuple[CompiledField, .
     expressions: list[str] = []
     for remote, field in spec.fields.items():
         if field.constant is not None:
-            fields.append(CompiledField(remote, "constant", constant=field.constant, sensitive=field.sensitive))
+            owned = field.owner == "destination"
+            fields.append(
+                CompiledField(remote, "constant", constant=field.constant, sensitive=field.sensitive, owned=owned)
+            )
             continue
         column = None
-        if field.column is not None:
+        if field.lookup is not None:
+            expressions.append(lookup_key(spec, remote, field, related).sql)
+        elif field.column is not None:
             reference = related.refer(field.column)
             if reference is None:
                 where = spec.at("fields", remote)
                 raise SchemaDrift(f"{where}: {related.unknown(field.column)}", hint=_CHECK.format(spec.mapping))
-            expression, column = reference
-            expressions.append(selected(expression, column.base_type if column is not None else ""))
+            column = reference.column
+            expressions.append(selected(reference.sql, column.base_type if column is not None else ""))
         else:
             expressions.append(f"({field.sql}\n)")
         fields.append(_read_field(remote, field, column, len(expressions)))
@@ -228,12 +243,15 @@ def _fields(spec: MappingSpec, related: Related) -> tuple[tuple[CompiledField, .
 def _read_field(remote: str, field: FieldSpec, column: Column | None, position: int) -> CompiledField:
     return CompiledField(
         remote=remote,
-        source="column" if field.column is not None else "sql",
+        source="lookup" if field.lookup is not None else "column" if field.column is not None else "sql",
         position=position,
         column=field.column,
         default=field.default,
         values=_values(field.values, column),
         sensitive=field.sensitive,
+        owned=field.owner == "destination",
+        lookup=field.lookup,
+        waits=field.missing == "wait",
     )
 
 

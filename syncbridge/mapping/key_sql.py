@@ -33,7 +33,12 @@ def key_parts(columns: Sequence[Column]) -> Iterator[tuple[Column, str]]:
 
 def key_text(table: str, columns: Sequence[Column]) -> str:
     """The SQL of a row's key, equal to keys.encode_key of its column texts."""
-    texts = [f"pg_catalog.format('%s', {qualified(table, column.name)})" for column in columns]
+    return text_of([qualified(table, column.name) for column in columns])
+
+
+def text_of(expressions: Sequence[str]) -> str:
+    """The same of expressions that are not null."""
+    texts = [f"pg_catalog.format('%s', {expression})" for expression in expressions]
     if len(texts) == 1:
         return texts[0]
     return f"pg_catalog.jsonb_build_array({', '.join(texts)})::text"

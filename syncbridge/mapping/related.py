@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from syncbridge.errors import Finding
 from syncbridge.mapping.key_sql import KEY_TYPES
@@ -29,6 +30,14 @@ class Joined:
     path: tuple[str, ...]  # relations that have to be joined for it, itself last
     words: frozenset[str]  # an expression with one of these names may speak of it
     sql: str  # begins with a blank
+
+
+class Reference(NamedTuple):
+    """What `column` of a field names."""
+
+    sql: str
+    table: Table
+    column: Column | None  # None of a roll-up
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +92,21 @@ class Related:
         bare[name] = replace(bare[name], where=where, rollup=rollup or bare[name].rollup)
         return "".join(joined.sql for joined in Related(self.root, bare).joins())
 
-    def refer(self, text: str) -> tuple[str, Column | None] | None:
-        """SQL of `column`, or of `relation.column`; its Column unless it is a roll-up. None: there is no such thing."""
+    def refer(self, text: str) -> Reference | None:
+        """What `column`, `relation.column` or `relation.rollup_name` means; None when there is no such thing."""
         if text in self.root.columns:
-            return qualified(self.root.name, text), self.root.columns[text]
+            return Reference(qualified(self.root.name, text), self.root, self.root.columns[text])
         name, _, wanted = text.partition(".")
         relation = self.relations.get(name)
         if relation is None or relation.branch.inside:
             return None
         if relation.rollup:
-            return (qualified(name, wanted), None) if wanted in relation.rollup else None
+            return Reference(qualified(name, wanted), relation.table, None) if wanted in relation.rollup else None
         column = relation.table.columns.get(wanted)
-        # nothing may be found, so any of them may be null
-        return None if column is None else (qualified(name, wanted), replace(column, not_null=False))
+        if column is None:
+            return None
+        # no row may be found, so that any column may be null
+        return Reference(qualified(name, wanted), relation.table, replace(column, not_null=False))
 
     def unknown(self, text: str) -> str:
         """Why `refer` knows no such thing, with the nearest right name."""
@@ -152,6 +163,21 @@ def _condition(relation: Relation) -> str:
         for own, anchored in zip(on.own, on.anchored, strict=True)
     ]
     return " and ".join([*equalities, f"({relation.where}\n)"] if relation.where else equalities)
+
+
+def related_queries(root: str, related: Related) -> Iterator[tuple[tuple[str, ...], str]]:
+    """For each SQL fragment of a relation its place, and a query to be described on the server; `root` is the source.
+
+    It stands where it will stand, so Postgres allows what will work there. CASE keeps out functions that return rows.
+    """
+    for name, relation in related.relations.items():
+        if relation.where is not None:
+            joins = related.alone(name, where=relation.where)
+            yield ("entity", "related", name, "where"), f"select from {root}{joins}"
+        for output, sql in relation.rollup.items():
+            joins = related.alone(name, rollup={output: f"case when true then ({sql}\n) else ({sql}\n) end"})
+            route = ("entity", "related", name, "rollup", output)
+            yield route, f"select {qualified(name, output)} from {root}{joins}"  # noqa: S608 - described, not run
 
 
 def relate(spec: MappingSpec, root: Table, tables: Mapping[str, Table]) -> Related:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from psycopg import Connection
 
@@ -17,12 +18,24 @@ from syncbridge.source import rows
 Row = Sequence[str | None]
 
 
+class Missing(NamedTuple):
+    """A record that a lookup finds not there yet."""
+
+    parent: str  # the mapping that is looked up
+    parent_id: int
+    parent_key: str
+    held: bool  # the entity waits for it; False: it is sent without the field
+
+
 @dataclass(slots=True)
 class Entities:
-    """Composed entities by key; a key in neither dict is gone, or no longer passes the mapping's filter."""
+    """Composed entities by key; a key in no dict is gone, or no longer passes the mapping's filter.
+
+    As composed, lookups hold the keys of parents; `Lookups.resolve` puts the remote ids there."""
 
     records: dict[str, Fields] = field(default_factory=dict)
     refused: dict[str, RecordRejected] = field(default_factory=dict)
+    missing: dict[str, list[Missing]] = field(default_factory=dict)  # of records, and of entities that wait
 
 
 class Composer:

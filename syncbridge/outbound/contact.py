@@ -208,6 +208,7 @@ class _Meeting:
     @staticmethod
     def _take(remote_id: str, p: Planned, how: str, met: Met) -> None:
         p.matched = f"linked an existing record, {how}"
+        p.fields = p.base  # the destination's own fields are left to it
         met.taken.append((remote_id, p))
 
 

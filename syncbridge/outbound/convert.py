@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from syncbridge.destinations.base import Destination, Normaliser
 from syncbridge.errors import SchemaDrift
@@ -10,6 +11,16 @@ from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.values import field_reader, unread
 from syncbridge.model import Fields, Normal, Value
 from syncbridge.schemas import RemoteField, RemoteObject
+
+
+class LookupField(NamedTuple):
+    """A field whose composed value is the key of a parent."""
+
+    name: str  # as the destination spells it
+    mapping: str  # that is looked up
+    waits: bool
+    normalise: Normaliser
+
 
 _Step = tuple[str, int, Callable[[str | None], Value] | None, Normaliser]  # no function: the text is the value
 
@@ -36,11 +47,16 @@ class Converter:
         self._external = destination.normaliser(external)
         self._constants: Fields = {}
         self._steps: list[_Step] = []
+        self.lookups: list[LookupField] = []
+        self.owned = frozenset(fields.get(f.remote).name for f in mapping.fields if f.owned)
         for field in mapping.fields:
             target = fields.get(field.remote)
             normalise = destination.normaliser(target)
             if field.position is None:
                 self._constants[target.name] = normalise(field.constant)
+            elif field.lookup is not None:
+                self.lookups.append(LookupField(target.name, field.lookup, field.waits, normalise))
+                self._steps.append((target.name, field.position, None, _as_it_is))
             else:
                 read = field_reader(field, column_types[field.position])
                 self._steps.append((target.name, field.position, None if read is unread else read, normalise))
@@ -54,7 +70,10 @@ class Converter:
         return value is not None and self._comparable(value) == self._comparable(self._external(key))
 
     def __call__(self, row: Sequence[str | None]) -> Fields:
-        """The record without its external id; raises RecordRejected for a value that can never be stored."""
+        """The record without its external id, with keys of parents in its `lookups`.
+
+        Raises RecordRejected for a value that can never be stored.
+        """
         record = dict(self._constants)
         for name, position, read, normalise in self._steps:
             record[name] = normalise(row[position] if read is None else read(row[position]))
@@ -64,6 +83,11 @@ class Converter:
         """Fixed values (of `deletes: set`) in normal form."""
         fields = _CaseBlind(remote)
         return {fields.get(name).name: destination.normaliser(fields.get(name))(v) for name, v in values.items()}
+
+
+def _as_it_is(value: Value) -> Normal:
+    """The key of a parent is a text."""
+    return None if value is None else str(value)
 
 
 class _CaseBlind:

@@ -17,12 +17,25 @@ from psycopg import Connection
 from syncbridge.destinations.base import Delivered, Destination, Rejected, Result
 from syncbridge.errors import RecordRejected, Remedy, RetryLater, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Fields, MappingStatus, Operation, Reason
 from syncbridge.outbound.compose import Composer, Entities
 from syncbridge.outbound.contact import FirstContact
 from syncbridge.outbound.guard import Guard, Reservation
+from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.plan import Planned, plan
-from syncbridge.outbound.settle import Settlement, give_back, settle, take, take_held, take_nothing, take_refusal
+from syncbridge.outbound.settle import (
+    Settlement,
+    give_back,
+    settle,
+    take,
+    take_held,
+    take_nothing,
+    take_postponed,
+    take_refusal,
+    take_waiting,
+)
+from syncbridge.outbound.waits import Ties
 from syncbridge.policy import directive
 from syncbridge.store import mappings, outbox
 from syncbridge.store.conflicts import Held
@@ -85,6 +98,7 @@ class Deliverer:
     store: Connection
     source: Connection
     limits: Limits = field(default_factory=Limits)
+    kin: Kin = field(default_factory=Kin)  # what lookups tie it to
     numbers: Iterator[int] | None = None  # of claims; None takes them from the database
     rng: random.Random = field(default_factory=random.Random)
     counts: Counts = field(default_factory=Counts)
@@ -92,6 +106,7 @@ class Deliverer:
     _composer: Composer = field(init=False)
     _guard: Guard = field(init=False)
     _contact: FirstContact = field(init=False)
+    _lookups: Lookups = field(init=False)
     _failures: int = 0
     _blamed: frozenset[str] = frozenset()  # keys refused for the schema, since it was described anew
     _outdated: bool = False  # a person may have mended what the description says
@@ -103,6 +118,7 @@ class Deliverer:
         outbox.prefer_indexes(self.store)
         self._guard = Guard(self.mapping_id, self.mapping, self.store)
         self._contact = FirstContact(self.mapping_id, self.mapping, self.destination, self.store)
+        self._lookups = Lookups(self.mapping_id, self.mapping.name, self.kin, self.store, self.clock)
         self._claim_size = self.limits.batch
 
     def step(self) -> int:
@@ -121,6 +137,7 @@ class Deliverer:
             raise RetryLater(f"the state database is not available: {message}") from error
 
     def _step(self) -> int:
+        self._lookups.release()
         lease, calls = self._lease()
         deadline = self.clock() + lease - calls
         claim, claimed = outbox.claim(
@@ -182,7 +199,9 @@ class Deliverer:
         if self.mapping.deletes.action == "set":
             remote = self.destination.describe(self.mapping.object)
             gone = self._composer.converter.constants(self.mapping.deletes.fields, remote, self.destination)
-        return plan(claimed, entities, gone=gone)
+        planned = plan(claimed, entities, gone=gone, owned=self._composer.converter.owned)
+        self._lookups.postpone_deletes(planned, self.destination)
+        return planned
 
     def _compose(self, claimed: Sequence[Claimed]) -> Entities:
         """Compose by what the destination says now, where an old description may be what stood in the way."""
@@ -193,6 +212,7 @@ class Deliverer:
         if entities.refused and self.clock() - self._described_at > DESCRIBE_EVERY:
             self._describe_anew()
             entities = self._composer.compose(keys)
+        self._lookups.resolve(entities, self._composer.converter.lookups)
         return entities
 
     def _describe_anew(self) -> None:
@@ -276,6 +296,7 @@ class Deliverer:
     ) -> None:
         """Record what was answered and what needed no call; give back the rest, with the reason why it stopped."""
         settlement = self._settlement(planned, exchange)
+        settlement.ties.rows = {row.key: row for row in claimed}
         decided = {*settlement.done, *(row.key for row in settlement.kept)}
         give_back(settlement, [row for row in claimed if row.key not in decided], exchange.attempted)
         try:
@@ -299,7 +320,7 @@ class Deliverer:
             self._blamed = frozenset()
 
     def _settlement(self, planned: Sequence[Planned], exchange: _Exchange) -> Settlement:
-        settlement = Settlement()
+        settlement = Settlement(ties=Ties(self.kin))
         limit = self.limits.max_attempts
         for p in planned:
             answer = exchange.answers.get(p.key)
@@ -309,6 +330,10 @@ class Deliverer:
                 take_held(settlement, p, exchange.held[p.key])
             elif p.refusal is not None:
                 take_refusal(settlement, p, max_attempts=limit, rng=self.rng)
+            elif p.waits:
+                take_waiting(settlement, p)
+            elif p.postponed:
+                take_postponed(settlement, p)
             elif p.operation is Operation.NOTHING or self._ignored(p):
                 take_nothing(settlement, p, ignored=self._ignored(p), absent=p.key in exchange.absent)
         return settlement

@@ -15,8 +15,9 @@ from syncbridge.store import guard_counts, mappings
 
 log = logging.getLogger("syncbridge.deliver")
 
-#: A person asked for these, so they are not counted as changes. Deletes that they find are.
-_ASKED_FOR = ("first_sync", "resync")
+#: A person asked for these, so they are not counted as changes. Deletes that they find are. A record that is sent again
+#: because the record it looks up is there now was counted, or asked for, when it was sent without.
+_ASKED_FOR = ("first_sync", "resync", "parent")
 
 #: So many records must have been tried before a share of refusals says something.
 _FEW = 20

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from syncbridge.errors import RecordRejected
 from syncbridge.model import Fields, Operation
-from syncbridge.outbound.compose import Entities
+from syncbridge.outbound.compose import Entities, Missing
 from syncbridge.store.outbox import Claimed
 
 
@@ -30,42 +30,60 @@ class Planned:
     vanished: bool = False
     refusal: RecordRejected | None = None
     matched: str = ""  # how the existing record was found that it is linked to, for the log
+    missing: Sequence[Missing] = ()  # records that it waits for, or is sent without
+    withheld: bool = False  # the destination's own fields were left out, as its record is there
+    postponed: str = ""  # why its delete is not sent yet
+
+    @property
+    def waits(self) -> bool:
+        """It is not sent before a record that it looks up is there."""
+        return any(each.held for each in self.missing)
 
     @property
     def key(self) -> str:
         return self.claimed.key
 
 
-def plan(claimed: Sequence[Claimed], entities: Entities, *, gone: Fields | None) -> list[Planned]:
+def plan(
+    claimed: Sequence[Claimed], entities: Entities, *, gone: Fields | None, owned: Collection[str] = ()
+) -> list[Planned]:
     """Compare every claimed entity with its base, in order.
 
     `gone` are the fields to set for an entity that is no more (`deletes: {set: ...}`), None to delete its record.
+    `owned` are fields of the destination's own: they go into new records only, and are never compared.
     """
-    records, refused = entities.records, entities.refused
+    records, refused, missing = entities.records, entities.refused, entities.missing
     planned = []
     for row in claimed:
         record = records.get(row.key)
         if record is not None:
-            planned.append(_existing(row, record))
+            planned.append(_existing(row, record, owned))
+            planned[-1].missing = missing.get(row.key, ())
         elif row.key in refused:
             planned.append(Planned(row, Operation.NOTHING, {}, {}, refusal=refused[row.key]))
+        elif row.key in missing:
+            planned.append(Planned(row, Operation.NOTHING, {}, {}, missing=missing[row.key]))
         else:
             planned.append(_vanished(row, gone))
     return planned
 
 
-def _existing(row: Claimed, record: Fields) -> Planned:
+def _existing(row: Claimed, record: Fields, owned: Collection[str]) -> Planned:
+    compared = {name: value for name, value in record.items() if name not in owned} if owned else record
     if row.base is None:
-        return Planned(row, Operation.CREATE, record, record)
+        return Planned(row, Operation.CREATE, record, compared)
+    record = compared
     if row.resend:
-        return Planned(row, Operation.UPDATE, record, record)
+        return Planned(row, Operation.UPDATE, record, record, withheld=bool(owned))
     if orjson.dumps(record).decode() == row.base:  # bases are stored as they were dumped: most are equal as text
         return Planned(row, Operation.NOTHING, {}, record)
     base: Fields = orjson.loads(row.base)
     changed = {name: value for name, value in record.items() if not _agrees(base, name, value)}
     if not changed:
         return Planned(row, Operation.NOTHING, {}, base)
-    return Planned(row, Operation.UPDATE, changed, {**base, **record}, full=len(changed) == len(record))
+    return Planned(
+        row, Operation.UPDATE, changed, {**base, **record}, full=len(changed) == len(record), withheld=bool(owned)
+    )
 
 
 def _agrees(base: Fields, name: str, value: object) -> bool:

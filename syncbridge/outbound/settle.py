@@ -16,7 +16,9 @@ from psycopg import Connection
 from syncbridge.destinations.base import Delivered, Rejected, Result
 from syncbridge.errors import Remedy
 from syncbridge.model import Fields, Operation, Outcome
+from syncbridge.outbound import waits
 from syncbridge.outbound.plan import Planned
+from syncbridge.outbound.waits import Ties
 from syncbridge.policy import Retry, after_rejection
 from syncbridge.store import conflicts, links, outbox, sync_log
 from syncbridge.store.conflicts import Held
@@ -27,6 +29,10 @@ from syncbridge.store.sync_log import Entry
 SEVERAL_MATCHES = "SEVERAL_MATCHES"
 #: Characters that are kept of a destination's message.
 LONGEST_MESSAGE = 2000
+#: Code of what waits for other records.
+WAITS = "WAITS"
+#: Seconds until a delete is tried again that lets others go first.
+POSTPONED = 1.0
 
 
 @dataclass(slots=True)
@@ -43,8 +49,10 @@ class Settlement:
     same: int = 0
     dead: int = 0
     retried: int = 0
+    waiting: int = 0
     worst: Rejected | None = None  # one that says the mapping must wait or halt
     last_error: tuple[str, str] | None = None  # message, key
+    ties: Ties = field(default_factory=Ties)
 
 
 def settle(
@@ -70,6 +78,9 @@ def settle(
 def _write(connection: Connection, mapping_id: int, claim: int, settlement: Settlement) -> set[str]:
     done, kept = settlement.done, settlement.kept
     linked, unlinked, log = settlement.linked, settlement.unlinked, settlement.log
+    tied = settlement.ties if settlement.ties.kin.parents or settlement.ties.kin.children else None
+    if tied is not None:
+        waits.begin(connection, mapping_id, tied, {key: link[0] for key, link in linked.items()}, unlinked)
     ours = outbox.lock(connection, mapping_id, claim, [*done, *(row.key for row in kept)])
     if len(ours) < len(done) + len(kept):
         linked = {key: link for key, link in linked.items() if key in ours}
@@ -80,6 +91,9 @@ def _write(connection: Connection, mapping_id: int, claim: int, settlement: Sett
     conflicts.hold(connection, mapping_id, {key: held for key, held in settlement.held.items() if key in ours})
     links.upsert(connection, mapping_id, linked)
     links.remove(connection, mapping_id, unlinked)
+    if tied is not None:
+        settled = [key for key in (*done, *(row.key for row in kept if row.dead or row.parked)) if key in ours]
+        waits.record(connection, mapping_id, tied, settled=settled, linked=linked)
     sync_log.append(connection, mapping_id, log)
     return ours
 
@@ -97,6 +111,15 @@ def _take_delivered(settlement: Settlement, planned: Planned, result: Delivered)
     operation = planned.operation
     if operation is Operation.DELETE:
         settlement.unlinked.append(row.key)
+    elif result.created and planned.withheld:
+        # Somebody deleted the remote record, so this update created one: as if it had never been linked, all of it
+        # follows at once, with what only new records get.
+        operation = Operation.CREATE
+        settlement.unlinked.append(row.key)
+        settlement.kept.append(Kept(row.key, row.version, tried=False, resend=True))
+        settlement.log.append(_entry(planned, Outcome.DELIVERED, operation=operation, remote_id=result.remote_id))
+        settlement.delivered += 1
+        return
     elif result.created and not planned.full and not planned.vanished:
         # Somebody deleted the remote record, so this update created one that lacks what was left out for being
         # equal: the rest follows at once.
@@ -110,11 +133,18 @@ def _take_delivered(settlement: Settlement, planned: Planned, result: Delivered)
         operation = Operation.CREATE if result.created else Operation.UPDATE
         settlement.linked[row.key] = (result.remote_id, planned.base)
     settlement.done[row.key] = row.version
+    _remember(settlement, planned)
     settlement.delivered += 1
     told = planned.matched or None
     settlement.log.append(
         _entry(planned, Outcome.DELIVERED, operation=operation, remote_id=result.remote_id, message=told)
     )
+
+
+def _remember(settlement: Settlement, planned: Planned) -> None:
+    """What it went out without: it is sent again when that is there."""
+    if planned.missing:
+        settlement.ties.missing[planned.key] = planned.missing
 
 
 def _take_rejected(
@@ -196,12 +226,33 @@ def take_nothing(settlement: Settlement, planned: Planned, *, ignored: bool = Fa
     """Add a record that needs no call: equal to its base, never sent, to be ignored, or `absent` on both sides."""
     row = planned.claimed
     settlement.done[row.key] = row.version
+    _remember(settlement, planned)
     settlement.same += 1
     if absent and row.remote_id is not None:
         settlement.unlinked.append(row.key)
     if ignored:
         settlement.unlinked.append(row.key)
         settlement.log.append(_entry(planned, Outcome.IGNORED, operation=Operation.DELETE))
+
+
+def take_waiting(settlement: Settlement, planned: Planned) -> None:
+    """Add a record that waits for those it looks up; no attempt is used up."""
+    row = planned.claimed
+    names = [f"{each.parent} {each.parent_key}" for each in planned.missing if each.held]
+    message = f"waits for {', '.join(dict.fromkeys(names))}"
+    settlement.kept.append(Kept(row.key, row.version, parked="waiting", tried=False, code=WAITS, message=message))
+    settlement.ties.missing[row.key] = planned.missing
+    settlement.waiting += 1
+    settlement.log.append(_entry(planned, Outcome.WAITING, message=message))
+
+
+def take_postponed(settlement: Settlement, planned: Planned) -> None:
+    """Add a delete that lets others go first."""
+    row = planned.claimed
+    message = planned.postponed
+    settlement.kept.append(
+        Kept(row.key, row.version, delay=POSTPONED, tried=False, code=WAITS, message=message, resend=row.resend)
+    )
 
 
 def give_back(settlement: Settlement, rows: Iterable[Claimed], attempted: Container[str]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Connection
 from psycopg.pq import DiagnosticField, ExecStatus
@@ -29,20 +29,24 @@ join pg_class c on c.relnamespace = n.oid and c.relname = asked.name and c.relki
 
 _COLUMNS = """
 select a.attrelid::int8, a.attname, a.atttypid::int8, a.atttypmod, a.attnotnull,
-       a.atthasdef or a.attidentity <> '', a.attgenerated <> '', has_column_privilege(a.attrelid, a.attnum, 'select')
-from pg_attribute a
+       a.atthasdef or a.attidentity <> '', a.attgenerated <> '', has_column_privilege(a.attrelid, a.attnum, 'select'),
+       coalesce(l.collisdeterministic, true)
+from pg_attribute a left join pg_collation l on l.oid = a.attcollation
 where a.attrelid = any(%s::oid[]) and a.attnum > 0 and not a.attisdropped
 order by a.attrelid, a.attnum
 """
 
-# Only indexes that a key or a replica identity could rest on: valid, not partial, over plain columns.
-_UNIQUE_INDEXES = """
-select i.indrelid::int8, i.indexrelid::regclass::text, i.indisprimary, i.indisreplident, i.indimmediate,
+# Only indexes that a key, a replica identity or a look-up could rest on: valid, not partial, over plain columns.
+_INDEXES = """
+select i.indrelid::int8, quote_ident(c.relname), i.indisunique, i.indisprimary, i.indisreplident, i.indimmediate,
        array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality as k(number, place)
              join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number
              where k.place <= i.indnkeyatts order by k.place)
 from pg_index i
-where i.indrelid = any(%s::oid[]) and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
+join pg_class c on c.oid = i.indexrelid
+join pg_am m on m.oid = c.relam
+where i.indrelid = any(%s::oid[]) and i.indisvalid and i.indpred is null and i.indexprs is null
+  and m.amname in ('btree', 'hash')
 order by i.indisprimary desc, i.indexrelid
 """
 
@@ -201,26 +205,35 @@ def _tables(connection: Connection[Any], asked: Sequence[TableName]) -> dict[Tab
     rows = connection.execute(_TABLES, [[schema for schema, _ in asked], [name for _, name in asked]]).fetchall()
     oids = [row[0] for row in rows]
     columns = _columns(connection, oids)
-    indexes: dict[int, list[tuple[Any, ...]]] = {oid: [] for oid in oids}
-    for index in connection.execute(_UNIQUE_INDEXES, [oids]):
-        indexes[index[0]].append(index)
+    indexes: dict[int, list[_Index]] = {oid: [] for oid in oids}
+    for oid, *index in connection.execute(_INDEXES, [oids]):
+        indexes[oid].append(_Index(*index))
     return {(row[1], row[2]): _table(row, columns[row[0]], indexes[row[0]]) for row in rows}
 
 
-def _table(row: tuple[Any, ...], columns: Mapping[str, Column], indexes: Sequence[tuple[Any, ...]]) -> Table:
+class _Index(NamedTuple):
+    name: str
+    unique: bool
+    primary: bool
+    identity: bool
+    immediate: bool
+    columns: list[str]
+
+
+def _table(row: tuple[Any, ...], columns: Mapping[str, Column], indexes: Sequence[_Index]) -> Table:
     oid, schema, name, kind, persistence, identity, estimate, readable, owned, row_security = row
-    keys = {tuple(index[5]): index[1] for index in reversed(indexes)}
-    primary = next((tuple(index[5]) for index in indexes if index[2]), ())
+    unique = [index for index in indexes if index.unique]
+    primary = next((tuple(index.columns) for index in unique if index.primary), ())
     # a deferrable primary key is no replica identity
-    by_default = next((tuple(index[5]) for index in indexes if index[2] and index[4]), ())
-    by_index = next((tuple(index[5]) for index in indexes if index[3]), ())
+    by_default = next((tuple(index.columns) for index in unique if index.primary and index.immediate), ())
+    by_index = next((tuple(index.columns) for index in unique if index.identity), ())
     return Table(
         schema=schema,
         name=name,
         columns=columns,
         oid=oid,
         primary_key=primary,
-        unique_keys=tuple(tuple(index[5]) for index in indexes),
+        unique_keys=tuple(tuple(index.columns) for index in unique),
         replica_identity=identity,
         identity_columns={"d": by_default, "i": by_index, "f": tuple(columns)}.get(identity, ()),
         kind=kind,
@@ -229,7 +242,8 @@ def _table(row: tuple[Any, ...], columns: Mapping[str, Column], indexes: Sequenc
         readable=readable,
         owned=owned,
         row_security=row_security,
-        index_names=keys,
+        index_names={tuple(index.columns): index.name for index in reversed(unique)},
+        indexed=tuple(sorted({tuple(index.columns) for index in indexes})),
     )
 
 
@@ -238,7 +252,7 @@ def _columns(connection: Connection[Any], oids: Sequence[int]) -> dict[int, dict
     types = _types(connection, [(row[2], row[3]) for row in rows])
     columns: dict[int, dict[str, Column]] = {oid: {} for oid in oids}
     for row, described in zip(rows, types, strict=True):
-        relation, name, type_oid, _, not_null, has_default, generated, readable = row
+        relation, name, type_oid, _, not_null, has_default, generated, readable, deterministic = row
         columns[relation][name] = _column(
             name,
             type_oid,
@@ -247,6 +261,7 @@ def _columns(connection: Connection[Any], oids: Sequence[int]) -> dict[int, dict
             has_default=has_default and not generated,
             generated=generated,
             readable=readable,
+            deterministic=deterministic,
         )
     return columns
 

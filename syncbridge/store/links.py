@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,6 +43,36 @@ def upsert(connection: Connection, mapping_id: int, links: Mapping[str, tuple[st
         "bases": json_array(orjson.dumps(links[key][1]) for key in keys),
     }
     connection.execute(_UPSERT, parameters, prepare=True)
+
+
+def replaced(connection: Connection, mapping_id: int, remote_ids: Mapping[str, str]) -> set[str]:
+    """Of key -> remote id, the keys that are linked to another record so far."""
+    keys = sorted(remote_ids)
+    rows = connection.execute(
+        "select l.key from unnest(%s, %s) as new (key, remote_id) join syncbridge.link l"
+        " on l.mapping_id = %s and l.key = new.key and l.remote_id <> new.remote_id",
+        (text_array(keys), text_array(remote_ids[key] for key in keys), mapping_id),
+        prepare=True,
+    )
+    return {key for (key,) in rows}
+
+
+def changing(
+    connection: Connection, mapping_id: int, field: str, remote_ids: Iterable[str], until: str
+) -> list[tuple[str, str]]:
+    """Records of a mapping that deliver changes and refer, by `field`, to one of these: (remote id, key).
+
+    Only changes up to the position `until` count, and only while they are on their way.
+    """
+    rows = connection.execute(
+        "select l.base ->> %(field)s, o.key from syncbridge.outbox o"
+        "  join syncbridge.link l on l.mapping_id = o.mapping_id and l.key = o.key"
+        " where o.mapping_id = %(mapping)s and o.status = 'pending' and o.since_lsn <= %(until)s::text::pg_lsn"
+        "   and l.base ->> %(field)s = any(%(ids)s)"
+        "   and (select m.status from syncbridge.mapping m where m.id = %(mapping)s) in ('active', 'waiting')",
+        {"mapping": mapping_id, "field": field, "ids": text_array(sorted(remote_ids)), "until": until},
+    )
+    return [(remote_id, key) for remote_id, key in rows]
 
 
 def remove(connection: Connection, mapping_id: int, keys: Sequence[str]) -> None:

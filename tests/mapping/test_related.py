@@ -7,10 +7,14 @@ from decimal import Decimal
 import pytest
 from psycopg import Connection
 
-from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.schemas import Watch
-from syncbridge.source.catalog import describe_query
-from tests.mapping.fix_related import ENTITY, TABLES, compiled, compose, keys, looked_up
+from syncbridge.errors import SettingsError
+from syncbridge.mapping.compile import CompiledMapping, compile_mapping
+from syncbridge.mapping.files import parse_mapping
+from syncbridge.mapping.keys import encode_key
+from syncbridge.project import compile_over
+from syncbridge.schemas import Column, Table, Watch
+from syncbridge.source.catalog import describe_query, read_catalog
+from tests.mapping.fix_related import ENTITY, HEAD, TABLES, compiled, compose, keys, looked_up
 
 FIELDS = """
 fields:
@@ -121,3 +125,308 @@ def test_join_keys_are_looked_up_to_the_entities_they_concern(
 def test_a_look_up_of_an_unknown_relation_is_refused(people: CompiledMapping) -> None:
     with pytest.raises(KeyError, match="compny"):
         people.fan_out_page("compny", None, 5)
+
+
+ODD = """
+create schema "S %s.";
+create table "S %s."."R ""%" ("a key" text, "B.b" uuid, "to %(x)s" text, n int, primary key ("B.b", "a key"));
+create table "S %s."."C ""%" ("Id" text primary key, "a.b" text, "Up" text);
+create table "S %s."."D ""%" ("Id" int primary key, "A" text, "B" uuid, v int);
+insert into "S %s."."C ""%" values ('c%', 'in C', 'top'), ('top', 'top of C', null);
+insert into "S %s."."R ""%" values ('k"1', '0b0f6c0e-0000-4000-8000-00000000000a', 'c%', 1),
+    ('k, 2', '0b0f6c0e-0000-4000-8000-00000000000a', null, 2);
+insert into "S %s."."D ""%" values (1, 'k"1', '0b0f6c0e-0000-4000-8000-00000000000a', 5),
+    (2, 'k"1', '0b0f6c0e-0000-4000-8000-00000000000a', 6), (3, 'k"1', null, 7);
+"""
+
+ODD_ENTITY = """
+entity:
+  table: '"S %s."."R ""%"'
+  key: [B.b, a key]
+  related:
+    parent: {table: '"S %s."."C ""%"', on: 'parent."Id" = "R ""%"."to %(x)s"'}
+    above: {table: '"S %s."."C ""%"', on: 'above."Id" = parent."Up"', where: above."Id" like '%o%'}
+    children:
+      table: '"S %s."."D ""%"'
+      on: 'children."A" = "R ""%"."a key" and children."B" = "R ""%"."B.b"'
+      where: children.v % 2 = 1 or "R ""%".n = 2
+      rollup: {total: sum(children.v), odd: "string_agg(children.v || '%', ',')"}
+"""
+
+
+def test_odd_names_composite_keys_and_percent_signs_hold_everywhere(connection: Connection) -> None:
+    connection.execute(ODD)
+    fields = "fields: {A: parent.a.b, B: above.a.b, T: children.total, O: children.odd, N: n}\n"
+    mapping = compiled(connection, fields, ODD_ENTITY)
+    uuid = "0b0f6c0e-0000-4000-8000-00000000000a"
+    first, second = encode_key([uuid, 'k"1']), encode_key([uuid, "k, 2"])
+    assert compose(connection, mapping, [first, second]) == {
+        first: ("in C", "top of C", 5, "5%", 1),
+        second: (None, None, None, None, 2),
+    }
+    assert mapping.watches(1) == (
+        Watch(1, "S %s.", 'R "%', ("B.b", "a key")),
+        Watch(1, "S %s.", 'C "%', ("Id",), "parent"),
+        Watch(1, "S %s.", 'D "%', ("B", "A")),  # in the order of the entity's key
+        Watch(1, "S %s.", 'C "%', ("Id",), "above"),
+    )
+    assert looked_up(connection, mapping, "parent", ["c%", "x"], page=1) == [first]
+    assert looked_up(connection, mapping, "above", ["top"]) == [first]
+    assert looked_up(connection, mapping, "children", [encode_key(['k"1', uuid])]) == [first]
+    assert keys(connection, mapping, where="children.total % 5 = 0 and parent.\"a.b\" like '%C'") == [first]
+    assert isinstance(describe_query(connection, mapping.describe_sql), list)
+
+
+def test_a_table_may_be_related_to_itself_and_several_times(shop: Connection) -> None:
+    entity = """
+entity:
+  table: people
+  key: id
+  related:
+    boss: {table: people, on: boss.id = people.manager_id}
+    boss_of_boss: {table: people, on: boss_of_boss.id = boss.manager_id}
+    reports:
+      table: people
+      on: reports.manager_id = people.id
+      rollup: {n: count(*), names: "string_agg(reports.name, ',' order by reports.id)"}
+    boss_reports: {table: people, on: boss_reports.manager_id = boss.id, rollup: {n: count(*)}}
+    self: {table: people, on: self.id = people.id}
+"""
+    fields = (
+        "fields: {B: boss.name, BB: boss_of_boss.name, N: reports.n, R: reports.names, P: boss_reports.n, S: self.name}"
+    )
+    mapping = compiled(shop, fields, entity)
+    assert compose(shop, mapping, ["1", "4", "5"]) == {
+        "1": (None, None, 2, "Bob,Cid", 0, "Ann"),
+        "4": ("Bob", "Ann", 0, None, 1, "Dee"),
+        "5": ("Eve", "Eve", 1, "Eve", 1, "Eve"),
+    }
+    watches = mapping.watches(1)
+    assert len(set(watches)) == len(watches)
+    assert Watch(1, "public", "people", ("manager_id",)) in watches  # whose reports changed
+    assert looked_up(shop, mapping, "boss", ["1"]) == ["2", "3"]
+    assert looked_up(shop, mapping, "boss_of_boss", ["1"]) == ["4"]
+    assert looked_up(shop, mapping, "boss_reports", ["1"]) == ["2", "3"]
+
+
+def test_a_look_up_that_two_relations_share_is_watched_once(shop: Connection) -> None:
+    entity = """
+entity:
+  table: people
+  key: id
+  related:
+    company: {table: companies, on: company.id = people.company_id}
+    customer: {table: companies, on: customer.id = people.company_id, where: customer.is_customer}
+    open_orders:
+      table: orders
+      on: open_orders.person_id = people.id
+      where: open_orders.stage = 'open'
+      rollup: {n: count(*)}
+    won_orders:
+      table: orders
+      on: won_orders.person_id = people.id
+      where: won_orders.stage = 'won'
+      rollup: {n: count(*)}
+"""
+    mapping = compiled(shop, "fields: {A: company.name, B: customer.name, C: open_orders.n, D: won_orders.n}\n", entity)
+    shop.execute("update companies set is_customer = false where id = 11")
+    assert compose(shop, mapping, ["1", "3"]) == {"1": ("Acme", "Acme", 1, 1), "3": ("Blue", None, 0, 0)}
+    assert mapping.watches(1) == (
+        Watch(1, "public", "people", ("id",)),
+        Watch(1, "public", "companies", ("id",), "company"),
+        Watch(1, "public", "orders", ("person_id",)),
+    )
+
+
+def test_a_roll_up_gives_one_row_whatever_it_says(shop: Connection) -> None:
+    entity = ENTITY.replace("count(*)", "length('x')")
+    entity = entity.replace("sum(orders.total * product.factor)", "max(2)")
+    mapping = compiled(shop, "fields: {A: orders.order_count, B: orders.lifetime_value}\n", entity)
+    assert compose(shop, mapping, ["1", "5"]) == {"1": (1, 2), "5": (1, None)}
+
+
+def test_a_roll_up_may_hang_on_a_relation_that_is_not_there(shop: Connection) -> None:
+    entity = """
+entity:
+  table: people
+  key: id
+  related:
+    company: {table: companies, on: company.id = people.company_id}
+    colleagues:
+      table: people
+      on: colleagues.company_id = company.id
+      where: colleagues.id <> 1
+      rollup: {n: count(*)}
+"""
+    mapping = compiled(shop, "fields: {N: colleagues.n}\n", entity)
+    assert compose(shop, mapping, ["1", "3", "5"]) == {"1": (1,), "3": (1,), "5": (0,)}
+    assert looked_up(shop, mapping, "colleagues", ["10"]) == ["1", "2"]
+
+
+def test_several_rows_may_hang_on_a_rolled_up_one(shop: Connection) -> None:
+    shop.execute("create table lines (order_id int, n int); insert into lines values (100, 1), (100, 2), (101, 4)")
+    entity = ENTITY + "    lines: {table: lines, on: lines.order_id = orders.id, where: lines.n > 1}\n"
+    entity = entity.replace("sum(orders.total * product.factor)", "sum(lines.n)").replace(
+        "count(*)", "count(distinct orders.id)"
+    )
+    mapping = compiled(shop, "fields: {A: orders.order_count, B: orders.lifetime_value}\n", entity)
+    assert compose(shop, mapping, ["1", "2"]) == {"1": (2, 6), "2": (1, None)}
+    assert looked_up(shop, mapping, "lines", ["100", "101"]) == ["1"]
+
+
+def test_a_column_that_has_the_name_of_a_relations_column_wins(shop: Connection) -> None:
+    shop.execute("""alter table people add "company.name" text; update people set "company.name" = 'mine'""")
+    mapping = compiled(shop, "fields: {A: company.name}\n")
+    assert compose(shop, mapping, ["1"]) == {"1": ("mine",)}
+
+
+def test_partitioned_tables_are_joined_and_looked_up_like_any_other(shop: Connection) -> None:
+    shop.execute(
+        """
+        create table visits (person_id bigint, day date, primary key (person_id, day)) partition by range (day);
+        create table visits1 partition of visits for values from ('2024-01-01') to ('2025-01-01');
+        create table visits2 partition of visits for values from ('2025-01-01') to ('2026-01-01');
+        insert into visits values (1, '2024-06-01'), (1, '2025-06-01'), (2, '2025-06-01')
+        """
+    )
+    entity = ENTITY + "    visits: {table: visits, on: visits.person_id = people.id, rollup: {last: max(visits.day)}}\n"
+    mapping = compiled(shop, 'fields: {L: {sql: "visits.last::text"}}\n', entity)
+    assert compose(shop, mapping, ["1", "3"]) == {"1": ("2025-06-01",), "3": (None,)}
+
+
+#: Type of the entity's key, of the relation's column, whether the texts of the one are surely the other's.
+PAIRS = [
+    ("bigint", "smallint", True),
+    ("text", "varchar(5)", True),
+    ("uuid", "uuid", True),
+    ("date", "date", True),
+    ("boolean", "boolean", True),
+    ("mood", "mood", True),
+    ("bigint", "numeric", False),
+    ("numeric", "integer", False),
+    ("numeric", "numeric", False),
+    ("citext", "citext", False),
+    ("citext", "text", False),
+    ("text", "char(5)", False),
+]
+TEXTS = {"uuid": "0b0f6c0e-0000-4000-8000-00000000000a", "date": "2024-02-29", "boolean": "t", "mood": "sad"}
+
+
+@pytest.mark.parametrize(("key", "own", "direct"), PAIRS)
+def test_join_keys_are_entity_keys_only_where_equal_values_have_equal_texts(
+    connection: Connection, key: str, own: str, direct: bool
+) -> None:
+    connection.execute("create extension citext; create type mood as enum ('sad', 'glad')")
+    connection.execute(f"create table r (id {key} primary key); create table x (r {own}, n int)")
+    text = TEXTS.get(key, "12")
+    connection.execute(f"insert into r values ('{text}'); insert into x values ('{text}', 1), ('{text}', 2)")
+    entity = "entity: {table: r, key: id, related: {x: {table: x, on: x.r = r.id, rollup: {n: sum(x.n)}}}}\n"
+    mapping = compiled(connection, "fields: {N: x.n}\n", entity)
+    assert compose(connection, mapping, keys(connection, mapping)) == {text: (3,)}
+    assert mapping.watches(1)[1].relation == ("" if direct else "x")
+    told = [row[0] for row in connection.execute("select format('%s', r) from x")]
+    assert looked_up(connection, mapping, "x", told) == [text]
+
+
+def test_join_keys_are_looked_up_where_a_collation_takes_different_texts_for_equal() -> None:
+    spec = parse_mapping(
+        f"{HEAD}entity: {{table: r, key: id, related: {{x: {{table: x, on: x.r = r.id, rollup: {{n: count(*)}}}}}}}}\n"
+        "fields: {N: x.n}\n"
+    )
+    root = Table("public", "r", {"id": Column("id", "text", base_type="text")}, primary_key=("id",))
+    for deterministic, relation in ((True, ""), (False, "x")):
+        column = Column("r", "text", base_type="text", deterministic=deterministic)
+        mapping = compile_mapping(spec, root, {"x": Table("public", "x", {"r": column})})
+        assert mapping.watches(1)[1].relation == relation
+
+
+def test_join_keys_that_are_equal_in_other_spellings_are_found(connection: Connection) -> None:
+    connection.execute(
+        """
+        create extension citext;
+        create table r (id int primary key, code citext, price numeric);
+        create table x (code citext primary key); create table y (price numeric primary key);
+        insert into r values (1, 'AB', 1.00), (2, 'ab', 1.0), (3, 'c', 2);
+        insert into x values ('Ab'); insert into y values (1.000)
+        """
+    )
+    entity = """
+entity:
+  table: r
+  key: id
+  related: {x: {table: x, on: x.code = r.code}, y: {table: y, on: y.price = r.price}}
+"""
+    mapping = compiled(connection, "fields: {A: x.code, B: y.price}\n", entity)
+    assert list(compose(connection, mapping, ["1", "2", "3"])) == ["1", "2", "3"]
+    assert looked_up(connection, mapping, "x", ["Ab", "aB"]) == ["1", "2"]
+    assert looked_up(connection, mapping, "y", ["1.000"]) == ["1", "2"]
+
+
+def test_what_is_related_is_part_of_what_decides_the_values(shop: Connection) -> None:
+    mapping = compiled(shop, FIELDS)
+    again = compiled(shop, FIELDS, ENTITY.replace("'cancelled'", "'lost'"))
+    assert mapping.definition["entity"]["related"]["orders"]["on"] == "orders.person_id = people.id"
+    assert mapping.digest != again.digest
+    assert mapping.payload_digest != again.payload_digest
+
+
+def test_a_table_that_is_gone_is_told_with_its_place(shop: Connection) -> None:
+    shop.execute("drop table regions")
+    spec = parse_mapping(HEAD + ENTITY.lstrip("\n") + FIELDS)
+    tables = read_catalog(shop, spec.tables).tables
+    with pytest.raises(SettingsError, match=r"mapping.yaml:10: there is no table regions"):
+        compile_over(spec, tables)
+
+
+MANY = """
+insert into regions select n, 'r' || n from generate_series(3, 500) n;
+insert into companies select n, 'c' || n, 1 + n % 500 from generate_series(100, 2000) n;
+insert into people select n, 'p' || n, case when n % 2 = 0 then 100 else 100 + n % 1900 end
+    from generate_series(100, 200000) n;
+create index on people (company_id); create index on companies (region_id);
+create index on orders (person_id); create index on orders (product_id);
+insert into orders select n, n, n % 5000, 1, 'open' from generate_series(1000, 100000) n;
+insert into products select n, 1 from generate_series(10, 5000) n;
+analyze
+"""
+
+
+@pytest.mark.parametrize(
+    ("relation", "join_keys", "indexes"),
+    [
+        ("company", ["100"], ["people_company_id_idx"]),  # of 100,000 people
+        ("company", ["101", "102", "103"], ["people_company_id_idx"]),
+        ("region", ["2"], ["companies_region_id_idx", "people_company_id_idx"]),
+        ("product", ["17"], ["orders_product_id_idx", "people_pkey"]),
+    ],
+)
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("after", [None, "150000"])
+def test_join_keys_are_looked_up_by_indexes(
+    connection: Connection, relation: str, join_keys: list[str], indexes: list[str], mode: str, after: str | None
+) -> None:
+    connection.execute(TABLES + MANY)
+    mapping = compiled(connection, FIELDS)
+    connection.execute(f"set plan_cache_mode = {mode}")
+    sql, parameters = mapping.fan_out_page(relation, after, 1000)
+    rows = connection.execute(f"explain (costs off) {sql}", [join_keys, *parameters], prepare=True)
+    plan = "\n".join(row[0] for row in rows)
+    assert "Seq Scan" not in plan, plan
+    assert all(index in plan for index in indexes), plan
+
+
+def test_a_page_of_keys_is_a_plain_range_and_a_batch_is_composed_by_indexes(connection: Connection) -> None:
+    connection.execute(TABLES + MANY)
+    mapping = compiled(connection, FIELDS)
+    sql, parameters = mapping.keys_page("150000", 1000)
+    plan = "\n".join(row[0] for row in connection.execute(f"explain (costs off) {sql}", parameters))
+    assert plan.splitlines()[:2] == ["Limit", "  ->  Index Only Scan using people_pkey on people"], plan
+    keys = [str(n) for n in range(1000, 1200)]
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        connection.execute(f"set plan_cache_mode = {mode}")
+        rows = connection.execute(f"explain (costs off) {mapping.compose_sql}", [keys], prepare=True)
+        plan = "\n".join(row[0] for row in rows)
+        assert "people_pkey" in plan, plan
+        assert "orders_person_id_idx" in plan, plan
+        assert "Seq Scan on people" not in plan, plan
+        assert "Seq Scan on orders" not in plan, plan

@@ -107,6 +107,32 @@ def test_unique_keys_are_whole_valid_indexes_over_plain_columns(connection: Conn
     assert table.index_names == {("b", "a"): "keyed_pkey", ("c",): '"Odd index"'}
 
 
+def test_every_index_that_finds_rows_by_its_columns_is_told(connection: Connection) -> None:
+    connection.execute(
+        """
+        create table found (id int primary key, a int, b int, c text, d int[]);
+        create index on found (b, a); create index on found using hash (c);
+        create index on found (lower(c)); create index on found (a) where a > 0; create index on found using gin (d);
+        """
+    )
+    table = read_catalog(connection, [("public", "found")]).tables["public", "found"]
+    assert table.indexed == (("b", "a"), ("c",), ("id",))
+    assert table.unique_keys == (("id",),)
+
+
+def test_an_index_of_another_schema_is_named_as_a_replica_identity_wants_it(connection: Connection) -> None:
+    connection.execute("create schema s; create table s.t (a int not null); create unique index one on s.t (a)")
+    table = read_catalog(connection, [("s", "t")]).tables["s", "t"]
+    connection.execute(f"alter table s.t replica identity using index {table.index_names[('a',)]}")
+    assert read_catalog(connection, [("s", "t")]).tables["s", "t"].identity_columns == ("a",)
+
+
+def test_texts_of_ordinary_collations_are_equal_only_when_they_are_the_same(connection: Connection) -> None:
+    connection.execute('create table t (a text, b text collate "C", c int)')
+    table = read_catalog(connection, [("public", "t")]).tables["public", "t"]
+    assert all(column.deterministic for column in table.columns.values())
+
+
 @pytest.mark.parametrize(
     ("sql", "kind", "persistence"),
     [

@@ -17,13 +17,19 @@ create table syncbridge.fan_out (
 
 -- Entities whose record waits, in whole or for one field, for the record of another mapping's entity.
 create table syncbridge.awaited (
-    parent_id  integer not null,             -- the mapping that is looked up
-    parent_key text collate "C" not null,
-    mapping_id integer not null,             -- who waits
-    key        text collate "C" not null,
+    parent_id   integer not null,            -- the mapping that is looked up
+    parent_key  text collate "C" not null,
+    mapping_id  integer not null,            -- who waits
+    key         text collate "C" not null,
+    held        boolean not null,            -- it waits in whole; false: it was sent without the field
+    alone       boolean not null default false,  -- held in a circle: send it without the field
+    ready       boolean not null default false,  -- the parent's record is there: look at it again
+    lsn         pg_lsn not null,             -- of the change that waits, or was sent without the field
+    commit_time timestamptz not null,
     primary key (parent_id, parent_key, mapping_id, key)
 );
 create index on syncbridge.awaited (mapping_id, key);
+create index awaited_ready on syncbridge.awaited (mapping_id, key) where ready;
 
 -- What a person has to decide: which of several records an entity is.
 create table syncbridge.conflict (
