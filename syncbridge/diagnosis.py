@@ -6,6 +6,7 @@ What goes on by itself (a quota, an outage, a backlog) is no finding. An "error"
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -107,6 +108,18 @@ def _of_mapping(mapping: MappingState) -> Iterator[Finding]:
     if mapping.held:
         message = f"{mapping.held:,} held: more than one existing record could be meant"
         yield Finding("warning", where, message, f"Run: syncbridge conflicts {mapping.name}")
+    yield from _of_parents(mapping)
+
+
+def _of_parents(mapping: MappingState) -> Iterator[Finding]:
+    """Records that wait for others which do not come by themselves."""
+    why = {"dead": "dead letters", "held": "held for a decision", "gone": "not in Postgres, or left out by the filter"}
+    for crowd in mapping.waits:
+        if crowd.state in why:
+            record = f"{crowd.parent} {shlex.quote(crowd.example)}"
+            records = "record waits" if crowd.entities == 1 else "records wait"
+            message = f"{crowd.entities:,} {records} for {crowd.parent} that are {why[crowd.state]}, as {crowd.example}"
+            yield Finding("warning", mapping.name, message, f"Run: syncbridge show {record}")
 
 
 def _megabytes(count: int) -> str:

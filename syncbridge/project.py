@@ -16,8 +16,10 @@ from syncbridge.destinations.registry import open_destination
 from syncbridge.errors import SettingsError, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping, compile_mapping
 from syncbridge.mapping.files import read_mappings, restore_mapping
+from syncbridge.mapping.kinship import kinship
 from syncbridge.mapping.spec import MappingSpec
 from syncbridge.model import MappingStatus
+from syncbridge.outbound.lookups import Lookups
 from syncbridge.schemas import Catalog, Table
 from syncbridge.source import rows
 from syncbridge.source.catalog import read_catalog
@@ -119,6 +121,12 @@ class Project:
         applied = mappings.read(store, name)
         spec = restore_mapping(applied.definition)
         return applied, compile_over(spec, self.catalog([spec], source).tables)
+
+    def lookups(self, store: Connection, mapping: CompiledMapping) -> Lookups:
+        """Resolves what the mapping looks up, to look at its records; not to deliver them."""
+        ids = {name: applied.id for name, applied in mappings.read_all(store).items()}
+        kin = kinship(ids, {ids[mapping.name]: mapping})
+        return Lookups(ids[mapping.name], mapping.name, kin[ids[mapping.name]], store)
 
     def drift(self, store: Connection) -> Drift:
         """How the files differ from what is in force."""

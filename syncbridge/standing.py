@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from syncbridge.model import MappingStatus, Operation
 from syncbridge.status import in_words
 from syncbridge.store.backlog import Waiting
+from syncbridge.store.parents import Parent
 from syncbridge.story import Story
 
 
@@ -49,8 +50,42 @@ def stand(story: Story) -> Standing:
     return _absent(story)
 
 
+def _awaits(story: Story) -> Standing:
+    """It waits for the records of other entities."""
+    told = [f"{each.mapping} {each.key}, {_parent(each)}" for each in story.parents if each.held]
+    stuck = [each for each in story.parents if each.held and each.state in ("dead", "held", "gone")]
+    still = [each for each in story.parents if each.held and each.status in ("paused", "halted", "guard")]
+    words = f"waits for {'; '.join(told)}" if told else "waits for other records"
+    if stuck:
+        return Standing(words, False, f"Run: syncbridge show {stuck[0].mapping} {shlex.quote(stuck[0].key)}")
+    if still:
+        return Standing(words, False, f"Run: syncbridge resume {still[0].mapping}")
+    return Standing(words, in_order=True)
+
+
+def _parent(parent: Parent) -> str:
+    """Why that record is not there."""
+    why = ": ".join(part for part in (parent.code, parent.message) if part)
+    match parent.state:
+        case "dead":
+            return f"which is a dead letter: {why}"
+        case "held":
+            return f"which is held for a decision: {why}"
+        case "gone":
+            return "which has no record and no change that could make one: is there such a row?"
+        case "waiting":
+            return "which itself " + (parent.message or "waits")
+        case "linked":
+            return "which is there now"
+    if parent.status not in ("active", "waiting"):
+        return f"whose mapping is {in_words(MappingStatus(parent.status))}"
+    return "which is on its way"
+
+
 def _waits(story: Story, waiting: Waiting) -> Standing:
     name = story.mapping
+    if waiting.status == "waiting":
+        return _awaits(story)
     if waiting.claimed and story.delivering:
         return Standing("is being sent now", in_order=True)
     if story.status is MappingStatus.WAITING:

@@ -18,9 +18,10 @@ from syncbridge.model import Lsn, MappingStatus
 from syncbridge.project import Project
 from syncbridge.source import slot
 from syncbridge.source.slot import SlotFacts
-from syncbridge.store import backlog, checkpoints, links, mappings, runs, sync_log, workers
+from syncbridge.store import backlog, checkpoints, links, mappings, parents, runs, sync_log, workers
 from syncbridge.store.checkpoints import Checkpoint
 from syncbridge.store.mappings import AppliedMapping
+from syncbridge.store.parents import Crowd
 from syncbridge.store.runs import Run
 from syncbridge.store.workers import Worker
 
@@ -56,6 +57,7 @@ class MappingState:
     linked: int | None  # entities with a remote record; None when not asked for
     runs: tuple[Run, ...]  # first syncs and resyncs in progress
     failed_run: Run | None  # the last one, when it failed
+    waits: tuple[Crowd, ...] = ()  # its records that wait for those of other mappings
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ def gather(project: Project, *, mapping: str | None = None, linked: bool = True)
 
 def _mapping_states(store: Connection, chosen: Iterable[AppliedMapping], *, linked: bool) -> tuple[MappingState, ...]:
     waiting, rates = backlog.summary(store), sync_log.rates(store, seconds=RATE_SECONDS)
+    crowds = parents.crowds(store)
     in_progress, failed = runs.pending(store), {run.mapping_id: run for run in runs.failed(store)}
     return tuple(
         _mapping_state(
@@ -146,6 +149,7 @@ def _mapping_states(store: Connection, chosen: Iterable[AppliedMapping], *, link
             linked=links.count(store, mapping.id) if linked else None,
             in_progress=tuple(run for run in in_progress if run.mapping_id == mapping.id),
             failed=failed.get(mapping.id),
+            waits=tuple(crowds.get(mapping.id, ())),
         )
         for mapping in chosen
     )
@@ -159,6 +163,7 @@ def _mapping_state(
     linked: int | None,
     in_progress: tuple[Run, ...],
     failed: Run | None,
+    waits: tuple[Crowd, ...],
 ) -> MappingState:
     return MappingState(
         name=mapping.name,
@@ -183,6 +188,7 @@ def _mapping_state(
         linked=linked,
         runs=in_progress,
         failed_run=failed,
+        waits=waits,
     )
 
 

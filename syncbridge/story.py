@@ -6,7 +6,7 @@ Values of fields that a mapping calls sensitive never leave this module: they ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,21 +17,23 @@ from psycopg import Connection
 
 from syncbridge.destinations.base import Destination, RemoteRecord
 from syncbridge.errors import RecordRejected, SyncbridgeError
-from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.compile import CompiledField, CompiledMapping
 from syncbridge.mapping.keys import decode_key
 from syncbridge.mapping.sql import literal, qualified
 from syncbridge.model import Fields, MappingStatus, Normal, Operation
 from syncbridge.outbound.compose import Entities
 from syncbridge.outbound.convert import Converter
+from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.plan import plan
 from syncbridge.project import Project
 from syncbridge.source import rows
-from syncbridge.store import backlog, conflicts, links, mappings, runs, sync_log, workers
+from syncbridge.store import backlog, conflicts, links, mappings, parents, runs, sync_log, workers
 from syncbridge.store.backlog import Waiting
 from syncbridge.store.conflicts import Conflict
 from syncbridge.store.links import Link
 from syncbridge.store.mappings import AppliedMapping
 from syncbridge.store.outbox import Claimed
+from syncbridge.store.parents import Parent
 from syncbridge.store.sync_log import Logged
 
 MASK = "***"
@@ -71,6 +73,7 @@ class Story:
     remote: Fields | None = None  # the remote record now
     remote_read: bool = False
     remote_trouble: str = ""  # why the remote record could not be read
+    parents: tuple[Parent, ...] = ()  # records of other mappings that it waits for, or was sent without
     remote_changed: tuple[str, ...] = ()  # fields that somebody changed at the destination
 
 
@@ -105,6 +108,7 @@ def _from_state(store: Connection, applied: AppliedMapping, key: str, link: Link
         waiting=backlog.waiting(store, applied.id, key),
         conflict=conflicts.read(store, applied.id, key),
         history=tuple(sync_log.read(store, mapping=applied.name, key=key, limit=HISTORY)),
+        parents=parents.of_entity(store, applied.id, key),
         remote_id=link.remote_id if link is not None else None,
         delivered_at=link.delivered_at if link is not None else None,
         base=link.base if link is not None else None,
@@ -135,12 +139,12 @@ class _Telling:
         if self.offline:
             return story
         try:
-            return self._with_destination(story, mapping, found, types)
+            return self._with_destination(story, mapping, found, types, self.project.lookups(store, mapping))
         except SyncbridgeError as error:
             return replace(story, remote_trouble=error.message)
 
     def _with_row(self, story: Story, mapping: CompiledMapping, found: rows.Rows, catalog: Connection) -> Story:
-        sources = {each.remote: each.column or each.source for each in mapping.fields}
+        sources = {each.remote: _source(each) for each in mapping.fields}
         row = found.found.get(self.key)
         if row is None:
             refusal = found.refused.get(self.key, "")
@@ -153,7 +157,7 @@ class _Telling:
         return replace(story, sources=sources, row=shown)
 
     def _with_destination(
-        self, story: Story, mapping: CompiledMapping, found: rows.Rows, types: Sequence[str]
+        self, story: Story, mapping: CompiledMapping, found: rows.Rows, types: Sequence[str], lookups: Lookups
     ) -> Story:
         destination = self.project.destination(mapping.destination)
         remote = destination.describe(mapping.object)
@@ -168,14 +172,15 @@ class _Telling:
             entities.refused[self.key] = refusal
         for key, message in found.refused.items():
             entities.refused[key] = RecordRejected(message, code="EXPRESSION_FAILED")
+        lookups.resolve(entities, convert.lookups)
         gone = None
         if mapping.deletes.action == "set":
             gone = convert.constants(mapping.deletes.fields, remote, destination)
-        story = self._with_plan(story, entities, gone)
+        story = self._with_plan(story, entities, gone, convert.owned)
         return self._with_remote(story, mapping, destination, convert.external_field, external)
 
-    def _with_plan(self, story: Story, entities: Entities, gone: Fields | None) -> Story:
-        planned = plan([_as_claimed(story, self.link)], entities, gone=gone)[0]
+    def _with_plan(self, story: Story, entities: Entities, gone: Fields | None, owned: Collection[str]) -> Story:
+        planned = plan([_as_claimed(story, self.link)], entities, gone=gone, owned=owned)[0]
         refusal = f"{planned.refusal.code}: {planned.refusal.message}" if planned.refusal else story.refusal
         return replace(
             story,
@@ -201,6 +206,10 @@ class _Telling:
         base = story.base or {}
         changed = tuple(name for name in names if name in base and shown[name] != base[name])
         return replace(story, remote_id=found.remote_id, remote=shown, remote_read=True, remote_changed=changed)
+
+
+def _source(field: CompiledField) -> str:
+    return f"lookup {field.lookup}" if field.lookup is not None else field.column or field.source
 
 
 def _has_row(catalog: Connection, mapping: CompiledMapping, key: str) -> bool:

@@ -13,7 +13,7 @@ from syncbridge.model import Lsn, MappingStatus
 from syncbridge.source import rows
 from syncbridge.source.heartbeat import POSITION_WANTED
 from syncbridge.status import capture_stopped, in_words, streams
-from syncbridge.store import backlog, checkpoints, mappings, runs, workers
+from syncbridge.store import backlog, checkpoints, mappings, parents, runs, workers
 from syncbridge.store.mappings import AppliedMapping
 
 #: Seconds between looks.
@@ -31,7 +31,7 @@ class Verdict(StrEnum):
     """How waiting ended."""
 
     DELIVERED = "delivered"
-    UNSOUND = "unsound"  # delivered, but for dead letters, what is held, or a run that failed
+    UNSOUND = "unsound"  # delivered, but for dead letters, what is held or waits for parents, or a run that failed
     TIMEOUT = "timeout"
     STUCK = "stuck"  # it can never finish unless a person acts
 
@@ -49,6 +49,7 @@ class Remainder:
     reason: str = ""  # why the mapping does not deliver
     hint: str = ""
     held: int = 0  # entities that could be one of several existing records
+    waiting: int = 0  # for records of other mappings that are not on their way
 
     @property
     def unfinished(self) -> bool:
@@ -56,7 +57,7 @@ class Remainder:
         return bool(self.pending or self.runs)
 
     def __bool__(self) -> bool:
-        return bool(self.unfinished or self.dead or self.held or self.failed)
+        return bool(self.unfinished or self.dead or self.held or self.failed or self.waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ class Waited:
     def pending(self) -> int:
         """Deliveries that are left, over all mappings."""
         return sum(each.pending for each in self.left)
+
+    @property
+    def waiting(self) -> int:
+        """Records that wait for others which are not on their way, over all mappings."""
+        return sum(each.waiting for each in self.left)
 
     @property
     def dead(self) -> int:
@@ -136,7 +142,11 @@ class _Wait:
     def look(self) -> Waited:
         """How it stands."""
         behind = self._behind()
-        left = tuple(each for each in map(self._remainder, self._chosen()) if each)
+        with self.store.transaction():  # one snapshot: a parent that is settled meanwhile leaves its children pending
+            self.store.execute("set transaction isolation level repeatable read")
+            left = tuple(each for each in map(self._remainder, self._chosen()) if each)
+            if self.mapping is not None and any(each.waiting for each in left):
+                left += tuple(each for each in map(self._remainder, self._ancestors()) if each.unfinished)
         verdict, why, remedy = self._judge(behind, left)
         return Waited(self._position, behind, left, self.clock() - self._began, verdict, why, remedy)
 
@@ -144,6 +154,18 @@ class _Wait:
         if self.mapping is not None:
             return [mappings.read(self.store, self.mapping)]
         return list(mappings.read_all(self.store).values())
+
+    def _ancestors(self) -> list[AppliedMapping]:
+        """The mappings whose records the chosen one looks up, and those that these look up in turn."""
+        known = mappings.read_all(self.store)
+        found: dict[str, AppliedMapping] = {}
+        ahead = [self.mapping]
+        while ahead:
+            fields = known[ahead.pop() or ""].definition.get("fields", {}).values()
+            names = {each.get("lookup") for each in fields} & known.keys() - found.keys() - {self.mapping}
+            found |= {name: known[name] for name in names}
+            ahead += sorted(names)
+        return list(found.values())
 
     def _behind(self) -> int:
         checkpoint = checkpoints.read(self.store, self.slot)
@@ -153,16 +175,18 @@ class _Wait:
         unfinished = self._unfinished_runs(mapping.id)
         until = self._until.get(mapping.id, self._position)
         pending, dead = backlog.undelivered(self.store, until, mapping.id)
+        going_on, resting = parents.resting(self.store, until, mapping.id)
         return Remainder(
             mapping.name,
             mapping.status,
-            pending,
+            pending + going_on,
             dead,
             unfinished,
             self._failed.get(mapping.id, ""),
             mapping.reason,
             mapping.hint,
             backlog.held(self.store, until, mapping.id),
+            resting,
         )
 
     def _unfinished_runs(self, mapping_id: int) -> int:

@@ -33,9 +33,9 @@ _EXIT_CODES = {Verdict.DELIVERED: 0, Verdict.UNSOUND: 1, Verdict.TIMEOUT: 3, Ver
 def wait(context: click.Context, mapping: str | None, timeout: timedelta, json: bool) -> None:
     """Return when every change committed before this command is delivered, first syncs and resyncs included.
 
-    Exit code 0: delivered. 1: delivered, but for dead letters, what is held, or a run that failed. 3: not in time. 4:
-    it can never finish until a person acts, because what is left belongs to mappings that are paused, halted or stopped
-    by their guard, or because no worker runs.
+    Exit code 0: delivered. 1: delivered, but for dead letters, what is held, records that wait for others which are not
+    on their way, or a run that failed. 3: not in time. 4: it can never finish until a person acts, because what is left
+    belongs to mappings that are paused, halted or stopped by their guard, or because no worker runs.
     """
     terminal = console(stderr=True)
     with open_project(context) as project:
@@ -52,7 +52,7 @@ def wait(context: click.Context, mapping: str | None, timeout: timedelta, json: 
                     look=lambda waited: shown.update(Text(f"waiting: {missing(waited)}")),
                 )
     if json:
-        print_json({**asdict(waited), "pending": waited.pending, "dead": waited.dead})
+        print_json({**asdict(waited), "pending": waited.pending, "dead": waited.dead, "waiting": waited.waiting})
     else:
         _tell(waited)
     context.exit(_EXIT_CODES[waited.verdict or Verdict.TIMEOUT])
@@ -77,6 +77,8 @@ def _tell(waited: Waited) -> None:
             terminal.print(f"Look at the dead letters: syncbridge dead {each.mapping}", soft_wrap=True, markup=False)
         if each.held:
             terminal.print(f"Decide what is held: syncbridge conflicts {each.mapping}", soft_wrap=True, markup=False)
+        if each.waiting:
+            terminal.print(f"Look at what waits: syncbridge status {each.mapping}", soft_wrap=True, markup=False)
 
 
 def missing(waited: Waited) -> str:
@@ -86,6 +88,7 @@ def missing(waited: Waited) -> str:
         counts = [f"{each.pending:,} waiting"] if each.pending else []
         counts += [f"{each.dead:,} dead letter{'s' * (each.dead != 1)}"] if each.dead else []
         counts += [f"{each.held:,} held"] if each.held else []
+        counts += [f"{each.waiting:,} waiting for other records"] if each.waiting else []
         counts += ["a first sync or resync still enqueues"] if each.runs else []
         counts += [f"a first sync or resync failed: {each.failed}"] if each.failed else []
         standing = "" if each.status is MappingStatus.ACTIVE else f" ({in_words(each.status)})"

@@ -11,6 +11,7 @@ import orjson
 from syncbridge.errors import SyncbridgeError
 from syncbridge.model import Fields
 from syncbridge.outbound.compose import Composer
+from syncbridge.outbound.lookups import Lookups
 from syncbridge.project import Project
 from syncbridge.source import rows
 
@@ -45,7 +46,8 @@ def compare(project: Project, remote_records: dict[str, list[Fields]]) -> list[C
     if broken:
         raise broken[0][1]
     for _, mapping in in_force:
-        with project.source("compare") as source:
+        with project.source("compare") as source, project.store("compare") as store:
+            lookups = project.lookups(store, mapping)
             composer = Composer(mapping, project.destination(mapping.destination), source)
             remote = {
                 str(record[mapping.external_id]): record
@@ -57,7 +59,7 @@ def compare(project: Project, remote_records: dict[str, list[Fields]]) -> list[C
             while True:
                 query, parameters = mapping.keys_page(after, PAGE, filtered=True)
                 keys = rows.keys_page(source, query, parameters)
-                _compare_page(result, composer, keys, remote)
+                _compare_page(result, composer, lookups, keys, remote)
                 if len(keys) < PAGE:
                     break
                 after = keys[-1]
@@ -66,11 +68,15 @@ def compare(project: Project, remote_records: dict[str, list[Fields]]) -> list[C
     return compared
 
 
-def _compare_page(result: Comparison, composer: Composer, keys: Iterable[str], remote: dict[str, Fields]) -> None:
+def _compare_page(
+    result: Comparison, composer: Composer, lookups: Lookups, keys: Iterable[str], remote: dict[str, Fields]
+) -> None:
     """Takes what it finds out of `remote`, so that what is left there is extra."""
     entities = composer.compose(list(keys))
-    result.entities += len(entities.records) + len(entities.refused)
-    for key in entities.refused:
+    lookups.resolve(entities, composer.converter.lookups)
+    waiting = entities.missing.keys() - entities.records.keys()
+    result.entities += len(entities.records) + len(entities.refused) + len(waiting)
+    for key in (*entities.refused, *waiting):
         result.refused.append(key)
         remote.pop(key, None)
     for key, record in entities.records.items():
