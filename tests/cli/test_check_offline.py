@@ -141,6 +141,34 @@ def test_a_new_mapping_over_another_table_of_the_schema_can_be_checked(
     assert check_project.check("--offline", "tickets") == (0, f"All is well: tickets.\n{ALONE}\n")
 
 
+RELATED = """\
+  where: not is_test
+  related:
+    company: {table: public.companies, on: company.id = people.company_id}
+    colleagues: {table: public.people, on: colleagues.company_id = people.company_id, rollup: {heads: count(*)}}
+"""
+
+
+def test_related_tables_are_verified_offline_too(check_project: CheckProject, cut_off: Callable[[], None]) -> None:
+    check_project.edit("people", "  where: not is_test\n", RELATED)
+    check_project.edit("people", "Title: title", "Title: company.name\n  Department: {sql: upper(company.name)}")
+    code, told = check_project.check("--save")
+    assert told.splitlines()[-1] == "Saved in schemas.json: 3 tables, 3 objects."
+    cut_off()
+    assert check_project.check("--offline") == (code, f"{_without_last_line(told)}{ALONE}\n")
+    check_project.edit("people", "heads: count(*)", "heads: count(*) filter (where is_test)")
+    _, told = check_project.check("--offline", "people")
+    assert "entity.related.colleagues.rollup.heads: this SQL is not verified offline" in told
+    check_project.edit("people", "public.companies", "public.firms")
+    code, told = check_project.check("--offline", "people")
+    assert code == 1
+    assert "schemas.json holds no table public.firms" in told
+
+
+def _without_last_line(text: str) -> str:
+    return "".join(text.splitlines(keepends=True)[:-1])
+
+
 def test_what_the_file_does_not_know_is_told_with_the_way_to_save_it(offline: CheckProject) -> None:
     offline.edit("people", "public.people", "public.peopel")
     offline.edit("orders", "object: Opportunity", "object: Lead")
