@@ -151,14 +151,16 @@ class _Applying:
                 object=mapping.object,
                 definition=dict(mapping.definition),
                 digest=mapping.digest,
+                paused="put in force paused" if self.decisions.paused else "",
             )
             if change.kind is Kind.MOVED:
                 forget.records(self.store, number)
             if change.compose:
                 first = change.kind in (Kind.NEW, Kind.MOVED)
                 runs.ask(self.store, number, Reason.FIRST_SYNC if first else Reason.RESYNC)
+        paused = " and paused" if self.decisions.paused else ""
         words = {
-            Kind.NEW: f"new, {mapping.schema}.{mapping.table} -> {mapping.object}",
+            Kind.NEW: f"new{paused}, {mapping.schema}.{mapping.table} -> {mapping.object}",
             Kind.CHANGED: "changed",
             Kind.MOVED: "changed; its links are forgotten",
         }

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     RESYNC = "resync"  # a person asked for it
     REQUEUE = "requeue"  # a person sent a dead letter back
     RELATED = "related"  # a row of a related table changed
+    ADOPT = "adopt"  # a person took over the record that its row names; in the log only
     PARENT = "parent"  # the record that a lookup of it waited for is there, or is another one now
 
 

@@ -36,6 +36,7 @@ class Decisions:
     relink: frozenset[str] = frozenset()  # mappings whose records are looked up, or made, anew
     delete_old: bool = False  # of relinked mappings: delete the records that they were linked to
     recreate_slot: bool = False
+    paused: bool = False  # new mappings deliver nothing until they are resumed
 
 
 class Kind(StrEnum):

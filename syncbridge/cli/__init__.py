@@ -30,6 +30,7 @@ COMMANDS = {
     "setup": ("syncbridge.cli.setup", "setup", "Install or upgrade; make a lost slot anew."),
     "plan": ("syncbridge.cli.plan", "plan", "Show what putting the mapping files in force means."),
     "apply": ("syncbridge.cli.plan", "apply", "Put the mapping files in force."),
+    "adopt": ("syncbridge.cli.adopt", "adopt", "Link rows to the existing records that they name by remote id."),
     "run": ("syncbridge.cli.run", "run", "Run the worker."),
     "status": ("syncbridge.cli.status", "status", "Show lag, backlog, errors and API budget of every mapping."),
     "alerts": ("syncbridge.cli.alerts", "alerts", "List what is raised, and test where alerts go."),

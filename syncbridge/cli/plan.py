@@ -87,16 +87,23 @@ def plan(context: click.Context, json: bool) -> int:
 @click.option("--relink", multiple=True, metavar="MAPPING", help="Forget its links, and begin with a first sync.")
 @click.option("--delete-old", is_flag=True, help="With --relink: delete the records that it was linked to.")
 @click.option("--remove", multiple=True, metavar="MAPPING", help="Forget this mapping, which has no file any more.")
+@click.option("--paused", is_flag=True, help="New mappings deliver nothing until `syncbridge resume`.")
 @as_json
 @click.pass_context
 def apply(
-    context: click.Context, yes: bool, relink: tuple[str, ...], delete_old: bool, remove: tuple[str, ...], json: bool
+    context: click.Context,
+    yes: bool,
+    relink: tuple[str, ...],
+    delete_old: bool,
+    remove: tuple[str, ...],
+    paused: bool,
+    json: bool,
 ) -> None:
     """Show the plan, ask, and put it in force, in order. A running worker takes it up by itself.
 
     Interrupted at any moment, it goes on when it is run again. Running it once more changes nothing.
     """
-    decisions = Decisions(frozenset(remove), frozenset(relink), delete_old)
+    decisions = Decisions(frozenset(remove), frozenset(relink), delete_old, paused=paused)
     with open_project(context) as project:
         done = put_in_force(project, decisions, yes=yes, quiet=json)
     if json:

@@ -7,6 +7,7 @@ import click
 from syncbridge.apply import apply
 from syncbridge.cli.report import as_json, console, open_project, print_json
 from syncbridge.errors import SettingsError
+from syncbridge.planning import Decisions
 from syncbridge.project import Project
 from syncbridge.store import database, mappings
 
@@ -17,9 +18,10 @@ from syncbridge.store import database, mappings
     is_flag=True,
     help="Drop a replication slot that is lost or behind, make it anew, and compare every record again.",
 )
+@click.option("--paused", is_flag=True, help="New mappings deliver nothing until `syncbridge resume`.")
 @as_json
 @click.pass_context
-def setup(context: click.Context, recreate_slot: bool, json: bool) -> None:
+def setup(context: click.Context, recreate_slot: bool, paused: bool, json: bool) -> None:
     """Create or upgrade the state schema, the publication and the replication slot, and begin with the mapping files.
 
     It asks nothing and is fit for scripts. Later changes of mapping files are for `syncbridge plan` and `syncbridge
@@ -28,7 +30,7 @@ def setup(context: click.Context, recreate_slot: bool, json: bool) -> None:
     with open_project(context) as project:
         if not recreate_slot:  # which compares every record anyway
             _leave_changes_to_apply(project)
-        applied = apply(project, recreate_slot=recreate_slot)
+        applied = apply(project, decisions=Decisions(recreate_slot=recreate_slot, paused=paused))
     if json:
         print_json({"steps": applied.steps, "runs": applied.runs})
         return

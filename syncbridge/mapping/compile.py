@@ -127,6 +127,15 @@ class CompiledMapping:
         """The query of keys_page. Its parameters are the column texts of the last key (if `after`), then the limit."""
         return self._keys.page(after=after, where=where, filtered=filtered)
 
+    def beside_page(self, column: str, after: str | None, limit: int) -> tuple[str, list[str | int]]:
+        """The query of the next `limit` (key, text of a column) of entities whose column is not null, in key order.
+
+        Rows that do not pass the mapping's filter are left out: they are no entities.
+        """
+        sql = self._keys.beside(qualified(self.table, column), after=after is not None)
+        cursor: Sequence[str] = () if after is None else decode_key(after, len(self.key))
+        return sql, [*cursor, limit]
+
     def count_sql(self, *, where: str | None = None, filtered: bool = False) -> str:
         """Counts what keys_page would visit. Run it with the parameters `()`: as in all SQL here, `%` is doubled."""
         return self._keys.count(where=where, filtered=filtered)

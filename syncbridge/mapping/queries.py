@@ -33,6 +33,18 @@ class KeyPages:
         order = escaped(", ".join(self.columns))
         return f"select {escaped(self.key_text)} from {self._source(asked)}{filters} order by {order} limit %s"  # noqa: S608 - quoted names and the SQL of the mapping's author
 
+    def beside(self, column: str, *, after: bool) -> str:
+        """Rows of (key, column) where it is not null, filtered. Parameters as of `page`."""
+        asked = list(self._conditions(None, filtered=True))
+        conditions = [*map(enclosed, asked), f"{escaped(column)} is not null"]
+        if after:
+            conditions.append(behind(self.columns, self.casts))
+        order = escaped(", ".join(self.columns))
+        return (
+            f"select {escaped(self.key_text)}, {escaped(column)}::text from {self._source(asked)}"  # noqa: S608 - as above
+            f" where {' and '.join(conditions)} order by {order} limit %s"
+        )
+
     def count(self, *, where: str | None, filtered: bool) -> str:
         """Without parameters."""
         asked = list(self._conditions(where, filtered))

@@ -113,6 +113,14 @@ def keys_page(connection: Connection, sql: str, parameters: Iterable[object]) ->
         raise classify(error) from error
 
 
+def pairs_page(connection: Connection, sql: str, parameters: Iterable[object]) -> list[tuple[str, str]]:
+    """One page of keys and texts beside them, in key order."""
+    try:
+        return [(key, text) for key, text in connection.execute(sql, tuple(parameters))]
+    except psycopg.Error as error:
+        raise classify(error) from error
+
+
 def position(connection: Connection) -> str:
     """The end of the write-ahead log right now, as text."""
     row = connection.execute("select pg_current_wal_insert_lsn()::text").fetchone()

@@ -64,17 +64,27 @@ def _from_row(row: tuple[Any, ...]) -> AppliedMapping:
 
 
 def apply(
-    connection: Connection, *, name: str, destination: str, object: str, definition: dict[str, Any], digest: str
+    connection: Connection,
+    *,
+    name: str,
+    destination: str,
+    object: str,
+    definition: dict[str, Any],
+    digest: str,
+    paused: str = "",
 ) -> tuple[int, bool]:
-    """Put a mapping in force; its id, and whether it is new. Status and counts of a known one stay."""
+    """Put a mapping in force; its id, and whether it is new. Status and counts of a known one stay.
+
+    With `paused`, the reason, a new one delivers nothing until a person resumes it.
+    """
     row = connection.execute(
-        "insert into syncbridge.mapping as m (name, destination, object, definition, digest)"
-        " values (%s, %s, %s, %s, %s)"
+        "insert into syncbridge.mapping as m (name, destination, object, definition, digest, status, reason)"
+        " values (%s, %s, %s, %s, %s, %s, %s)"
         " on conflict (name) do update set destination = excluded.destination, object = excluded.object,"
         " definition = excluded.definition, digest = excluded.digest,"
         " applied_at = case when m.digest = excluded.digest then m.applied_at else now() end"
         " returning id, (xmax = 0)",
-        (name, destination, object, Json(definition), digest),
+        (name, destination, object, Json(definition), digest, "paused" if paused else "active", paused),
     ).fetchone()
     assert row is not None  # insert ... returning gives a row
     return row[0], row[1]
