@@ -22,7 +22,7 @@ from syncbridge.planning import Change, Decisions, Kind, Outlook
 from syncbridge.project import Project
 from syncbridge.source import publication, rows, slot
 from syncbridge.source.replication import SystemIdentity
-from syncbridge.store import checkpoints, database, forget, links, mappings, outbox, runs, sync_log
+from syncbridge.store import checkpoints, database, fan_out, forget, links, mappings, outbox, runs, sync_log
 from syncbridge.store.checkpoints import Checkpoint
 
 #: Old records that are deleted before the next look whether all is well.
@@ -144,6 +144,8 @@ class _Applying:
         mapping = change.compiled
         assert mapping is not None  # it has a file
         with self.store.transaction():
+            if change.compose and change.applied is not None:
+                fan_out.discard(self.store, change.applied.id)  # the run covers them, and they may mean something else
             number, _ = mappings.apply(
                 self.store,
                 name=mapping.name,

@@ -20,13 +20,14 @@ from psycopg import Connection
 
 from syncbridge import resync
 from syncbridge.errors import RetryLater
+from syncbridge.fan_out import FanOut, Progress
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import MappingStatus
 from syncbridge.outbound.capture import Capture
 from syncbridge.outbound.deliver import Counts, Deliverer, Limits
 from syncbridge.project import Project, lost
-from syncbridge.store import guard_counts, mappings, outbox, runs, sync_log, workers
+from syncbridge.store import fan_out, guard_counts, mappings, outbox, runs, sync_log, workers
 
 log = logging.getLogger("syncbridge.worker")
 
@@ -37,8 +38,6 @@ DAILY = 600.0  # partitions are looked after this often
 #: Seconds without a sign of life after which a process that is gone from this machine counts as dead. A call that it
 #: had in flight is over by then: a later one must not be overtaken by it.
 SILENCE = 10.0
-#: While this many rows of a run wait, its next page stays in the table.
-ENOUGH_WAITING = 50_000
 THROTTLED = 0.1  # seconds between looks at whether there is room again
 
 
@@ -62,6 +61,7 @@ class Surroundings:
     broken: frozenset[str]  # names of mappings in force that no longer fit their table
     digests: Mapping[str, str]  # mapping name -> digest, as these loops know them
     signals: Mapping[int, Signal]
+    fan_out: threading.Event  # join keys were enqueued
     counts: Mapping[int, Counts]
     changed: threading.Event  # set when other mappings are in force than these loops know
     capture: Callable[[], Capture | None]
@@ -73,6 +73,7 @@ class Surroundings:
         for signal in self.signals.values():
             signal.wake.set()
             signal.busy.set()
+        self.fan_out.set()
 
 
 class Loop(Protocol):
@@ -177,11 +178,15 @@ class ListenLoop(_Connected):
 
     def open(self) -> None:
         self._listener = self._store("listen")
-        self._listener.execute(f"listen {outbox.CHANNEL}")
+        for channel in (outbox.CHANNEL, fan_out.CHANNEL):
+            self._listener.execute(f"listen {channel}")
         self.around.wake_all()  # for what came while nobody listened
 
     def step(self) -> float:
         for notice in self._listener.notifies(timeout=IDLE, stop_after=1):
+            if notice.channel == fan_out.CHANNEL:
+                self.around.fan_out.set()
+                continue
             signal = self.around.signals.get(int(notice.payload)) if notice.payload.isdigit() else None
             if signal is not None:
                 signal.wake.set()
@@ -201,7 +206,7 @@ class RunLoop(_Connected):
             mapping = self.around.compiled.get(run.mapping_id)
             if mapping is None:
                 continue
-            if outbox.bulk_waiting(self._state, run.mapping_id, enough=ENOUGH_WAITING):
+            if outbox.bulk_waiting(self._state, run.mapping_id, enough=outbox.ENOUGH_WAITING):
                 wait = min(wait, THROTTLED)
                 continue
             if run.phase == "rows" and run.after is None:
@@ -211,6 +216,33 @@ class RunLoop(_Connected):
         if lost(self._rows):
             raise RetryLater("the connection to the source is gone")
         return wait
+
+
+class FanOutLoop(_Connected):
+    """Passes join keys of related tables on to the entities that they concern; in turn, each relation a bit."""
+
+    def open(self) -> None:
+        self._state = self._store("fan-out")
+        outbox.prefer_indexes(self._state)
+        self._fan_out = FanOut(self._state, self._source("fan-out"))
+
+    def step(self) -> float:
+        self.around.fan_out.clear()
+        wait = IDLE
+        for work in fan_out.work(self._state):
+            mapping = self.around.compiled.get(work.mapping_id)
+            if mapping is None:
+                continue
+            progress = self._fan_out.step(work, mapping)
+            if progress is Progress.WENT_ON:
+                wait = 0.0
+            elif progress in (Progress.WAITS, Progress.BUSY):
+                wait = min(wait, THROTTLED)
+        if lost(self._fan_out.source):
+            raise RetryLater("the connection to the source is gone")
+        if wait:
+            self.around.fan_out.wait(wait)
+        return 0.0
 
 
 class HousekeepingLoop(_Connected):

@@ -165,7 +165,8 @@ class Watch:
     """Changes of one table make keys of one mapping.
 
     Without `relation` the texts of `columns` are an entity's key. With one, they are what its rows are joined by: which
-    entities that concerns has to be looked up.
+    entities that concerns has to be looked up. `related` says that the table is not the mapping's own, so that its
+    truncation may concern any entity.
     """
 
     mapping_id: int
@@ -173,3 +174,4 @@ class Watch:
     table: str
     columns: tuple[str, ...]
     relation: str = ""
+    related: bool = False

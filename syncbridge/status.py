@@ -43,7 +43,8 @@ class MappingState:
     hint: str
     since: datetime
     until: datetime | None  # of WAITING: when it goes on
-    pending: int
+    pending: int  # records, and related rows whose records are still to be found
+    related: int  # of these, the related rows
     retrying: int
     dead: int
     held: int  # entities that could be one of several existing records: a person decides
@@ -174,7 +175,8 @@ def _mapping_state(
         hint=mapping.hint,
         since=mapping.status_since,
         until=mapping.until,
-        pending=waiting.pending,
+        pending=waiting.pending + waiting.related,
+        related=waiting.related,
         retrying=waiting.retrying,
         dead=waiting.dead,
         held=waiting.held,

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from psycopg import Connection
 
-from syncbridge.model import Lsn, MappingStatus
+from syncbridge.model import Lsn, MappingStatus, Reason
 from syncbridge.source import rows
 from syncbridge.source.heartbeat import POSITION_WANTED
 from syncbridge.status import capture_stopped, in_words, streams
@@ -129,11 +129,14 @@ class _Wait:
     _until: dict[int, Lsn] = field(default_factory=dict)  # mapping id -> position, where runs move it
     _runs: dict[int, set[int]] = field(default_factory=dict)  # mapping id -> runs that are waited for
     _failed: dict[int, str] = field(default_factory=dict)
+    _newest_run: int = 0  # of those that were asked for before the call
+    _captured: bool = False  # capture has passed the position
 
     def begin(self) -> None:
         """Fix what is waited for. Runs are read first: one that ends meanwhile is then still asked about."""
         self._began = self.clock()
         self._chosen()
+        self._newest_run = runs.newest(self.store)
         for run in runs.pending(self.store):
             self._runs.setdefault(run.mapping_id, set()).add(run.id)
         self._position = Lsn.parse(rows.position(self.source))
@@ -142,6 +145,9 @@ class _Wait:
     def look(self) -> Waited:
         """How it stands."""
         behind = self._behind()
+        if not self._captured:
+            self._captured = not behind
+            self._add_truncations()
         with self.store.transaction():  # one snapshot: a parent that is settled meanwhile leaves its children pending
             self.store.execute("set transaction isolation level repeatable read")
             left = tuple(each for each in map(self._remainder, self._chosen()) if each)
@@ -170,6 +176,12 @@ class _Wait:
     def _behind(self) -> int:
         checkpoint = checkpoints.read(self.store, self.slot)
         return max(0, self._position - (checkpoint.end_lsn if checkpoint else _NOWHERE))
+
+    def _add_truncations(self) -> None:
+        """Capture asks for a run when it comes to a truncated related table, with the checkpoint behind that."""
+        for run in runs.requested_after(self.store, self._newest_run, Reason.TRUNCATE):
+            self._runs.setdefault(run.mapping_id, set()).add(run.id)
+            self._newest_run = max(self._newest_run, run.id)
 
     def _remainder(self, mapping: AppliedMapping) -> Remainder:
         unfinished = self._unfinished_runs(mapping.id)

@@ -18,6 +18,7 @@ from syncbridge.errors import NeedsOperator, RetryLater, SyncbridgeError
 from syncbridge.loops import (
     SILENCE,
     DeliveryLoop,
+    FanOutLoop,
     HousekeepingLoop,
     ListenLoop,
     Loop,
@@ -110,7 +111,7 @@ class Worker:
             for mapping, error in broken:
                 hint = f"{error.hint} Then run: syncbridge resume {mapping.name}".strip()
                 mappings.set_status(store, mapping.id, MappingStatus.HALTED, reason=error.message, hint=hint)
-                runs.request(store, mapping.id, Reason.RESYNC)
+                runs.request(store, mapping.id, Reason.RESYNC, fresh=True)
                 log.error("mapping %s halted: %s", mapping.name, error.message)
             known = mappings.read_all(store)
             digests = {name: mapping.digest for name, mapping in known.items()}
@@ -124,6 +125,7 @@ class Worker:
             broken=frozenset(applied.name for applied, _ in broken),
             digests=digests,
             signals={applied.id: Signal() for applied, _ in compiled},
+            fan_out=threading.Event(),
             counts={applied.id: Counts() for applied, _ in compiled},
             changed=self._changed,
             capture=lambda: self.capture,
@@ -157,7 +159,11 @@ class Worker:
             loops.append(("alerts", lambda: AlertLoop(self.project)))
         if "deliver" not in self.roles:
             return loops
-        loops += [("listen", lambda: ListenLoop(around)), ("runs", lambda: RunLoop(around))]
+        loops += [
+            ("listen", lambda: ListenLoop(around)),
+            ("runs", lambda: RunLoop(around)),
+            ("fan-out", lambda: FanOutLoop(around)),
+        ]
         for mapping_id, mapping in around.compiled.items():
             for lane in range(self.project.settings.worker.lanes):
                 name = f"deliver-{mapping.name}" + (f"-{lane + 1}" if lane else "")

@@ -18,7 +18,7 @@ from syncbridge.cli.keys import spelled_by_source
 from syncbridge.cli.report import as_json, console, find_mapping, open_project, print_json
 from syncbridge.cli.status import run_name
 from syncbridge.errors import ConfigurationError, SchemaDrift, SyncbridgeError
-from syncbridge.loops import ENOUGH_WAITING, delivers
+from syncbridge.loops import delivers
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Priority, Reason
 from syncbridge.source import rows
@@ -142,7 +142,7 @@ def _carry(parts: Parts, run_id: int, shown: Callable[[Run], None], pause: Calla
             raise ConfigurationError(f"the resync failed: {run.error}")
         if run.status != "pending":
             return run
-        if outbox.bulk_waiting(parts.store, run.mapping_id, enough=ENOUGH_WAITING):
+        if outbox.bulk_waiting(parts.store, run.mapping_id, enough=outbox.ENOUGH_WAITING):
             if _hindrance(parts):
                 return run  # a worker goes on with it when it can
             pause(PAUSE)

@@ -54,7 +54,7 @@ def watches(fan_outs: Sequence[FanOut], root: Watch) -> tuple[Watch, ...]:
         watch = fan_out.watch
         # relations over one table that hang on the same anchor by the same columns have the same look-up
         way = (watch.schema, watch.table, watch.columns, *([fan_out.first] if watch.relation else []))
-        found = Watch(root.mapping_id, watch.schema, watch.table, watch.columns, watch.relation)
+        found = Watch(root.mapping_id, watch.schema, watch.table, watch.columns, watch.relation, watch.related)
         ways.setdefault(way, found)
     return tuple(ways.values())
 
@@ -62,7 +62,7 @@ def watches(fan_outs: Sequence[FanOut], root: Watch) -> tuple[Watch, ...]:
 def _fan_out(related: Related, relation: Relation, key: Sequence[Column]) -> FanOut:
     on, table = relation.branch.on, relation.table
     direct = _direct(related, relation, key)
-    watch = Watch(0, table.schema, table.name, direct or on.own, "" if direct else relation.name)
+    watch = Watch(0, table.schema, table.name, direct or on.own, "" if direct else relation.name, related=True)
     first, further = (_look_up(related, relation, key, after=after) for after in (False, True))
     return FanOut(relation.name, watch, first, further)
 

@@ -20,7 +20,7 @@ from psycopg import Connection
 
 from syncbridge.arrays import from_microseconds
 from syncbridge.errors import RetryLater, SourceUnusable
-from syncbridge.model import Lsn
+from syncbridge.model import Lsn, Reason
 from syncbridge.outbound.capture_session import Batch, CaptureSession, Counts, Pace, StepResult
 from syncbridge.policy import backoff
 from syncbridge.schemas import Watch
@@ -29,7 +29,7 @@ from syncbridge.source.refusals import SlotInUse, first_line
 from syncbridge.source.replication import ReplicationStream, StreamSettings, SystemIdentity, connect, identify
 from syncbridge.source.startup import Facts, Position, examine, judge
 from syncbridge.source.visibility import await_visible
-from syncbridge.store import checkpoints, database, outbox
+from syncbridge.store import checkpoints, database, fan_out, outbox, runs
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +72,20 @@ class CaptureFigures:
 
 
 def save(connection: Connection, slot: str, batch: Batch) -> None:
-    """Seam 1: keys into the outbox and the checkpoint forward, in one transaction."""
+    """Seam 1: keys into the outbox, join keys beside it, and the checkpoint forward, in one transaction.
+
+    Rows are locked in the order of the fan-out step, join keys first. Mappings are locked last: whoever holds one waits
+    for nothing else.
+    """
+    touched = batch.touched
     with connection.transaction():
-        for mapping_id, commit in sorted(batch.touched.truncated.items()):
+        fan_out.enqueue(connection, touched.related)
+        for mapping_id, commit in sorted(touched.truncated.items()):
             outbox.enqueue_linked(connection, mapping_id, commit)
-        for mapping_id, changes in sorted(batch.touched.keys.items()):
+        for mapping_id, changes in sorted(touched.keys.items()):
             outbox.enqueue_changes(connection, mapping_id, changes)
+        for mapping_id in sorted(touched.related_truncated):  # any entity may have lost something, linked or not
+            runs.request(connection, mapping_id, Reason.TRUNCATE, fresh=True)
         if batch.end_lsn is not None:
             checkpoints.advance(connection, slot, batch.end_lsn, batch.commit_time_us)
 

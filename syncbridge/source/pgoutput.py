@@ -1,8 +1,9 @@
 """Messages of pgoutput -> the keys of the entities they touch. Pure: bytes in, values out; no I/O, no clock.
 
-The layouts are those of the Postgres manual, "Logical Replication Message Formats". Only the key columns of the
-watches are read: a tuple is parsed no further than the last of them. A key is the bytes of Postgres's own text (UTF-8)
-of one column, and for several columns what `encode` makes of their texts.
+The layouts are those of the Postgres manual, "Logical Replication Message Formats". Only the columns of the watches are
+read: a tuple is parsed no further than the last of them, and once for all watches of its table. A key is the bytes of
+Postgres's own text (UTF-8) of one column, and for several columns what `encode` makes of their texts. Rows of related
+tables make join keys in the same way.
 
 Protocol 1 delivers whole transactions in commit order. Protocols 2 to 4 add an xid after the type byte of what stands
 between Stream Start and Stream Stop; that shift, and keeping keys apart per xid until Stream Commit, is all that
@@ -62,18 +63,22 @@ class LogicalMessage(NamedTuple):
 class Touched:
     """What was touched: per mapping the keys with their last commit, and the mappings whose table was truncated.
 
-    `transactions` are the ids (32 bits, as on the wire) of those that touched them, and perhaps of some others.
+    `related` holds join keys by mapping and relation, `related_truncated` the mappings that a truncated table is
+    related to. `transactions` are the ids (32 bits, as on the wire) of those that touched them, and perhaps of others.
     """
 
     keys: dict[int, dict[bytes, Commit]] = field(default_factory=dict)
     truncated: dict[int, Commit] = field(default_factory=dict)
     transactions: frozenset[int] = frozenset()
+    related: dict[tuple[int, str], dict[bytes, Commit]] = field(default_factory=dict)
+    related_truncated: dict[int, Commit] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.truncated) or any(self.keys.values())
+        return len(self) > 0
 
     def __len__(self) -> int:
-        return sum(map(len, self.keys.values())) + len(self.truncated)
+        keys = sum(map(len, self.keys.values())) + sum(map(len, self.related.values()))
+        return keys + len(self.truncated) + len(self.related_truncated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,13 @@ class _Relation:
 class _Plan:
     """Where the keys of one relation's watches stand in its tuples."""
 
-    __slots__ = ("first", "last", "mapping_ids", "watches")
+    __slots__ = ("first", "last", "mappings", "watches")
 
-    def __init__(self, watches: Sequence[tuple[dict[bytes, Commit], tuple[int, ...]]], mapping_ids: set[int]) -> None:
+    def __init__(
+        self, watches: Sequence[tuple[dict[bytes, Commit], tuple[int, ...]]], mappings: set[tuple[int, bool]]
+    ) -> None:
         self.watches = watches
-        self.mapping_ids = mapping_ids
+        self.mappings = mappings  # ids, and whether it is a related table there
         self.last = max((max(positions) for _, positions in watches), default=-1)
         #: Where keys go when the only watch's only key column is the first column, as it is with a column list.
         self.first = watches[0][0] if len(watches) == 1 and watches[0][1] == (0,) else None
@@ -109,8 +116,8 @@ class Decoder:
 
     def __init__(self, watches: Iterable[Watch], *, encode: Callable[[Sequence[str]], str] = json_key) -> None:
         self._encode = encode
-        self._keys: dict[int, dict[bytes, Commit]] = {}
-        self._truncated: dict[int, Commit] = {}
+        self._keys: dict[tuple[int, str], dict[bytes, Commit]] = {}  # by mapping and relation; "": entity keys
+        self._truncated: dict[tuple[int, bool], Commit] = {}  # mapping id, and whether it was a related table
         self._relations: dict[int, _Relation] = {}
         self._plans: dict[int, _Plan | None] = {}  # None: announced, not watched
         self._commit: Commit | None = None
@@ -155,8 +162,14 @@ class Decoder:
 
     def take(self) -> Touched:
         """What was collected since the last call."""
-        keys_by_mapping = {mapping: keys.copy() for mapping, keys in self._keys.items() if keys}
-        taken = Touched(keys_by_mapping, self._truncated, frozenset(self._transactions))
+        collected = {of: keys.copy() for of, keys in self._keys.items() if keys}
+        taken = Touched(
+            {mapping: keys for (mapping, relation), keys in collected.items() if not relation},
+            {mapping: commit for (mapping, related), commit in self._truncated.items() if not related},
+            frozenset(self._transactions),
+            {of: keys for of, keys in collected.items() if of[1]},
+            {mapping: commit for (mapping, related), commit in self._truncated.items() if related},
+        )
         for keys in self._keys.values():
             keys.clear()  # the plans hold these very dicts
         if not self.open:
@@ -209,7 +222,8 @@ class Decoder:
             new, _ = _columns(data, at, plan.last)
             self._collect(plan, old)
             # Unchanged TOAST is not repeated in the new tuple; the old one has it when it is part of the identity.
-            self._collect(plan, [was if now is _SAME else now for was, now in zip(old, new, strict=True)])
+            known = zip(old, new, strict=True)
+            self._collect(plan, [was if now is _SAME and was is not None else now for was, now in known])
         else:
             raise ProtocolViolation(f"a row change with an unexpected tuple {chr(which)!r}")
 
@@ -269,14 +283,14 @@ class Decoder:
             return None
         placed = []
         for watch in watches:
-            keys = self._keys.setdefault(watch.mapping_id, {})
+            keys = self._keys.setdefault((watch.mapping_id, watch.relation), {})
             missing = [column for column in watch.columns if column not in relation.columns]
             if missing:
                 table = f"{relation.schema}.{relation.name}"
                 self.absent.update(((table, column), table) for column in missing)
                 continue
             placed.append((keys, tuple(relation.columns.index(column) for column in watch.columns)))
-        return _Plan(placed, {watch.mapping_id for watch in watches})
+        return _Plan(placed, {(watch.mapping_id, watch.related or bool(watch.relation)) for watch in watches})
 
     def _on_truncate(self, data: bytes, at: int) -> None:
         (count,) = _uint32(data, at)
@@ -285,7 +299,7 @@ class Decoder:
         for n in range(count):
             plan = self._plans[_uint32(data, at + 5 + 4 * n)[0]]
             if plan is not None:
-                self._truncated.update(dict.fromkeys(plan.mapping_ids, self._commit))
+                self._truncated.update(dict.fromkeys(plan.mappings, self._commit))
 
     def _on_message(self, data: bytes, at: int) -> LogicalMessage:
         flags, _ = _message_head(data, at)

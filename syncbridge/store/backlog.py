@@ -22,8 +22,9 @@ class Backlog:
     retrying: int  # pending after at least one failed attempt
     oldest: datetime | None  # commit time of the oldest change that is not delivered; dead letters not counted
     oldest_seconds: float | None
-    live_seconds: float | None  # the same without what only a first sync or resync asked for
+    live_seconds: float | None  # the same without what goes with the priority of a resync
     held: int = 0  # a person decides which existing record each is
+    related: int = 0  # join keys whose entities are not enqueued yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,25 @@ class Waiting:
 def summary(connection: Connection) -> dict[int, Backlog]:
     """Mapping id -> its backlog."""
     rows = connection.execute(
-        "select mapping_id, count(*) filter (where status = 'pending'), count(*) filter (where status = 'dead'),"
-        " count(*) filter (where status = 'pending' and attempts > 0), min(since) filter (where status = 'pending'),"
-        " extract(epoch from now() - min(since) filter (where status = 'pending'))::float8,"
-        " extract(epoch from now() - min(since) filter (where status = 'pending' and priority < %s))::float8,"
-        " count(*) filter (where status = 'held')"
-        " from syncbridge.outbox group by mapping_id",
+        """
+        with entities as (
+            select mapping_id, count(*) filter (where status = 'pending') as pending,
+                   count(*) filter (where status = 'dead') as dead,
+                   count(*) filter (where status = 'pending' and attempts > 0) as retrying,
+                   count(*) filter (where status = 'held') as held,
+                   min(since) filter (where status = 'pending') as oldest,
+                   min(since) filter (where status = 'pending' and priority < %s) as live
+              from syncbridge.outbox group by mapping_id),
+        related as (
+            select mapping_id, count(*) as waiting, min(since) as oldest, min(since) filter (where pass is null) as live
+              from syncbridge.fan_out group by mapping_id)
+        select mapping_id, coalesce(pending, 0), coalesce(dead, 0), coalesce(retrying, 0),
+               least(entities.oldest, related.oldest),
+               extract(epoch from now() - least(entities.oldest, related.oldest))::float8,
+               extract(epoch from now() - least(entities.live, related.live))::float8,
+               coalesce(held, 0), coalesce(waiting, 0)
+          from entities full join related using (mapping_id)
+        """,
         (int(Priority.BULK),),
     )
     return {row[0]: Backlog(*row[1:]) for row in rows}
@@ -134,15 +148,18 @@ def discard(connection: Connection, mapping_id: int, keys: Sequence[str] | None)
 
 
 def undelivered(connection: Connection, until: Lsn, mapping_id: int | None = None) -> tuple[int, int]:
-    """Rows with a change at or before `until` that is not delivered: (pending, dead).
+    """Rows with a change at or before `until` that is not delivered: (pending, dead). Join keys count as pending.
 
-    Only what was enqueued can be counted: the checkpoint says up to where that is everything.
+    Only what was enqueued can be counted: the checkpoint says up to where that is everything. One statement: what goes
+    from one table to the other meanwhile is seen in one of them.
     """
     row = connection.execute(
-        "select count(*) filter (where status = 'pending'), count(*) filter (where status = 'dead')"
-        " from syncbridge.outbox where least(since_lsn, after_lsn) <= %s::text::pg_lsn"
-        " and (%s::integer is null or mapping_id = %s)",
-        (str(until), mapping_id, mapping_id),
+        "select count(*) filter (where status = 'pending') + (select count(*) from syncbridge.fan_out"
+        "  where since_lsn <= %(until)s::text::pg_lsn and (%(mapping)s::integer is null or mapping_id = %(mapping)s)),"
+        " count(*) filter (where status = 'dead')"
+        " from syncbridge.outbox where least(since_lsn, after_lsn) <= %(until)s::text::pg_lsn"
+        " and (%(mapping)s::integer is null or mapping_id = %(mapping)s)",
+        {"until": str(until), "mapping": mapping_id},
     ).fetchone()
     return (0, 0) if row is None else (row[0], row[1])
 

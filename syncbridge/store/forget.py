@@ -9,7 +9,7 @@ from psycopg import Connection
 from syncbridge.arrays import text_array
 
 #: Tables of what is known of records, by mapping.
-_RECORDS = ("outbox", "link", "fan_out", "awaited", "conflict")
+_RECORDS = ("fan_out", "outbox", "link", "awaited", "conflict")  # in the order in which others lock
 
 
 def records(connection: Connection, mapping_id: int) -> None:
@@ -35,7 +35,7 @@ def mapping(connection: Connection, mapping_id: int) -> None:
 
 def strays(connection: Connection) -> None:
     """What capture enqueued for mappings that went, before it heard of it."""
-    for table in ("outbox", "fan_out"):
+    for table in ("fan_out", "outbox"):
         connection.execute(
             f"delete from syncbridge.{table} where mapping_id <> all(array(select id from syncbridge.mapping))"  # noqa: S608 - constants
         )

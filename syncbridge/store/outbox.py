@@ -31,6 +31,9 @@ from syncbridge.model import Lsn, Priority, Reason
 #: Channel that wakes deliverers when something was enqueued.
 CHANNEL = "syncbridge_outbox"
 
+#: While so many rows of resyncs and of large fan-outs wait, their next page stays in the table.
+ENOUGH_WAITING = 50_000
+
 #: Commit LSN, and microseconds since 2000-01-01 UTC of the commit: as they stand in the write-ahead log.
 Commit = tuple[int, int]
 
@@ -52,22 +55,23 @@ class Claimed(NamedTuple):
 _ENQUEUE = """
 insert into syncbridge.outbox as o
        (mapping_id, key, lsn, commit_time, since_lsn, since, reason, priority, resend)
-select %(mapping)s, key, lsn, moment, lsn, moment, %(reason)s, %(priority)s, %(resend)s
+select %(mapping)s, key, lsn, moment, coalesce(%(since_lsn)s::text::pg_lsn, lsn), coalesce(%(since)s, moment),
+       %(reason)s, %(priority)s, %(resend)s
   from unnest(%(keys)s, %(lsns)s, %(times)s) as new (key, lsn, moment)
 on conflict (mapping_id, key) do update set
        version = o.version + 1,
        lsn = greatest(o.lsn, excluded.lsn),
        commit_time = greatest(o.commit_time, excluded.commit_time),
-       after_lsn = case when o.claim is null then null else least(o.after_lsn, excluded.lsn) end,
-       after = case when o.claim is null then null else least(o.after, excluded.commit_time) end,
+       after_lsn = case when o.claim is null then null else least(o.after_lsn, excluded.since_lsn) end,
+       after = case when o.claim is null then null else least(o.after, excluded.since) end,
        reason = case when o.status = 'dead' or excluded.priority <= o.priority then excluded.reason else o.reason end,
        priority = case when o.status = 'dead' then excluded.priority else least(o.priority, excluded.priority) end,
        available_at = case when o.claim is null then least(o.available_at, now()) else o.available_at end,
        attempts = case when o.claim is null then 0 else o.attempts end,
        resend = o.resend or (o.claim is null and excluded.resend),
        after_resend = o.after_resend or (o.claim is not null and excluded.resend),
-       since_lsn = least(o.since_lsn, excluded.lsn),
-       since = case when o.status = 'dead' then excluded.commit_time else least(o.since, excluded.commit_time) end,
+       since_lsn = least(o.since_lsn, excluded.since_lsn),
+       since = case when o.status = 'dead' then excluded.since else least(o.since, excluded.since) end,
        status = 'pending'
 """
 
@@ -165,12 +169,17 @@ def enqueue(
     priority: Priority,
     lsn: Lsn,
     moment: datetime,
+    since: tuple[Lsn, datetime] | None = None,
     resend: bool = False,
 ) -> int:
-    """Mark entities for another look at the source's position `lsn`; how many keys that were."""
+    """Mark entities for another look at the source's position `lsn`; how many keys that were.
+
+    `since` is position and time of the oldest change that they are looked at for, when `lsn` is only the newest.
+    """
     ordered = sorted({key.encode() for key in keys})
     commit = (int(lsn), to_microseconds(moment))
-    _enqueue(connection, mapping_id, ordered, [commit] * len(ordered), reason, priority, resend=resend)
+    commits = [commit] * len(ordered)
+    _enqueue(connection, mapping_id, ordered, commits, reason, priority, resend=resend, since=since)
     return len(ordered)
 
 
@@ -183,6 +192,7 @@ def _enqueue(
     priority: Priority,
     *,
     resend: bool,
+    since: tuple[Lsn, datetime] | None = None,
 ) -> None:
     if not keys:
         return
@@ -194,6 +204,8 @@ def _enqueue(
         "reason": reason.value,
         "priority": int(priority),
         "resend": resend,
+        "since_lsn": None if since is None else str(since[0]),
+        "since": None if since is None else since[1],
     }
     connection.execute(_ENQUEUE, parameters)
     wake(connection, mapping_id)
@@ -220,6 +232,8 @@ def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit) -> N
             "reason": Reason.TRUNCATE.value,
             "priority": int(Priority.LIVE),
             "resend": False,
+            "since_lsn": None,
+            "since": None,
         },
     )
     wake(connection, mapping_id)

@@ -54,16 +54,27 @@ def request(
     filter: str = "",
     resend: bool = False,
     barrier: str | None = None,
+    fresh: bool = False,
 ) -> int:
-    """Ask for a run, or take up the pending one that asks for just the same; its id."""
+    """Ask for a run, or take up the pending one that asks for just the same; its id.
+
+    With `fresh` a run that has begun does not do: it may have passed what this one is asked for.
+    """
     with connection.transaction():
         connection.execute("select 1 from syncbridge.mapping where id = %s for update", (mapping_id,))
+        # One that somebody holds is at its first page.
+        which = "and started_at is null order by id limit 1 for update skip locked" if fresh else "order by id limit 1"
         known = connection.execute(
-            "select id from syncbridge.run where mapping_id = %s and status = 'pending' and filter = %s and resend = %s"
-            " and reason = %s order by id limit 1",
+            "select id from syncbridge.run"  # noqa: S608 - constants
+            f" where mapping_id = %s and status = 'pending' and filter = %s and resend = %s and reason = %s {which}",
             (mapping_id, filter, resend, reason.value),
         ).fetchone()
         if known is not None:
+            if fresh and barrier is not None:
+                connection.execute(
+                    "update syncbridge.run set barrier = greatest(barrier, %s::text::xid8) where id = %s",
+                    (barrier, known[0]),
+                )
             return int(known[0])
         row = connection.execute(
             "insert into syncbridge.run (mapping_id, reason, filter, resend, barrier)"
@@ -120,6 +131,18 @@ def open_asked(connection: Connection, *, barrier: str) -> None:
 def pending(connection: Connection) -> list[Run]:
     """Runs that are not over, oldest first; also those that may not begin yet."""
     rows = connection.execute(_SELECT + " where r.status in ('asked', 'pending') order by r.id")
+    return [_from_row(row) for row in rows]
+
+
+def newest(connection: Connection) -> int:
+    """The id of the run that was asked for last; 0 when none ever was."""
+    row = connection.execute("select coalesce(max(id), 0) from syncbridge.run").fetchone()
+    return int(row[0]) if row else 0
+
+
+def requested_after(connection: Connection, run_id: int, reason: Reason) -> list[Run]:
+    """Runs of a reason with a higher id, over or not, oldest first."""
+    rows = connection.execute(_SELECT + " where r.id > %s and r.reason = %s order by r.id", (run_id, reason.value))
     return [_from_row(row) for row in rows]
 
 

@@ -11,7 +11,7 @@ from syncbridge.cli import resync as command
 from syncbridge.cli.resync import Parts
 from syncbridge.errors import ConfigurationError
 from syncbridge.model import Priority, Reason
-from syncbridge.store import runs
+from syncbridge.store import outbox, runs
 from syncbridge.store.runs import Run
 from tests.fix_cli import CliProject
 
@@ -145,7 +145,7 @@ def test_interrupted_it_stays_asked_for_and_says_who_goes_on(
 def test_it_leaves_the_rest_to_the_worker_when_enough_waits_and_none_delivers(
     cli_project: CliProject, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "ENOUGH_WAITING", 2)
+    monkeypatch.setattr(outbox, "ENOUGH_WAITING", 2)
     records.enqueue(cli_project.store, parts.source, parts.applied.id, ["1", "2"], reason=Reason.RESYNC)
     ran = cli_project.run("resync", "people")
     assert ran.code == 0
@@ -156,7 +156,7 @@ def test_it_leaves_the_rest_to_the_worker_when_enough_waits_and_none_delivers(
 def test_it_waits_for_delivery_to_catch_up_while_a_worker_delivers(
     cli_project: CliProject, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "ENOUGH_WAITING", 2)
+    monkeypatch.setattr(outbox, "ENOUGH_WAITING", 2)
     cli_project.worker()
     records.enqueue(cli_project.store, parts.source, parts.applied.id, ["1", "2"], reason=Reason.RESYNC)
     run = runs.request(cli_project.store, parts.applied.id, Reason.RESYNC)

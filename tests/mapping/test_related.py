@@ -95,10 +95,10 @@ def test_a_page_of_keys_joins_nothing_unless_a_condition_speaks_of_it(people: Co
 def test_watches_name_the_columns_that_rows_are_joined_by(people: CompiledMapping) -> None:
     assert set(people.watches(7)) == {
         Watch(7, "public", "people", ("id",)),
-        Watch(7, "public", "companies", ("id",), "company"),
-        Watch(7, "public", "regions", ("id",), "region"),
-        Watch(7, "public", "orders", ("person_id",)),  # its texts are the entity's key
-        Watch(7, "public", "products", ("id",), "product"),
+        Watch(7, "public", "companies", ("id",), "company", related=True),
+        Watch(7, "public", "regions", ("id",), "region", related=True),
+        Watch(7, "public", "orders", ("person_id",), related=True),  # its texts are the entity's key
+        Watch(7, "public", "products", ("id",), "product", related=True),
     }
     assert people.watches(7)[0] == Watch(7, "public", "people", ("id",))
 

@@ -1,19 +1,26 @@
 -- Entities over several tables, lookups, and first contact with records that are there already.
 
--- Rows of related tables that were touched. Which entities that concerns is looked up a page at a time, like a run.
+-- Join keys: rows of related tables that were touched. Which entities that concerns is looked up a page at a time,
+-- like a run. A join key of very many entities is looked up in passes: `pass` is the version that the present one covers.
+create sequence syncbridge.fan_out_version cache 100;  -- never the same twice, also of a key that was gone meanwhile
 create table syncbridge.fan_out (
     mapping_id  integer not null,
-    relation    text not null,               -- of the mapping's `related`, or the field of a lookup
+    relation    text collate "C" not null,   -- of the mapping's `related`, or the field of a lookup
     key         text collate "C" not null,   -- what its rows are joined by
-    version     bigint not null default 1,   -- a new change bumps it
+    version     bigint not null default nextval('syncbridge.fan_out_version'),  -- another one with each change
     lsn         pg_lsn not null,             -- commit LSN of the newest change
     commit_time timestamptz not null,
     since_lsn   pg_lsn not null,             -- of the oldest change that is not passed on yet
     since       timestamptz not null,
-    pass        bigint,                      -- the version that the pages so far belong to
-    after       text collate "C",            -- the last entity key of these pages
+    pass        bigint,                      -- null: not looked up in passes
+    after       text collate "C",            -- the last entity key of the pass so far
+    later_lsn   pg_lsn,                      -- of the first change since the pass began
+    later       timestamptz,
     primary key (mapping_id, relation, key)
-);
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 10000,
+        autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
+
+create index fan_out_passes on syncbridge.fan_out (mapping_id, relation, key) where pass is not null;
 
 -- Entities whose record waits, in whole or for one field, for the record of another mapping's entity.
 create table syncbridge.awaited (
