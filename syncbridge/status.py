@@ -44,7 +44,6 @@ class MappingState:
     since: datetime
     until: datetime | None  # of WAITING: when it goes on
     pending: int  # records, and related rows whose records are still to be found
-    related: int  # of these, the related rows
     retrying: int
     dead: int
     held: int  # entities that could be one of several existing records: a person decides
@@ -59,6 +58,7 @@ class MappingState:
     runs: tuple[Run, ...]  # first syncs and resyncs in progress
     failed_run: Run | None  # the last one, when it failed
     waits: tuple[Crowd, ...] = ()  # its records that wait for those of other mappings
+    related: int = 0  # of those pending, the related rows
 
 
 @dataclass(frozen=True, slots=True)

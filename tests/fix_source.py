@@ -39,10 +39,10 @@ class CapturedDatabase:
     def slot(self) -> str:
         return self.admin.info.dbname
 
-    def watch(self, table: str, *columns: str, mapping_id: int = 1) -> Watch:
+    def watch(self, table: str, *columns: str, mapping_id: int = 1, relation: str = "", related: bool = False) -> Watch:
         """Watch `table` or `schema.table`, from the next `provide` on."""
         schema, _, name = table.rpartition(".")
-        self.watches.append(Watch(mapping_id, schema or "public", name, columns))
+        self.watches.append(Watch(mapping_id, schema or "public", name, columns, relation, related))
         return self.watches[-1]
 
     def publish(self) -> list[str]:
@@ -92,6 +92,14 @@ class CapturedDatabase:
     def outbox(self, mapping_id: int = 1) -> set[str]:
         rows = self.admin.execute("select key from syncbridge.outbox where mapping_id = %s", (mapping_id,))
         return {key for (key,) in rows}
+
+    def join_keys(self, mapping_id: int = 1) -> dict[str, set[str]]:
+        """Join keys that wait, by relation."""
+        found: dict[str, set[str]] = {}
+        rows = self.admin.execute("select relation, key from syncbridge.fan_out where mapping_id = %s", (mapping_id,))
+        for relation, key in rows:
+            found.setdefault(relation, set()).add(key)
+        return found
 
     def settings(self, **changes: Any) -> CaptureSettings:
         plain = CaptureSettings(

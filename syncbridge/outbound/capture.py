@@ -79,11 +79,11 @@ def save(connection: Connection, slot: str, batch: Batch) -> None:
     """
     touched = batch.touched
     with connection.transaction():
-        fan_out.enqueue(connection, touched.related)
+        fan_out.enqueue(connection, touched.related, since=touched.since)
         for mapping_id, commit in sorted(touched.truncated.items()):
-            outbox.enqueue_linked(connection, mapping_id, commit)
+            outbox.enqueue_linked(connection, mapping_id, commit, since=touched.since)
         for mapping_id, changes in sorted(touched.keys.items()):
-            outbox.enqueue_changes(connection, mapping_id, changes)
+            outbox.enqueue_changes(connection, mapping_id, changes, since=touched.since)
         for mapping_id in sorted(touched.related_truncated):  # any entity may have lost something, linked or not
             runs.request(connection, mapping_id, Reason.TRUNCATE, fresh=True)
         if batch.end_lsn is not None:

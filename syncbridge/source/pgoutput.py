@@ -64,7 +64,8 @@ class Touched:
     """What was touched: per mapping the keys with their last commit, and the mappings whose table was truncated.
 
     `related` holds join keys by mapping and relation, `related_truncated` the mappings that a truncated table is
-    related to. `transactions` are the ids (32 bits, as on the wire) of those that touched them, and perhaps of others.
+    related to. No commit that touched any of them is older than `since`. `transactions` are the ids (32 bits, as on the
+    wire) of those commits, and perhaps of others.
     """
 
     keys: dict[int, dict[bytes, Commit]] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Touched:
     transactions: frozenset[int] = frozenset()
     related: dict[tuple[int, str], dict[bytes, Commit]] = field(default_factory=dict)
     related_truncated: dict[int, Commit] = field(default_factory=dict)
+    since: Commit | None = None
 
     def __bool__(self) -> bool:
         return len(self) > 0
@@ -121,6 +123,7 @@ class Decoder:
         self._relations: dict[int, _Relation] = {}
         self._plans: dict[int, _Plan | None] = {}  # None: announced, not watched
         self._commit: Commit | None = None
+        self._since: Commit | None = None  # of the first transaction that may have touched what is collected
         self._transactions: set[int] = set()
         #: Commit time of the newest transaction that began, in microseconds since 2000-01-01 UTC.
         self.time_us = 0
@@ -169,7 +172,9 @@ class Decoder:
             frozenset(self._transactions),
             {of: keys for of, keys in collected.items() if of[1]},
             {mapping: commit for (mapping, related), commit in self._truncated.items() if related},
+            self._since,
         )
+        self._since = self._commit  # its rest is still to come
         for keys in self._keys.values():
             keys.clear()  # the plans hold these very dicts
         if not self.open:
@@ -250,6 +255,7 @@ class Decoder:
             raise ProtocolViolation("a transaction begins inside another")
         if not (self._truncated or any(self._keys.values())):
             self._transactions.clear()  # they touched nothing that is watched
+            self._since = (lsn, time_us)
         self._transactions.add(transaction)
         self._commit = (lsn, time_us)
         self.time_us = time_us

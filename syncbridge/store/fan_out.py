@@ -19,7 +19,7 @@ from psycopg import Connection
 
 from syncbridge.arrays import bigint_array, few_texts_array, lsn_array, text_array, time_array, to_microseconds
 from syncbridge.model import Lsn
-from syncbridge.store.outbox import Commit
+from syncbridge.store.outbox import Commit, oldest
 
 #: Channel that wakes whoever fans out when join keys were enqueued.
 CHANNEL = "syncbridge_fan_out"
@@ -50,22 +50,30 @@ class Work(NamedTuple):
 
 _ENQUEUE = """
 insert into syncbridge.fan_out as f (mapping_id, relation, key, lsn, commit_time, since_lsn, since)
-select mapping_id, relation, key, lsn, moment, lsn, moment
+select mapping_id, relation, key, lsn, moment, coalesce(%(since_lsn)s::text::pg_lsn, lsn), coalesce(%(since)s, moment)
   from unnest(%(mappings)s, %(relations)s, %(keys)s, %(lsns)s, %(times)s)
        as new (mapping_id, relation, key, lsn, moment)
 on conflict (mapping_id, relation, key) do update set
        version = excluded.version,
        lsn = greatest(f.lsn, excluded.lsn),
        commit_time = greatest(f.commit_time, excluded.commit_time),
-       since_lsn = least(f.since_lsn, excluded.lsn),
-       since = least(f.since, excluded.commit_time),
-       later_lsn = case when f.pass is null then null else least(f.later_lsn, excluded.lsn) end,
-       later = case when f.pass is null then null else least(f.later, excluded.commit_time) end
+       since_lsn = least(f.since_lsn, excluded.since_lsn),
+       since = least(f.since, excluded.since),
+       later_lsn = case when f.pass is null then null else least(f.later_lsn, excluded.since_lsn) end,
+       later = case when f.pass is null then null else least(f.later, excluded.since) end
 """
 
 
-def enqueue(connection: Connection, touched: Mapping[tuple[int, str], Mapping[bytes, Commit]]) -> None:
-    """Mark join keys, by mapping and relation, as touched by commits; one that waits already is coalesced."""
+def enqueue(
+    connection: Connection,
+    touched: Mapping[tuple[int, str], Mapping[bytes, Commit]],
+    *,
+    since: Commit | None = None,
+) -> None:
+    """Mark join keys, by mapping and relation, as touched by commits; one that waits already is coalesced.
+
+    Each comes with its last commit. There may have been earlier ones, none of them before `since`.
+    """
     rows = [
         (mapping_id, relation, key, keys[key])
         for (mapping_id, relation), keys in sorted(touched.items(), key=lambda each: (each[0][0], each[0][1].encode()))
@@ -81,6 +89,7 @@ def enqueue(connection: Connection, touched: Mapping[tuple[int, str], Mapping[by
             "keys": text_array(row[2] for row in rows),
             "lsns": lsn_array(row[3][0] for row in rows),
             "times": time_array(row[3][1] for row in rows),
+            **oldest(since),
         },
     )
     connection.execute("select pg_notify(%s, '')", (CHANNEL,), prepare=True)

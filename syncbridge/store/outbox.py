@@ -21,6 +21,7 @@ from syncbridge.arrays import (
     bigint_array,
     boolean_array,
     few_texts_array,
+    from_microseconds,
     lsn_array,
     text_array,
     time_array,
@@ -154,10 +155,16 @@ returning o.key
 """
 
 
-def enqueue_changes(connection: Connection, mapping_id: int, changes: Mapping[bytes, Commit]) -> None:
-    """Mark entities as touched by commits; a key that already waits is coalesced into its row."""
+def enqueue_changes(
+    connection: Connection, mapping_id: int, changes: Mapping[bytes, Commit], *, since: Commit | None = None
+) -> None:
+    """Mark entities as touched by commits; a key that already waits is coalesced into its row.
+
+    Each comes with its last commit. There may have been earlier ones, none of them before `since`.
+    """
     keys = sorted(changes)
-    _enqueue(connection, mapping_id, keys, [changes[key] for key in keys], Reason.CHANGE, Priority.LIVE, resend=False)
+    commits = [changes[key] for key in keys]
+    _enqueue(connection, mapping_id, keys, commits, Reason.CHANGE, Priority.LIVE, resend=False, since=since)
 
 
 def enqueue(
@@ -176,10 +183,11 @@ def enqueue(
 
     `since` is position and time of the oldest change that they are looked at for, when `lsn` is only the newest.
     """
+    first = None if since is None else (int(since[0]), to_microseconds(since[1]))
     ordered = sorted({key.encode() for key in keys})
     commit = (int(lsn), to_microseconds(moment))
     commits = [commit] * len(ordered)
-    _enqueue(connection, mapping_id, ordered, commits, reason, priority, resend=resend, since=since)
+    _enqueue(connection, mapping_id, ordered, commits, reason, priority, resend=resend, since=first)
     return len(ordered)
 
 
@@ -192,7 +200,7 @@ def _enqueue(
     priority: Priority,
     *,
     resend: bool,
-    since: tuple[Lsn, datetime] | None = None,
+    since: Commit | None = None,
 ) -> None:
     if not keys:
         return
@@ -204,8 +212,7 @@ def _enqueue(
         "reason": reason.value,
         "priority": int(priority),
         "resend": resend,
-        "since_lsn": None if since is None else str(since[0]),
-        "since": None if since is None else since[1],
+        **oldest(since),
     }
     connection.execute(_ENQUEUE, parameters)
     wake(connection, mapping_id)
@@ -216,7 +223,14 @@ def wake(connection: Connection, mapping_id: int) -> None:
     connection.execute("select pg_notify(%s, %s)", (CHANNEL, str(mapping_id)), prepare=True)
 
 
-def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit) -> None:
+def oldest(commit: Commit | None) -> dict[str, object]:
+    """Parameters of the oldest change; without them it is the newest one."""
+    if commit is None:
+        return {"since_lsn": None, "since": None}
+    return {"since_lsn": str(Lsn(commit[0])), "since": from_microseconds(commit[1])}
+
+
+def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit, *, since: Commit | None = None) -> None:
     """Mark every entity of the mapping that has a remote record, or is about to have one: its table was truncated."""
     connection.execute(
         _ENQUEUE.replace(
@@ -232,8 +246,7 @@ def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit) -> N
             "reason": Reason.TRUNCATE.value,
             "priority": int(Priority.LIVE),
             "resend": False,
-            "since_lsn": None,
-            "since": None,
+            **oldest(since),
         },
     )
     wake(connection, mapping_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from psycopg import Connection
 
 from syncbridge.arrays import to_microseconds
-from syncbridge.model import Lsn
+from syncbridge.model import Lsn, MappingStatus, Priority, Reason
 from syncbridge.store import backlog, fan_out, mappings, outbox
 from syncbridge.store.fan_out import JoinKey, Work
 from tests.fix_store import MOMENT, Open, apply_mapping, enqueue
@@ -85,8 +85,8 @@ def test_work_names_every_relation_once_and_leaves_out_halted_and_unknown_mappin
     for mapping, relation in ((mapping_id, "b"), (mapping_id, "a"), (other, "a"), (halted, "a"), (paused, "a")):
         touch(store, mapping, *map(str, range(20)), relation=relation)
     touch(store, 999, "of a mapping that is not there")
-    mappings.set_status(store, halted, mappings.MappingStatus.HALTED)
-    mappings.set_status(store, paused, mappings.MappingStatus.PAUSED)
+    mappings.set_status(store, halted, MappingStatus.HALTED)
+    mappings.set_status(store, paused, MappingStatus.PAUSED)
     assert fan_out.work(store) == sorted(
         [Work(mapping_id, "a"), Work(mapping_id, "b"), Work(other, "a"), Work(paused, "a")]
     )
@@ -199,8 +199,8 @@ def test_an_entity_that_is_enqueued_for_several_changes_waits_since_the_oldest(
         store,
         mapping_id,
         ["1"],
-        reason=outbox.Reason.RELATED,
-        priority=outbox.Priority.LIVE,
+        reason=Reason.RELATED,
+        priority=Priority.LIVE,
         lsn=Lsn(90),
         moment=MOMENT,
         since=(Lsn(50), MOMENT - timedelta(minutes=1)),
@@ -236,15 +236,15 @@ def test_captures_and_fan_outs_at_once_lose_no_change_and_never_lock_each_other_
         return done
 
     with ThreadPoolExecutor(4) as pool:
-        captured = [pool.submit(capture, connection) for connection in captures]
+        captured: list[Future[Any]] = [pool.submit(capture, connection) for connection in captures]
 
         def captured_going() -> bool:
             return not all(each.done() for each in captured)
 
-        passed = [pool.submit(pass_on, connection) for connection in passers]
+        passed: list[Future[Any]] = [pool.submit(pass_on, connection) for connection in passers]
         for each in (*captured, *passed):
             each.result()
     assert fan_out.work(store) == []
-    found = dict(store.execute("select key, lsn::text from syncbridge.outbox").fetchall())
+    found: dict[str, str] = dict(store.execute("select key, lsn::text from syncbridge.outbox").fetchall())
     newest = {str(n): max(lsn for lsn in range(1, last + 1) if n in range(lsn % 7, 40, 3)) for n in range(40)}
     assert all(Lsn.parse(found[key]) >= lsn for key, lsn in newest.items())

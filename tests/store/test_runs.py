@@ -33,6 +33,42 @@ def test_a_run_that_is_over_can_be_asked_for_again(store: Connection, mapping_id
     assert _request(store, mapping_id) != first
 
 
+def test_a_fresh_run_is_asked_for_when_the_pending_one_has_begun(store: Connection, mapping_id: int) -> None:
+    first = _request(store, mapping_id, barrier="100")
+    assert _request(store, mapping_id, fresh=True, barrier="250") == first
+    assert runs.read(store, first).barrier == "250"  # it waits for the transactions of both
+    assert _request(store, mapping_id, fresh=True, barrier="120") == first
+    assert runs.read(store, first).barrier == "250"
+    runs.advance(store, first, phase="rows", after="10", enqueued=10)
+    assert _request(store, mapping_id) == first
+    second = _request(store, mapping_id, fresh=True, barrier="300")
+    assert second != first
+    assert runs.read(store, first).barrier == "250"
+    assert _request(store, mapping_id, fresh=True) == second
+
+
+def test_a_fresh_run_does_not_wait_for_one_whose_first_page_is_being_read(
+    store: Connection, open_store: Open, mapping_id: int
+) -> None:
+    first = _request(store, mapping_id)
+    other = open_store()
+    with other.transaction():
+        assert runs.lock(other, first) is not None
+        second = _request(store, mapping_id, fresh=True)
+    assert second != first
+
+
+def test_runs_of_a_reason_are_found_by_when_they_were_asked_for(store: Connection, mapping_id: int) -> None:
+    assert runs.newest(store) == 0
+    before = runs.request(store, mapping_id, Reason.TRUNCATE)
+    runs.advance(store, before, phase="done", after=None, enqueued=0)
+    assert runs.newest(store) == before
+    _request(store, mapping_id)
+    later = runs.request(store, mapping_id, Reason.TRUNCATE)
+    runs.advance(store, later, phase="done", after=None, enqueued=0)
+    assert [run.id for run in runs.requested_after(store, before, Reason.TRUNCATE)] == [later]
+
+
 def test_progress_adds_up_until_it_is_done(store: Connection, mapping_id: int) -> None:
     run_id = _request(store, mapping_id, filter="id > 5", resend=True, barrier="123")
     runs.set_total(store, run_id, 30)
