@@ -19,10 +19,10 @@ from syncbridge.errors import RetryLater
 from syncbridge.fan_out import FanOut, Progress
 from syncbridge.mapping.compile import CompiledMapping, compile_mapping
 from syncbridge.mapping.files import parse_mapping
-from syncbridge.model import MappingStatus
+from syncbridge.model import MappingStatus, Priority
 from syncbridge.source import rows
 from syncbridge.source.catalog import read_catalog
-from syncbridge.store import database, fan_out, mappings, outbox
+from syncbridge.store import database, fan_out, mappings
 from syncbridge.store.fan_out import Work
 from tests.fix_store import MOMENT, enqueue
 
@@ -306,12 +306,12 @@ def test_many_workers_share_the_work_and_lose_nothing_of_what_changes_meanwhile(
     newest = {
         1 + (lsn * each) % 20: lsn for lsn in range(1000, 1100) for each in (1, 3, 7)
     }  # every last change was passed on after it was committed
-    lsns = dict(
+    lsns: dict[int, int] = dict(
         family.store.execute(
             "select key::int, (lsn - '0/0')::int from syncbridge.outbox where key::int > 100"
         ).fetchall()
     )
-    companies = dict(family.writer.execute("select id, company from people where id > 100").fetchall())
+    companies: dict[int, int] = dict(family.writer.execute("select id, company from people where id > 100").fetchall())
     assert all(lsns[id] >= newest[company] for id, company in companies.items() if company in newest)
 
 
@@ -328,7 +328,7 @@ def test_a_large_parent_waits_while_many_rows_wait_and_small_ones_do_not(family:
     family.fan = family.loop(enough=5)
     family.writer.execute("update people set company = 2 where id > 40")
     family.touch(1, 2)
-    enqueue(family.store, family.mapping_id, *map(str, range(900, 905)), priority=outbox.Priority.BULK)
+    enqueue(family.store, family.mapping_id, *map(str, range(900, 905)), priority=Priority.BULK)
     for _ in range(6):
         progress = family.step()
     assert progress is Progress.WAITS
