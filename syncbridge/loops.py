@@ -27,7 +27,7 @@ from syncbridge.model import MappingStatus
 from syncbridge.outbound.capture import Capture
 from syncbridge.outbound.deliver import Counts, Deliverer, Limits
 from syncbridge.project import Project, lost
-from syncbridge.store import fan_out, guard_counts, mappings, outbox, runs, sync_log, workers
+from syncbridge.store import database, fan_out, guard_counts, mappings, outbox, runs, sync_log, workers
 
 log = logging.getLogger("syncbridge.worker")
 
@@ -223,7 +223,7 @@ class FanOutLoop(_Connected):
 
     def open(self) -> None:
         self._state = self._store("fan-out")
-        outbox.prefer_indexes(self._state)
+        database.prefer_indexes(self._state)
         self._fan_out = FanOut(self._state, self._source("fan-out"))
 
     def step(self) -> float:

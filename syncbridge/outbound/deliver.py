@@ -37,7 +37,7 @@ from syncbridge.outbound.settle import (
 )
 from syncbridge.outbound.waits import Ties
 from syncbridge.policy import directive
-from syncbridge.store import mappings, outbox
+from syncbridge.store import database, mappings, outbox
 from syncbridge.store.conflicts import Held
 from syncbridge.store.outbox import Claimed
 
@@ -115,7 +115,7 @@ class Deliverer:
 
     def __post_init__(self) -> None:
         self._composer = Composer(self.mapping, self.destination, self.source)
-        outbox.prefer_indexes(self.store)
+        database.prefer_indexes(self.store)
         self._guard = Guard(self.mapping_id, self.mapping, self.store)
         self._contact = FirstContact(self.mapping_id, self.mapping, self.destination, self.store)
         self._lookups = Lookups(self.mapping_id, self.mapping.name, self.kin, self.store, self.clock)

@@ -92,6 +92,16 @@ def _first_line(error: psycopg.Error) -> str:
     return (fatal or lines or [type(error).__name__])[0]
 
 
+def prefer_indexes(connection: Connection) -> None:
+    """Settings for a connection that claims and settles: everything is found by an index, in its order.
+
+    To read and sort all rows looks cheap to the planner while its statistics know little of a mapping, and is then done
+    for each claim.
+    """
+    for costly in ("sort", "bitmapscan", "seqscan", "hashjoin", "mergejoin"):
+        connection.execute("select set_config(%s, 'off', false)", (f"enable_{costly}",))
+
+
 def setup(connection: Connection) -> list[str]:
     """Bring the schema `syncbridge` up to this version; the names of the files that were applied.
 

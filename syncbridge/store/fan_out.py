@@ -289,9 +289,7 @@ def _of(mapping_id: int, relation: str, read: JoinKey) -> dict[str, object]:
     }
 
 
-def discard(
-    connection: Connection, mapping_id: int, *, relation: str | None = None, digest: str | None = None
-) -> int:
+def discard(connection: Connection, mapping_id: int, *, relation: str | None = None, digest: str | None = None) -> int:
     """Forget join keys, of one relation or of all, if the definition of `digest` is in force; how many.
 
     For relations that this definition does not have, and where a run that compares every entity is asked for.

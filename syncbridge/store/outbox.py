@@ -252,16 +252,6 @@ def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit, *, s
     wake(connection, mapping_id)
 
 
-def prefer_indexes(connection: Connection) -> None:
-    """Settings for a connection that claims and settles: everything is found by an index, in its order.
-
-    To read and sort all rows looks cheap to the planner while its statistics know little of a mapping, and is then done
-    for each claim.
-    """
-    for costly in ("sort", "bitmapscan", "seqscan", "hashjoin", "mergejoin"):
-        connection.execute("select set_config(%s, 'off', false)", (f"enable_{costly}",))
-
-
 def claim(
     connection: Connection,
     mapping_id: int,

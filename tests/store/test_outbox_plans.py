@@ -9,7 +9,7 @@ import pytest
 from psycopg import Connection
 
 from syncbridge.arrays import bigint_array, boolean_array, text_array
-from syncbridge.store import outbox
+from syncbridge.store import database, outbox
 from tests.fix_store import apply_mapping
 
 _FILL = """
@@ -35,7 +35,7 @@ def filled(request: pytest.FixtureRequest, store: Connection, mapping_id: int) -
     _fill(store, mapping_id)
     if request.param == "known":
         store.execute("vacuum analyze syncbridge.outbox, syncbridge.link")
-    outbox.prefer_indexes(store)
+    database.prefer_indexes(store)
     return mapping_id
 
 
