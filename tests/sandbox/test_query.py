@@ -264,6 +264,24 @@ class TestPaging:
             assert response.json() == [{"message": "invalid query locator", "errorCode": "INVALID_QUERY_LOCATOR"}]
 
 
+@pytest.mark.parametrize(
+    "condition", ["Name = 'zoË'", "Name IN ('ZOË', 'x')", "Name NOT IN ('x', 'y') AND NOT Name IN ('Ärger')"]
+)
+def test_texts_are_compared_without_regard_to_case_in_every_alphabet(api: Api, condition: str) -> None:
+    api.create("Account", Name="Zoë")
+    found = api.get("/query", params={"q": f"SELECT Name FROM Account WHERE {condition}"}).json()
+    assert [each["Name"] for each in found["records"]] == ["Zoë"]
+
+
+def test_an_external_id_in_another_case_of_any_alphabet_is_the_same_record(api: Api) -> None:
+    for key in ("Zoë", "ZOË"):
+        record = {"attributes": {"type": "Account"}, "Name": key, "External_Key__c": key}
+        body = {"records": [record]}
+        (result,) = api.patch("/composite/sobjects/Account/External_Key__c", json=body).json()
+        assert result["success"], result
+    assert api.get("/query", params={"q": "SELECT Id FROM Account"}).json()["totalSize"] == 1
+
+
 def test_updated_and_deleted_ids_of_a_window(api: Api, sandbox: SandboxServer) -> None:
     kept, gone = api.create("Account", Name="a"), api.create("Account", Name="b")
     sandbox.control.advance_clock(60)

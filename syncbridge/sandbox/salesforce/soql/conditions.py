@@ -6,6 +6,7 @@ negation is pushed down to the comparisons, where it is spelled out, and SQL's t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -24,7 +25,7 @@ from syncbridge.sandbox.salesforce.soql.parser import (
     Path,
 )
 from syncbridge.sandbox.salesforce.soql.periods import period
-from syncbridge.sandbox.salesforce.store.values import DATETIME_FORMAT, datetime_text, parse_datetime
+from syncbridge.sandbox.salesforce.store.values import DATETIME_FORMAT, datetime_text, fold, parse_datetime
 
 NOT_LIKE = NUMBER_TYPES | {"int", "boolean", "date", "datetime", "time", "multipicklist", "id", "reference"}
 OPPOSITES = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
@@ -78,7 +79,8 @@ class Conditions:
             return "1" if negated else "0"
         if operator == "!=" or (negated and operator != "="):
             return f"({column} {operator} {self._bind(stored)} or {column} is null)"
-        return f"{column} {operator} {self._bind(stored)}"
+        test = f"{column} {operator} {self._bind(stored)}"
+        return f"({test}{self._or_in_another_case(column, known, [stored])})" if operator == "=" else test
 
     def _like(self, column: str, known: Field, path: Path, value: Literal, *, negated: bool) -> str:
         if known.type in NOT_LIKE:
@@ -116,9 +118,14 @@ class Conditions:
         with_null = None in stored
         inside = f"{column} in ({marks})" + (f" or {column} is null" if with_null else "")
         if not negated:
-            return f"({inside})"
+            return f"({inside}{self._or_in_another_case(column, known, stored)})"
         rest = f"and {column} is not null" if with_null else f"or {column} is null"
         return f"({column} not in ({marks}) {rest})"
+
+    def _or_in_another_case(self, column: str, known: Field, stored: Sequence[Any]) -> str:
+        """SQLite tells É from é, which Salesforce does not; what has only ASCII letters is found by an index."""
+        wide = [] if known.case_sensitive else [each for each in stored if isinstance(each, str) and not each.isascii()]
+        return f" or fold({column}) in ({', '.join(self._bind(fold(each)) for each in wide)})" if wide else ""
 
     def _includes(self, column: str, known: Field, path: Path, values: tuple[Literal, ...], *, negated: bool) -> str:
         if known.type != "multipicklist":

@@ -12,12 +12,7 @@ from syncbridge.sandbox.salesforce.errors import Refusal, WrongType
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Change, Shapes
 from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
-from syncbridge.sandbox.salesforce.store.values import Stored
-
-
-def fold(value: Stored) -> Stored:
-    """Return a value as uniqueness compares it: text without regard to case."""
-    return value.lower() if isinstance(value, str) else value
+from syncbridge.sandbox.salesforce.store.values import Stored, fold
 
 
 def valid(changes: list[Change]) -> Iterable[Change]:

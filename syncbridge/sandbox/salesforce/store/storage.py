@@ -17,7 +17,7 @@ import orjson
 
 from syncbridge.sandbox.salesforce.org.ids import make_id
 from syncbridge.sandbox.salesforce.org.model import NUMBER_TYPES, Field, ObjectType, Org
-from syncbridge.sandbox.salesforce.store.values import Stored
+from syncbridge.sandbox.salesforce.store.values import Stored, fold
 
 ORGANIZATION_ID = make_id("00D", 1)
 USER_ID = make_id("005", 1)
@@ -94,8 +94,14 @@ class Storage:
         """Return these columns of the rows whose column `by` has one of the values; one statement for any number."""
         names = ", ".join(f'"{each}"' for each in columns)
         live = "" if deleted else ' and "IsDeleted" = 0'
-        wanted = orjson.dumps(list(values)).decode()
-        sql = f'select {names} from "{target.name}" where "{by}" in (select value from json_each(?)){live}'  # noqa: S608
+        listed = list(values)
+        wanted = orjson.dumps(listed).decode()
+        found = f'"{by}" in (select value from json_each(?1))'  # noqa: S608 - a name of the org
+        field = target.find(by)
+        blind = field is not None and not field.case_sensitive
+        if blind and any(isinstance(each, str) and not each.isascii() for each in listed):  # SQLite tells É from é
+            found = f'({found} or fold("{by}") in (select fold(value) from json_each(?1)))'  # noqa: S608
+        sql = f'select {names} from "{target.name}" where {found}{live}'  # noqa: S608 - names of the org
         return self.select(sql, (wanted,))
 
     def next_number(self, target: ObjectType) -> int:
@@ -156,6 +162,7 @@ def _connect(file: Path | None) -> sqlite3.Connection:
         connection = sqlite3.connect(
             file or ":memory:", isolation_level=None, check_same_thread=False, cached_statements=CACHED_STATEMENTS
         )
+        connection.create_function("fold", 1, fold, deterministic=True)
         for pragma in ("journal_mode=wal", "synchronous=normal", "temp_store=memory", "cache_size=-65536"):
             connection.execute(f"pragma {pragma}")
     except sqlite3.Error as error:

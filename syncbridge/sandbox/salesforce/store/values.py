@@ -208,3 +208,8 @@ _BY_TYPE: dict[str, Callable[[Field, Any], Stored]] = {
     "int": _int, "double": _double, "currency": _double, "percent": _double, "date": _date, "datetime": _datetime,
     "time": _time, "address": _text,
 }  # fmt: skip
+
+
+def fold(value: Stored) -> Stored:
+    """Return a value as uniqueness and queries compare it: text without regard to case."""
+    return value.lower() if isinstance(value, str) else value

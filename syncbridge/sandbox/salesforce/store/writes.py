@@ -13,10 +13,10 @@ from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches
 from syncbridge.sandbox.salesforce.org.ids import make_id, to_18
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Change, Outcome, Record, Shapes
-from syncbridge.sandbox.salesforce.store.checks import Checks, fold, valid
+from syncbridge.sandbox.salesforce.store.checks import Checks, valid
 from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
-from syncbridge.sandbox.salesforce.store.values import Stored, normaliser
+from syncbridge.sandbox.salesforce.store.values import Stored, fold, normaliser
 
 RowFault = Callable[[int, Record], Refusal | None]
 ROLLED_BACK = Refusal(
