@@ -22,7 +22,7 @@ from syncbridge.planning import Change, Decisions, Kind, Outlook
 from syncbridge.project import Project
 from syncbridge.source import publication, rows, slot
 from syncbridge.source.replication import SystemIdentity
-from syncbridge.store import checkpoints, database, fan_out, forget, links, mappings, outbox, runs, sync_log
+from syncbridge.store import checkpoints, conflicts, database, fan_out, forget, links, mappings, outbox, runs, sync_log
 from syncbridge.store.checkpoints import Checkpoint
 
 #: Old records that are deleted before the next look whether all is well.
@@ -157,6 +157,8 @@ class _Applying:
             )
             if change.kind is Kind.MOVED:
                 forget.records(self.store, number)
+            if change.before is not None and change.before.match_on != mapping.match_on:
+                conflicts.start_anew(self.store, number)
             if change.compose:
                 first = change.kind in (Kind.NEW, Kind.MOVED)
                 runs.ask(self.store, number, Reason.FIRST_SYNC if first else Reason.RESYNC)

@@ -152,6 +152,8 @@ def _first_sync(weighing: _Weighing, change: Change, title: str, means: tuple[st
     calls = weighing.calls(mapping, records)
     sent = f"first sync of {_many(records, about, 'record')} from {mapping.schema}.{mapping.table} to {mapping.object}:"
     means += (f"{sent} {_at_most(calls)} of {mapping.destination}",)
+    if mapping.match_on:
+        means += (f"existing records are looked for by {', '.join(mapping.match_on)}, with calls of its own",)
     return Step(f"mapping_{change.kind}", change.name, title, means, (), records, about, calls)
 
 

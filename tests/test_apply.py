@@ -15,11 +15,11 @@ from syncbridge import config
 from syncbridge.apply import apply
 from syncbridge.errors import PositionLost, SettingsError
 from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.model import Reason
+from syncbridge.model import Fields, Reason
 from syncbridge.planning import Decisions
 from syncbridge.project import Project
 from syncbridge.resync import Progress, step
-from syncbridge.store import forget, links, mappings, outbox, runs
+from syncbridge.store import conflicts, forget, links, mappings, outbox, runs
 from tests.fix_cli import PARTS, PEOPLE, CliProject, open_cli_project
 
 TOOLS = "create table tools (id int primary key, name text); insert into tools values (1, 'Saw')"
@@ -307,6 +307,24 @@ def test_a_change_of_the_guard_alone_composes_nothing_again(cli_project: CliProj
     write(cli_project, "parts", PARTS + "guard: {deletes: 7 per day}\n")
     assert apply(cli_project.project).steps == ["mapping parts: changed"]
     assert runs.pending(cli_project.store) == []
+
+
+def test_other_fields_to_match_on_have_another_look_at_what_is_held(cli_project: CliProject) -> None:
+    file = cli_project.folder / "mappings" / "people.yaml"
+    file.write_text(PEOPLE + "match_on: Email\n")
+    apply(cli_project.project)
+    for name in ("Ada", "Augusta"):
+        fields: Fields = {"Email": "ada@example.com", "LastName": "Lovelace", "FirstName": name}
+        cli_project.destination.put("Contact", fields)
+    cli_project.enqueue("1")
+    cli_project.deliver()
+    assert [each.key for each in conflicts.held(cli_project.store)] == ["1"]
+    file.write_text(PEOPLE + "match_on: [Email, FirstName]\n")
+    apply(cli_project.project)
+    assert cli_project.deliver() == 1
+    assert links.count(cli_project.store, cli_project.applied().id) == 1
+    assert len(cli_project.destination.stored("Contact")) == 2
+    assert cli_project.store.execute("select count(*) from syncbridge.conflict").fetchone() == (0,)
 
 
 def test_two_projects_of_one_folder_are_the_same(cli_folder: Path, dsn: str) -> None:

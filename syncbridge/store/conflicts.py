@@ -156,6 +156,14 @@ def look_again(connection: Connection, mapping_id: int, keys: Sequence[str] | No
         return _make_pending(connection, mapping_id, keys, reason=Reason.REQUEUE)
 
 
+def start_anew(connection: Connection, mapping_id: int) -> int:
+    """Forget conflicts, and match anew what was held: existing records are looked for in another way now; how many."""
+    with connection.transaction():
+        count = look_again(connection, mapping_id)
+        connection.execute("delete from syncbridge.conflict where mapping_id = %s", (mapping_id,))
+    return count
+
+
 def release(connection: Connection, mapping_id: int, remote_ids: Sequence[str]) -> int:
     """Match entities anew that are held because of records which now belong to others, or to nobody; how many."""
     if not remote_ids:
