@@ -157,6 +157,8 @@ class _Applying:
             )
             if change.kind is Kind.MOVED:
                 forget.records(self.store, number)
+                for child in self._children(mapping.name):
+                    runs.ask(self.store, child, Reason.RESYNC)
             if change.before is not None and change.before.match_on != mapping.match_on:
                 conflicts.start_anew(self.store, number)
             if change.compose:
@@ -169,6 +171,11 @@ class _Applying:
             Kind.MOVED: "changed; its links are forgotten",
         }
         self.applied.did(f"mapping {mapping.name}: {words[change.kind]}")
+
+    def _children(self, name: str) -> list[int]:
+        """Mappings in force that look up this one: they hold the ids of its records."""
+        looking = {spec.mapping for spec in self.outlook.specs for f in spec.fields.values() if f.lookup == name}
+        return [known.id for known in self.outlook.known.values() if known.name in looking and known.name != name]
 
     def _remove(self, change: Change) -> None:
         if change.applied is None or change.name not in self.decisions.remove:

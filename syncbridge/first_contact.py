@@ -14,9 +14,9 @@ from psycopg import Connection
 from syncbridge.destinations.base import Destination
 from syncbridge.errors import RecordRejected
 from syncbridge.model import Fields
+from syncbridge.outbound.masking import MASK
 from syncbridge.store import conflicts, links
 from syncbridge.store.mappings import AppliedMapping
-from syncbridge.story import MASK
 
 
 @dataclass(frozen=True, slots=True)

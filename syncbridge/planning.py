@@ -195,7 +195,7 @@ def publication_steps(project: Project, outlook: Outlook) -> tuple[list[str], li
 
 def obstacles(project: Project, outlook: Outlook, decisions: Decisions) -> list[SyncbridgeError]:
     """Why it may not be put in force as it stands, each with what to do."""
-    found = [*_wrong_names(outlook, decisions)]
+    found = [*_wrong_names(outlook, decisions), *_wrong_lookups(outlook)]
     gone = [change.name for change in outlook.changed(Kind.GONE) if change.name not in decisions.remove]
     if gone:
         found.append(
@@ -216,6 +216,22 @@ def obstacles(project: Project, outlook: Outlook, decisions: Decisions) -> list[
                 )
             )
     return [*found, *_slot_obstacles(project, outlook, decisions)]
+
+
+def _wrong_lookups(outlook: Outlook) -> Iterable[SyncbridgeError]:
+    """Lookups that can never find a record: entities would wait for ever."""
+    known = {spec.mapping: spec for spec in outlook.specs}
+    for spec in outlook.specs:
+        for name, field in spec.fields.items():
+            if field.lookup is None:
+                continue
+            parent = known.get(field.lookup)
+            if parent is None or parent.destination != spec.destination:
+                why = "there is no mapping" if parent is None else "another destination has the mapping"
+                yield SettingsError(
+                    f"{spec.at('fields', name, 'lookup')}: {why} {field.lookup!r}, which fields.{name} looks up",
+                    hint=f"Run: syncbridge check {spec.mapping}",
+                )
 
 
 def _wrong_names(outlook: Outlook, decisions: Decisions) -> Iterable[SyncbridgeError]:

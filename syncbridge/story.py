@@ -24,6 +24,7 @@ from syncbridge.model import Fields, MappingStatus, Normal, Operation
 from syncbridge.outbound.compose import Entities
 from syncbridge.outbound.convert import Converter
 from syncbridge.outbound.lookups import Lookups
+from syncbridge.outbound.masking import MASK
 from syncbridge.outbound.plan import plan
 from syncbridge.project import Project
 from syncbridge.source import rows
@@ -36,7 +37,6 @@ from syncbridge.store.outbox import Claimed
 from syncbridge.store.parents import Parent
 from syncbridge.store.sync_log import Logged
 
-MASK = "***"
 HISTORY = 20
 
 

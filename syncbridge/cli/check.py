@@ -63,7 +63,8 @@ def check(
         with open_project(context) as project:
             files = find_mappings(project.settings.mappings)
             specs = _chosen(files, names)
-            checked = _save(project, files, schemas, objects) if save else _Checked(specs, find(project, specs))
+            found = [] if save else find(project, specs, files.specs)
+            checked = _save(project, files, schemas, objects) if save else _Checked(specs, found)
             checked.findings[:0] = files.findings
     if json:
         print_json(_plain(checked))
@@ -83,17 +84,24 @@ class _Checked:
     told: str = ""  # of the file, for people
 
 
-def find(project: Project, specs: Sequence[MappingSpec]) -> list[Finding]:
-    """Every finding of these mappings, of the source, and of the destinations they name."""
-    return _judged(look(project, specs), project.settings)
+def find(project: Project, specs: Sequence[MappingSpec], known: Sequence[MappingSpec] = ()) -> list[Finding]:
+    """Every finding of these mappings, of the source, and of the destinations they name.
+
+    `known` are further mappings, which these may look up.
+    """
+    return _judged(look(project, specs), project.settings, known)
 
 
-def _judged(sides: Sides, settings: Settings) -> list[Finding]:
+def _judged(sides: Sides, settings: Settings, known: Sequence[MappingSpec]) -> list[Finding]:
     if sides.catalog is None:
         return sides.findings
     source = settings.source
     found = check_server(sides.catalog, slot=source.slot, state_here=settings.store.dsn is None)
-    return [*sides.findings, *found, *check_mappings(sides.subjects, sides.catalog, publication=source.publication)]
+    return [
+        *sides.findings,
+        *found,
+        *check_mappings(sides.subjects, sides.catalog, publication=source.publication, known=known),
+    ]
 
 
 def _check_offline(context: click.Context, names: Sequence[str], schemas: Path | None) -> _Checked:
@@ -104,14 +112,16 @@ def _check_offline(context: click.Context, names: Sequence[str], schemas: Path |
     specs = _chosen(files, names)
     sides = look_offline(saved, specs)
     found = [*files.findings, *sides.findings, *check_server(saved.catalog, slot="", state_here=True)]
-    found += check_mappings(sides.subjects, sides.catalog or saved.catalog, publication=saved.publication)
+    found += check_mappings(
+        sides.subjects, sides.catalog or saved.catalog, publication=saved.publication, known=files.specs
+    )
     return _Checked(specs, found, against=shown(file), told=f"Against {shown(file)} alone; nothing was connected to.")
 
 
 def _save(project: Project, files: MappingFiles, schemas: Path | None, objects: Sequence[str]) -> _Checked:
     settings = project.settings
     sides = look_wider(project, files.specs, _by_destination(objects, settings))
-    checked = _Checked(files.specs, _judged(sides, settings))
+    checked = _Checked(files.specs, _judged(sides, settings, files.specs))
     if files.findings:
         checked.told = "Not saved: mend the mapping files first."
     elif sides.catalog is None or sides.unread:

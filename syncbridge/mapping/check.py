@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from syncbridge.errors import Finding
 from syncbridge.mapping.check_fields import Normaliser, check_choices, check_type, check_writable
+from syncbridge.mapping.check_lookups import check_lookups, check_owner, check_reference
 from syncbridge.mapping.check_related import Identities, check_related, old_columns
 from syncbridge.mapping.check_remote import (
     RemoteFields,
@@ -49,18 +50,28 @@ def fragments(spec: MappingSpec, catalog: Catalog) -> dict[tuple[str, ...], str]
     return queries(spec, related)
 
 
-def check_mappings(subjects: Sequence[Subject], catalog: Catalog, *, publication: str) -> list[Finding]:
-    """Everything that is wrong or doubtful, in the order of the files."""
+def check_mappings(
+    subjects: Sequence[Subject], catalog: Catalog, *, publication: str, known: Sequence[MappingSpec] = ()
+) -> list[Finding]:
+    """Everything that is wrong or doubtful, in the order of the files. `known` are further mappings of the project."""
     findings: list[Finding] = []
     identities = old_columns([subject.spec for subject in subjects])
+    by_name = {spec.mapping: spec for spec in (*known, *(subject.spec for subject in subjects))}
     for subject in subjects:
-        found = check_one(subject, catalog, publication=publication, identities=identities)
+        found = check_one(subject, catalog, by_name, publication=publication, identities=identities)
         findings += _ordered(found)
     return [*findings, *_shared_records([subject.spec for subject in subjects])]
 
 
-def check_one(subject: Subject, catalog: Catalog, *, publication: str, identities: Identities) -> Iterator[Finding]:
-    """One mapping by itself. `identities`: what old rows of each table have to tell any of the mappings."""
+def check_one(
+    subject: Subject,
+    catalog: Catalog,
+    known: Mapping[str, MappingSpec],
+    *,
+    publication: str,
+    identities: Identities,
+) -> Iterator[Finding]:
+    """One mapping, among all that are `known`. `identities`: what old rows of each table have to tell."""
     spec = subject.spec
     related = _related(spec, catalog)
     table = related.root if related is not None else None
@@ -69,12 +80,13 @@ def check_one(subject: Subject, catalog: Catalog, *, publication: str, identitie
         yield from check_related(spec, related, catalog, publication=publication, identities=identities)
         yield from check_columns(spec, related)
         yield from check_sql(spec, subject.described)
+    yield from check_lookups(spec, known, catalog, related)
     if subject.remote is not None:
         yield from check_object(spec, subject.remote)
         yield from check_external_id(spec, subject.remote, table)
         yield from check_match_on(spec, subject.remote)
         yield from check_required(spec, subject.remote, related)
-        yield from _check_fields(subject, subject.remote, related)
+        yield from _check_fields(subject, subject.remote, related, known)
         yield from check_deletes(spec, subject.remote, subject.normaliser)
 
 
@@ -86,7 +98,9 @@ def _related(spec: MappingSpec, catalog: Catalog) -> Related | None:
     return relate(spec, table, {name: one for name, one in found.items() if one is not None})
 
 
-def _check_fields(subject: Subject, remote: RemoteObject, related: Related | None) -> Iterator[Finding]:
+def _check_fields(
+    subject: Subject, remote: RemoteObject, related: Related | None, known: Mapping[str, MappingSpec]
+) -> Iterator[Finding]:
     spec = subject.spec
     fields = RemoteFields(remote)
     for name, source in spec.fields.items():
@@ -98,6 +112,10 @@ def _check_fields(subject: Subject, remote: RemoteObject, related: Related | Non
             yield Finding("error", where, f"{label}: {remote.name} has no field {name!r}{perhaps}")
             continue
         yield from check_writable(where, label, target)
+        yield from check_owner(spec, name, source, target)
+        if source.lookup is not None:
+            yield from check_reference(spec, name, source, known.get(source.lookup), target)
+            continue
         column, table = _column(subject, name, related)
         if column is not None and source.column is not None and table is None:  # a roll-up is an expression
             source = source.model_copy(update={"column": None, "sql": source.column})

@@ -10,12 +10,13 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from traceback import format_exception
 
 import psycopg
 from psycopg import Connection
 
 from syncbridge.destinations.base import Delivered, Destination, Rejected, Result
-from syncbridge.errors import RecordRejected, Remedy, RetryLater, SyncbridgeError
+from syncbridge.errors import Remedy, RetryLater, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Fields, MappingStatus, Operation, Reason
@@ -23,6 +24,7 @@ from syncbridge.outbound.compose import Composer, Entities
 from syncbridge.outbound.contact import FirstContact
 from syncbridge.outbound.guard import Guard, Reservation
 from syncbridge.outbound.lookups import Lookups
+from syncbridge.outbound.masking import Mask
 from syncbridge.outbound.plan import Planned, plan
 from syncbridge.outbound.settle import (
     Settlement,
@@ -35,6 +37,7 @@ from syncbridge.outbound.settle import (
     take_refusal,
     take_waiting,
 )
+from syncbridge.outbound.vanished import find_vanished
 from syncbridge.outbound.waits import Ties
 from syncbridge.policy import directive
 from syncbridge.store import database, mappings, outbox
@@ -107,6 +110,7 @@ class Deliverer:
     _guard: Guard = field(init=False)
     _contact: FirstContact = field(init=False)
     _lookups: Lookups = field(init=False)
+    _mask: Mask = field(init=False)
     _failures: int = 0
     _blamed: frozenset[str] = frozenset()  # keys refused for the schema, since it was described anew
     _outdated: bool = False  # a person may have mended what the description says
@@ -119,6 +123,7 @@ class Deliverer:
         self._guard = Guard(self.mapping_id, self.mapping, self.store)
         self._contact = FirstContact(self.mapping_id, self.mapping, self.destination, self.store)
         self._lookups = Lookups(self.mapping_id, self.mapping.name, self.kin, self.store, self.clock)
+        self._mask = Mask(self.mapping)
         self._claim_size = self.limits.batch
 
     def step(self) -> int:
@@ -158,6 +163,7 @@ class Deliverer:
             planned = self._plan(claimed)
             sending = self._sending(planned)[: self.limits.batch]  # what is left over is given back
             self._fit_claims(len(claimed), len(sending))
+            self._mask.cover(sending)
             reserved = self._guard.reserve(sending)
             if reserved is not None:
                 self._require_time(deadline)
@@ -227,7 +233,8 @@ class Deliverer:
 
     def _send(self, sending: Sequence[Planned], exchange: _Exchange, deadline: float) -> None:
         """Deletes first: they free unique values that new records may want."""
-        ids = self._find_vanished([p for p in sending if p.vanished], exchange)
+        vanished = [p for p in sending if p.vanished]
+        ids, exchange.absent = find_vanished(self.mapping, self.destination, self._composer.converter, vanished)
         deletes = [p for p in sending if p.operation is Operation.DELETE]
         if deletes:
             exchange.attempted.update(p.key for p in deletes)
@@ -255,36 +262,6 @@ class Deliverer:
         exchange.attempted.update(p.key for _, p in met.taken)
         exchange.answers.update(self._contact.link(met.taken, converter))
         return met.rest
-
-    def _find_vanished(self, vanished: Sequence[Planned], exchange: _Exchange) -> dict[str, str]:
-        """Remote ids of records to delete or to mark; what has none needs nothing any more.
-
-        Where an answer was lost the record is looked up: it was perhaps created, or, after a delete whose answer was
-        lost too, created anew, so that the link names one that is gone. So is one to be marked: to write to a record
-        that somebody deleted would bring it back.
-        """
-        ids = {p.key: p.claimed.remote_id for p in vanished if p.operation is Operation.DELETE and p.claimed.remote_id}
-        unknown = [p for p in vanished if p.claimed.resend or p.key not in ids]
-        if unknown:
-            ids.update(self._look_up([p.key for p in unknown]))
-        for p in unknown:
-            if p.key not in ids:
-                p.operation = Operation.NOTHING
-                exchange.absent.add(p.key)
-        return ids
-
-    def _look_up(self, keys: Sequence[str]) -> dict[str, str]:
-        converter = self._composer.converter
-        values = {}
-        for key in keys:
-            try:
-                values[key] = converter.external_value(key)
-            except RecordRejected:
-                continue  # it can never have been sent
-        found = self.destination.find(
-            self.mapping.object, converter.external_field, list(values.values()), lane=self.mapping.name
-        )
-        return {key: found[value][0].remote_id for key, value in values.items() if found.get(value)}
 
     def _settle(
         self,
@@ -325,7 +302,7 @@ class Deliverer:
         for p in planned:
             answer = exchange.answers.get(p.key)
             if answer is not None:
-                take(settlement, p, answer, max_attempts=limit, rng=self.rng)
+                take(settlement, p, self._mask.result(answer), max_attempts=limit, rng=self.rng)
             elif p.key in exchange.held:
                 take_held(settlement, p, exchange.held[p.key])
             elif p.refusal is not None:
@@ -379,9 +356,11 @@ class Deliverer:
         self._composer.forget(refresh=False)
         chosen = directive(error, self._failures, rng=self.rng)
         self._outdated |= chosen.status is MappingStatus.HALTED
-        message = error.message if isinstance(error, SyncbridgeError) else f"unexpected {type(error).__name__}"
-        if not isinstance(error, SyncbridgeError):
-            log.error("mapping %s halted", self.mapping.name, exc_info=error)
+        message = f"unexpected {type(error).__name__}"
+        if isinstance(error, SyncbridgeError):
+            message = self._mask(error.message)
+        else:
+            log.error("mapping %s halted\n%s", self.mapping.name, self._mask("".join(format_exception(error))))
         mappings.set_status(
             self.store,
             self.mapping_id,

@@ -15,7 +15,7 @@ from syncbridge.arrays import to_microseconds
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Lsn
 from syncbridge.outbound.compose import Missing
-from syncbridge.store import awaited, links, outbox
+from syncbridge.store import awaited, fan_out, links, outbox
 from syncbridge.store.awaited import Awaited, Edge
 from syncbridge.store.outbox import Claimed
 
@@ -49,7 +49,7 @@ def _refresh_children(connection: Connection, ties: Ties, keys: Iterable[str]) -
     }
     if commits:
         touched = {(child.mapping_id, child.relation): commits for child in ties.kin.children}
-        awaited.refresh(connection, touched)
+        fan_out.enqueue(connection, touched)
 
 
 def record(

@@ -111,31 +111,6 @@ def mark_ready(connection: Connection, parent_id: int, keys: Iterable[str]) -> s
     return {mapping_id for (mapping_id,) in rows}
 
 
-_REFRESH = """
-insert into syncbridge.fan_out as f (mapping_id, relation, key, lsn, commit_time, since_lsn, since)
-select %(mapping)s, %(relation)s, key, lsn, moment, lsn, moment
-  from unnest(%(keys)s, %(lsns)s, %(times)s) as new (key, lsn, moment)
-on conflict (mapping_id, relation, key) do update set
-       version = f.version + 1, lsn = greatest(f.lsn, excluded.lsn),
-       commit_time = greatest(f.commit_time, excluded.commit_time),
-       since_lsn = least(f.since_lsn, excluded.since_lsn), since = least(f.since, excluded.since)
-"""
-
-
-def refresh(connection: Connection, touched: Mapping[tuple[int, str], Mapping[bytes, outbox.Commit]]) -> None:
-    """Mark keys of parents whose children compose to something else now, by mapping and relation."""
-    for (mapping_id, relation), commits in sorted(touched.items()):
-        keys = sorted(commits)
-        parameters = {
-            "mapping": mapping_id,
-            "relation": relation,
-            "keys": text_array(keys),
-            "lsns": lsn_array(commits[key][0] for key in keys),
-            "times": time_array(commits[key][1] for key in keys),
-        }
-        connection.execute(_REFRESH, parameters)
-
-
 # Waiting entities are at rest in the outbox; others are on their way, and look again when they are settled.
 _HELD = (
     "a.held and not a.alone and not a.ready and a.parent_id = any(%(circle)s) and exists"
