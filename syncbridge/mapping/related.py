@@ -75,6 +75,7 @@ class Related:
     def joins(self) -> tuple[Joined, ...]:
         """Every join to the root, in an order that Postgres takes."""
         outer = [relation for relation in self.relations.values() if not relation.branch.inside]
+        outer.sort(key=lambda relation: bool(relation.rollup))  # rows grow wide before they are rolled up, not after
         return tuple(
             Joined(relation.name, self.path(relation.name), self._words(relation), self._join(relation))
             for relation in outer

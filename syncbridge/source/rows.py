@@ -36,6 +36,10 @@ def prepare(connection: Connection) -> None:
         connection.adapters.register_loader(oid, TextLoader)
     connection.read_only = True  # of transaction blocks; single statements heed the session's default
     connection.execute("set default_transaction_read_only = on")
+    # Rows are read by their keys, a batch at a time: compiling a plan costs more than it runs, and the server's default
+    # for disks that turn would have it sort a handful of row addresses, or scan a table, for each entity.
+    connection.execute("set jit = off")
+    connection.execute("set random_page_cost = 1.1")
 
 
 def compose(connection: Connection, sql: str, keys: Sequence[str]) -> Rows:
