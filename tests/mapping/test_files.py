@@ -226,6 +226,32 @@ def test_a_definition_of_another_version_is_refused_by_name() -> None:
         (GOOD + "  B: {lookup: c, key: c, column: x}\n", "m.yaml:8: fields.B: column and lookup are given; only one"),
         # related tables
         (
+            GOOD.replace("key: id", "key: id, related: {c: {table: x, on: c.id > people.c_id}}"),
+            "m.yaml:4: entity.related.c.on: write `c.id = other.c_id`, several joined by `and`; other conditions belong"
+            " into where:",
+        ),
+        (
+            GOOD.replace("key: id", "key: id, related: {c: {table: x, on: c.id = peple.c_id}}"),
+            "m.yaml:4: entity.related.c.on: there is no table or relation 'peple' here; did you mean 'people'?",
+        ),
+        (
+            GOOD.replace("key: id", "key: id, related: {a: {table: x, on: a.i = b.i}, b: {table: x, on: b.i = a.i}}"),
+            "m.yaml:4: entity.related.a.on: these relations hang on each other in a circle: a -> b -> a",
+        ),
+        (
+            GOOD.replace(
+                "key: id",
+                "key: id, related: {a: {table: x, on: a.p = people.id, rollup: {n: count(*)}},"
+                " b: {table: x, on: b.a = a.id, rollup: {n: count(*)}}}",
+            ),
+            "m.yaml:4: entity.related.b.rollup: b hangs on a, which is rolled up already"
+            " (Join it there, and use it in a.rollup.)",
+        ),
+        (
+            GOOD.replace("key: id", "key: id, related: {_syncbridge: {table: x, on: _syncbridge.i = people.i}}"),
+            "m.yaml:4: entity.related._syncbridge: names that begin with _syncbridge are taken; choose another",
+        ),
+        (
             GOOD.replace("key: id", "key: id, related: {people: {table: x, on: a}}"),
             "m.yaml:4: entity.related.people: the entity's own table has this name in SQL; choose another",
         ),
