@@ -22,7 +22,7 @@ from syncbridge.planning import Change, Decisions, Kind, Outlook
 from syncbridge.project import Project
 from syncbridge.source import publication, rows, slot
 from syncbridge.source.replication import SystemIdentity
-from syncbridge.store import checkpoints, conflicts, database, fan_out, forget, links, mappings, outbox, runs, sync_log
+from syncbridge.store import backlog, checkpoints, conflicts, database, fan_out, forget, links, mappings, runs, sync_log
 from syncbridge.store.checkpoints import Checkpoint
 
 #: Old records that are deleted before the next look whether all is well.
@@ -193,7 +193,7 @@ class _Applying:
                 f"the old records of {change.name} can only be deleted while it is paused",
                 hint=f"Run: syncbridge pause {change.name}",
             )
-        if outbox.under_lease(self.store, applied.id):
+        if backlog.under_lease(self.store, applied.id):
             raise RetryLater(f"{change.name}: a worker is still delivering", hint="Try again in a minute.")
         destination = self.project.destination(applied.destination)
         deleted, after = 0, None

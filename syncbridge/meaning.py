@@ -165,7 +165,13 @@ def _moved(weighing: _Weighing, change: Change) -> tuple[str, ...]:
     parts: tuple[str, ...] = ()
     if change.before is not None and change.spec is not None:
         parts = tuple(_parts(change.before.definition(), change.spec.definition()))
-    return (*parts, fate, "its links, and what waits, are forgotten")
+    children = [
+        spec.mapping
+        for spec in weighing.outlook.specs
+        if spec.mapping != change.name and any(field.lookup == change.name for field in spec.fields.values())
+    ]
+    again = (f"records of {', '.join(children)} refer to them, and are all composed again",) if children else ()
+    return (*parts, fate, "its links, and what waits, are forgotten", *again)
 
 
 def _changed(weighing: _Weighing, change: Change) -> Step:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
@@ -111,7 +111,7 @@ class Project:
         compiled, broken = [], []
         for mapping in applied:
             try:
-                compiled.append((mapping, compile_over(specs[mapping.name], tables)))
+                compiled.append((mapping, _as_applied(mapping, compile_over(specs[mapping.name], tables))))
             except SyncbridgeError as error:
                 broken.append((mapping, error))
         return compiled, broken
@@ -120,7 +120,7 @@ class Project:
         """One applied mapping, compiled; SettingsError when there is none, SchemaDrift when it no longer compiles."""
         applied = mappings.read(store, name)
         spec = restore_mapping(applied.definition)
-        return applied, compile_over(spec, self.catalog([spec], source).tables)
+        return applied, _as_applied(applied, compile_over(spec, self.catalog([spec], source).tables))
 
     def lookups(self, store: Connection, mapping: CompiledMapping) -> Lookups:
         """Resolves what the mapping looks up, to look at its records; not to deliver them."""
@@ -153,6 +153,11 @@ class Project:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _as_applied(applied: AppliedMapping, mapping: CompiledMapping) -> CompiledMapping:
+    """With the digest that is in force: another version may have written the same definition in another way."""
+    return replace(mapping, digest=applied.digest)
 
 
 def compile_over(spec: MappingSpec, tables: Mapping[tuple[str, str], Table]) -> CompiledMapping:

@@ -36,7 +36,7 @@ from syncbridge.project import Project
 from syncbridge.schemas import Watch
 from syncbridge.source import publication
 from syncbridge.source.replication import StreamSettings
-from syncbridge.store import mappings, runs, workers
+from syncbridge.store import forget, mappings, runs, workers
 
 log = logging.getLogger("syncbridge.worker")
 
@@ -113,6 +113,7 @@ class Worker:
                 mappings.set_status(store, mapping.id, MappingStatus.HALTED, reason=error.message, hint=hint)
                 runs.request(store, mapping.id, Reason.RESYNC, fresh=True)
                 log.error("mapping %s halted: %s", mapping.name, error.message)
+            forget.strays(store)
             known = mappings.read_all(store)
             digests = {name: mapping.digest for name, mapping in known.items()}
             publication.announce(source)  # a worker that captures already watches what we are about to read

@@ -253,6 +253,20 @@ def test_a_lane_that_knows_an_older_mapping_claims_nothing(cli_project: CliProje
     assert len(outbox.claim(cli_project.store, number, limit=10, lease=60.0, digest=now)[1]) == 1
 
 
+def test_what_another_version_wrote_in_another_way_is_delivered_all_the_same(cli_project: CliProject) -> None:
+    cli_project.store.execute("update syncbridge.mapping set digest = 'of another version'")
+    cli_project.enqueue("1")
+    cli_project.deliver()
+    assert len(cli_project.destination.stored("Contact")) == 1
+
+
+def test_what_capture_enqueued_for_a_mapping_that_went_is_swept_away(cli_project: CliProject) -> None:
+    cli_project.enqueue("1")
+    cli_project.store.execute("delete from syncbridge.mapping where name = 'people'")
+    forget.strays(cli_project.store)
+    assert cli_project.store.execute("select 1 from syncbridge.outbox").fetchall() == []
+
+
 @pytest.fixture
 def known(cli_project: CliProject) -> Iterator[CompiledMapping]:
     """The mapping of people as it was compiled before the files changed."""
@@ -300,6 +314,33 @@ def test_bases_are_pruned_page_by_page_whatever_the_case_of_the_name(linked: Cli
     assert [each.base.keys() & {"Email"} for key in "12" if (each := links.read(linked.store, number, key))] == [
         set(),
         set(),
+    ]
+
+
+def test_what_related_rows_touched_gives_way_to_the_run_over_all_rows(cli_project: CliProject) -> None:
+    fan_out = (
+        "insert into syncbridge.fan_out (mapping_id, relation, key, lsn, commit_time, since_lsn, since)"
+        " values (%s, 'company', '7', '0/1', now(), '0/1', now())"
+    )
+    cli_project.store.execute(fan_out, (cli_project.applied().id,))
+    write(cli_project, "people", WITHOUT_EMAIL)
+    apply(cli_project.project)
+    assert cli_project.store.execute("select 1 from syncbridge.fan_out").fetchall() == []
+
+
+def test_mappings_that_look_up_a_relinked_one_are_composed_again(cli_project: CliProject) -> None:
+    cli_project.source.execute("create table notes (id int primary key, person int); insert into notes values (1, 2)")
+    notes = (
+        "mapping: notes\ndestination: memory\nobject: Part\nentity: {table: public.notes, key: id}\n"
+        "external_id: Part_Key__c\nfields: {Name: {lookup: people, key: person}}\n"
+    )
+    write(cli_project, "notes", notes)
+    apply(cli_project.project)
+    cli_project.finish_runs()
+    apply(cli_project.project, decisions=Decisions(relink=frozenset({"people"})))
+    assert [(run.mapping, run.reason) for run in runs.pending(cli_project.store)] == [
+        ("notes", Reason.RESYNC),
+        ("people", Reason.FIRST_SYNC),
     ]
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from syncbridge import apply as applying
 from syncbridge import meaning
 from syncbridge.cli import check
+from syncbridge.cli.plan_records import LIMIT, Asked, plan_records
 from syncbridge.cli.report import as_json, console, open_project, print_json
 from syncbridge.errors import ConfigurationError, Finding, NeedsOperator, SettingsError, SyncbridgeError
 from syncbridge.mapping.spec import MappingSpec
@@ -66,14 +67,32 @@ def _file(spec: MappingSpec) -> str:
 
 
 @click.command(short_help="Show what putting the mapping files in force means.")
+@click.argument("names", metavar="[MAPPING]...", nargs=-1)
+@click.option("--records", is_flag=True, help="Compare records with the destination, field by field.")
+@click.option("--key", "keys", multiple=True, help="With --records: just this one; may be given again.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help=f"With --records: so many rows of each mapping, in key order (default: {LIMIT}; 0: all).",
+)
 @as_json
 @click.pass_context
-def plan(context: click.Context, json: bool) -> int:
+def plan(
+    context: click.Context, names: tuple[str, ...], records: bool, keys: tuple[str, ...], limit: int | None, json: bool
+) -> int:
     """Compare the files with what is in force, and say what `syncbridge apply` would do. Nothing is changed.
 
-    Exit code 0 when everything is in force, 1 when there is something to apply, 2 when something stands in the way.
+    With --records: what would be sent, by the mapping files as they are, compared with the remote records as they are.
+    It only reads, at the price of API calls: about one for 200 to 2000 records.
+
+    Exit code 0 when everything is in force, or equal; 1 when there is something to apply, or to send; 2 when something
+    stands in the way.
     """
+    if not records and (names or keys or limit is not None):
+        raise click.UsageError("MAPPING, --key and --limit go with --records")
     with open_project(context) as project:
+        if records:
+            return plan_records(project, Asked(names, keys, LIMIT if limit is None else limit, json))
         weighed = weigh(project, Decisions())
     if json:
         print_json(meaning.plain(weighed.plan, weighed.findings))

@@ -22,6 +22,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from syncbridge.errors import Finding, Remedy
 from syncbridge.model import Fields, Normal, Value
@@ -73,9 +74,21 @@ class Limits:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """One call that writes or looks records up, as it went over the wire: never headers, logins or tokens."""
+
+    method: str
+    path: str
+    request: Any  # parsed JSON, or the query's parameters; None when there is nothing but the path
+    status: int | None  # None: no answer came
+    answer: Any
+
+
 class Destination(ABC):
     """One configured remote system."""
 
+    trace: Callable[[Traced], None] | None = None  # is told of every call while it is set; it sees values of records
     name: str  # as in the settings
     type: str  # as in the registry
     batch_size: int  # records one call can take

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
@@ -26,6 +26,7 @@ from syncbridge.destinations.base import (
     Rejected,
     RemoteRecord,
     Result,
+    Traced,
 )
 from syncbridge.errors import Finding, RecordRejected, Remedy, RetryLater, SchemaDrift, SettingsError
 from syncbridge.model import Fields, Normal, Value
@@ -160,13 +161,13 @@ class MemoryDestination(Destination):
             key = self._field(described, external_id)
             known = {key.comparable(one.fields.get(key.name)): one for one in stored}
             results = [self._upsert_one(described, key, record, known) for record in records]
-        return self._answer(results)
+        return self._answer(results, "upsert", object, records)
 
     def update(self, object: str, records: Sequence[tuple[str, Fields]], *, lane: str = "") -> list[Result]:
         described = self._begin("update", object, len(records))
         with self._lock:
             results = [self._update_one(described, remote_id, fields) for remote_id, fields in records]
-        return self._answer(results)
+        return self._answer(results, "update", object, [fields for _, fields in records])
 
     def delete(self, object: str, remote_ids: Sequence[str], *, lane: str = "") -> list[Result]:
         described = self._begin("delete", object, len(remote_ids))
@@ -178,7 +179,7 @@ class MemoryDestination(Destination):
                 if refused is None:
                     stored.pop(remote_id, None)
                 results.append(refused or Delivered(remote_id))
-        return self._answer(results)
+        return self._answer(results, "delete", object, remote_ids)
 
     def read(
         self, object: str, remote_ids: Sequence[str], fields: Sequence[str], *, lane: str = ""
@@ -243,10 +244,12 @@ class MemoryDestination(Destination):
             raise self.faults.raising.pop(0)
         return described
 
-    def _answer(self, results: list[Result]) -> list[Result]:
+    def _answer(self, results: list[Result], verb: str, object: str, sent: Sequence[Any]) -> list[Result]:
         if results and self.faults.lost_answers:
             self.faults.lost_answers -= 1
-            return [Rejected("TIMEOUT", "the answer was lost", Remedy.RETRY, uncertain=True) for _ in results]
+            results = [Rejected("TIMEOUT", "the answer was lost", Remedy.RETRY, uncertain=True) for _ in results]
+        if self.trace is not None and results:
+            self.trace(Traced(verb, object, list(sent), None, [asdict(result) for result in results]))
         return results
 
     def _upsert_one(

@@ -23,7 +23,7 @@ from syncbridge.model import Fields, MappingStatus, Normal, Operation, Outcome, 
 from syncbridge.outbound.convert import Converter
 from syncbridge.schemas import FieldKind, RemoteObject
 from syncbridge.source import rows
-from syncbridge.store import links, mappings, outbox, remote_ids, sync_log
+from syncbridge.store import backlog, links, mappings, remote_ids, sync_log
 from syncbridge.store.remote_ids import Named
 from syncbridge.store.sync_log import Entry
 
@@ -122,7 +122,7 @@ class Adoption:
                 f"{name} is not paused: a record that is not taken over yet could be created a second time",
                 hint=f"Run `syncbridge pause {name}`, then this again; `syncbridge resume {name}` when all is well.",
             )
-        if outbox.under_lease(self.store, self.mapping_id):
+        if backlog.under_lease(self.store, self.mapping_id):
             raise RetryLater(f"{name}: a worker is still delivering", hint="Try again in a minute.")
 
     def _spelling(self, remote: RemoteObject) -> Callable[[str], Normal]:

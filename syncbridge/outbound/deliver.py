@@ -106,6 +106,7 @@ class Deliverer:
     rng: random.Random = field(default_factory=random.Random)
     counts: Counts = field(default_factory=Counts)
     clock: Callable[[], float] = time.monotonic
+    claim: Callable[..., tuple[int, list[Claimed]]] = outbox.claim  # as outbox.claim
     _composer: Composer = field(init=False)
     _guard: Guard = field(init=False)
     _contact: FirstContact = field(init=False)
@@ -145,7 +146,7 @@ class Deliverer:
         self._lookups.release()
         lease, calls = self._lease()
         deadline = self.clock() + lease - calls
-        claim, claimed = outbox.claim(
+        claim, claimed = self.claim(
             self.store,
             self.mapping_id,
             limit=self._claim_size,

@@ -172,3 +172,13 @@ def held(connection: Connection, until: Lsn, mapping_id: int) -> int:
         (str(until), mapping_id),
     ).fetchone()
     return 0 if row is None else int(row[0])
+
+
+def under_lease(connection: Connection, mapping_id: int) -> bool:
+    """Whether somebody delivers rows of this mapping right now."""
+    row = connection.execute(
+        "select exists (select from syncbridge.outbox"
+        " where mapping_id = %s and claim is not null and lease_until > now())",
+        (mapping_id,),
+    ).fetchone()
+    return row is not None and bool(row[0])

@@ -101,6 +101,10 @@ update syncbridge.outbox o
 returning o.key, o.version, o.lsn::text, o.commit_time, o.reason, o.attempts, o.resend, l.remote_id, l.base::text
 """
 
+_CLAIM_KEYS = _CLAIM.replace("m.status = 'active' and", "").replace(
+    "     order by priority", "       and key = any(%(keys)s)\n     order by priority"
+)
+
 # Rows are found one by one by their whole key. A plain join may be planned otherwise when statistics are missing, or
 # were taken while other mappings waited: all rows of the mapping are then read, for each batch or even for each row.
 # `offset 0` keeps the lookup as it is written.
@@ -260,16 +264,27 @@ def claim(
     lease: float,
     number: int | None = None,
     digest: str | None = None,
+    keys: Sequence[str] | None = None,
 ) -> tuple[int, list[Claimed]]:
     """Take up to `limit` due rows, live changes first, for `lease` seconds; the number of the claim and the rows.
 
-    None are taken when the mapping in force is another one than `digest` says: they wait for who knows it.
+    None are taken when the mapping in force is another one than `digest` says: they wait for who knows it. With `keys`
+    these alone are taken, whatever the status of the mapping.
     `number` comes from the worker's own range (`workers.claim_numbers`), else from the database. A row whose earlier
     claim never settled comes with `resend`: what was sent then is unknown.
     """
     number = _next_claim(connection) if number is None else number
-    parameters = {"mapping": mapping_id, "limit": limit, "claim": number, "lease": lease, "digest": digest}
-    rows = connection.execute(_CLAIM, parameters, prepare=True).fetchall()
+    parameters: dict[str, object] = {
+        "mapping": mapping_id,
+        "limit": limit,
+        "claim": number,
+        "lease": lease,
+        "digest": digest,
+    }
+    if keys is not None:
+        parameters["keys"] = text_array(sorted(keys))
+    statement = _CLAIM if keys is None else _CLAIM_KEYS
+    rows = connection.execute(statement, parameters, prepare=True).fetchall()
     return number, list(map(Claimed._make, rows))
 
 
@@ -368,16 +383,6 @@ def bulk_waiting(connection: Connection, mapping_id: int, *, enough: int) -> boo
         prepare=True,
     ).fetchone()
     return row is not None and row[0] >= enough
-
-
-def under_lease(connection: Connection, mapping_id: int) -> bool:
-    """Whether somebody delivers rows of this mapping right now."""
-    row = connection.execute(
-        "select exists (select from syncbridge.outbox"
-        " where mapping_id = %s and claim is not null and lease_until > now())",
-        (mapping_id,),
-    ).fetchone()
-    return row is not None and bool(row[0])
 
 
 def end_leases(connection: Connection, first: int, last: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,26 @@ def test_apply_asks_and_where_nobody_can_be_asked_does_nothing(cli_project: CliP
     assert ran.code == 2
     assert "syncbridge apply --yes" in ran.err
     assert in_force(cli_project) == before
+
+
+class Terminal(io.StringIO):
+    """A person at a keyboard."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("n\n", 130)])
+def test_at_a_terminal_a_person_is_asked(
+    cli_project: CliProject, monkeypatch: pytest.MonkeyPatch, typed: str, code: int
+) -> None:
+    write(cli_project, "people", WITHOUT_EMAIL)
+    before = in_force(cli_project)
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    ran = cli_project.run("apply")
+    assert ran.code == code
+    assert "Put this in force?" in ran.out
+    assert (in_force(cli_project) == before) is (code != 0)
 
 
 def test_apply_with_yes_says_what_it_does_as_it_does_it(cli_project: CliProject) -> None:

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 import pytest
 
-from syncbridge.destinations.base import Delivered, Destination, Rejected, Result
+from syncbridge.destinations.base import Delivered, Destination, Rejected, Result, Traced
 from syncbridge.destinations.registry import normaliser_of
 from syncbridge.errors import NeedsOperator, Remedy, RetryLater, SchemaDrift
 from syncbridge.model import Fields, Value
@@ -206,6 +206,17 @@ class DestinationContract:
         assert remote.destination.read(remote.object, [], [remote.text]) == []
         assert remote.destination.find(remote.object, remote.key, []) == {}
         assert remote.calls() == before
+
+    def test_a_trace_sees_what_is_sent_and_answered_and_no_secret(self, remote: Remote) -> None:
+        traced: list[Traced] = []
+        remote.destination.trace = traced.append
+        remote_id = delivered(remote.upsert(remote.record("k1", "Grace"))[0]).remote_id
+        remote.destination.trace = None
+        remote.upsert(remote.record("k2"))
+        (call,) = [each for each in traced if "Grace" in str(each.request)]
+        assert remote_id in str(call.answer)
+        assert "k2" not in str(traced)
+        assert not [secret for secret in remote.secrets if secret in str(traced)]
 
     def test_a_record_without_its_external_id_is_refused_and_never_created(self, remote: Remote) -> None:
         assert rejected(remote.upsert({**remote.record("k1"), remote.key: None})[0]).remedy is Remedy.RECORD

@@ -72,6 +72,7 @@ class Client:
         self._own = threading.local()
         self._lock = threading.Lock()
         self._connections: list[Connection] = []
+        self.trace: Callable[[Request, int | None, Any], None] | None = None
         self._sign_in = SignIn(settings, partial(new_http, settings), login_domain=login_domain(settings))
 
     @property
@@ -153,19 +154,26 @@ class Client:
             body = connection.send(request, session)
         except SalesforceError as error:
             self._note(connection)
+            self._trace(request, connection.status, error.content)
             raise self._refused(error, connection.delay()) from None
         except requests.RequestException as error:
+            self._trace(request, None, type(error).__name__)
             raise _transport(error) from None
         self._note(connection)
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise CallRejected(Rejected("NOT_JSON", "the answer is not JSON", Remedy.RETRY, uncertain=True)) from None
+        self._trace(request, connection.status, answer)
         if request is LIMITS:
             daily = answer.get("DailyApiRequests") or {}
             if daily.get("Max"):
                 self._allowance.looked(daily["Max"] - daily["Remaining"], daily["Max"])
         return answer
+
+    def _trace(self, request: Request, status: int | None, answer: Any) -> None:
+        if self.trace is not None:
+            self.trace(request, status, answer)
 
     def _note(self, connection: Connection) -> None:
         usage = connection.usage()

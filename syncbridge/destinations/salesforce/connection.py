@@ -53,12 +53,13 @@ class Connection:
         self._client: Salesforce | None = None
         self._session: Session | None = None
         self._headers: Mapping[str, str] = {}
+        self.status: int | None = None  # of the last answer
         http.hooks["response"].append(self._remember)
 
     def send(self, request: Request, session: Session) -> bytes:
         """Send through simple-salesforce; its exceptions and those of requests come out as they are."""
         client = self._client_for(session)
-        self._headers = {}
+        self._headers, self.status = {}, None
         base = f"https://{session.instance}" if request.path.startswith("/") else client.base_url
         response = client._call_salesforce(
             request.method, base + request.path, data=request.body, params=request.params, allow_redirects=False
@@ -80,7 +81,7 @@ class Connection:
         self._http.close()
 
     def _remember(self, response: requests.Response, **_: Any) -> None:
-        self._headers = response.headers
+        self._headers, self.status = response.headers, response.status_code
 
     def _client_for(self, session: Session) -> Salesforce:
         if self._client is None or self._session is not session:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from syncbridge.destinations.allowance import Allowance
-from syncbridge.destinations.base import Destination, Limits, Normaliser, Rejected, RemoteRecord, Result
+from syncbridge.destinations.base import Destination, Limits, Normaliser, Rejected, RemoteRecord, Result, Traced
 from syncbridge.destinations.calls import Calls
 from syncbridge.destinations.salesforce.client import LIMITS, CallRejected, Client, Time
 from syncbridge.destinations.salesforce.connection import Request
@@ -53,6 +53,7 @@ class SalesforceDestination(Destination):
         self._clock = times.clock
         self._allowance = Allowance(slow_at=settings.slow_at, stop_at=settings.daily_share, clock=times.clock)
         self._client = Client(settings, self._allowance, times)
+        self._client.trace = self._traced
         self._calls = Calls(settings.calls_in_flight, name=f"{name}-calls")
         self._descriptions = Descriptions(self._fetch_description)
         # No attempt begins after one call's time; the last one may then take as long again.
@@ -253,6 +254,13 @@ class SalesforceDestination(Destination):
         if known.state != "ok":
             findings.append(Finding("warning", self.name, known.detail, "Raise `daily_share`, or wait."))
         return findings
+
+    def _traced(self, request: Request, status: int | None, answer: Any) -> None:
+        if self.trace is None or request.kind in ("describe", "limits"):
+            return
+        sent = orjson.loads(request.body) if request.body is not None else dict(request.params or {}) or None
+        below = "" if request.path.startswith("/") else f"/services/data/v{self._settings.api_version}/"
+        self.trace(Traced(request.method, f"{below}{request.path}", sent, status, answer))
 
     def limits(self) -> Limits:
         return self._allowance.limits()
