@@ -15,6 +15,8 @@ from syncbridge.outbound.contact import FirstContact
 from syncbridge.outbound.deliver import Limits
 from syncbridge.store import conflicts, links, sync_log
 from tests.fix_delivery import RecordingDestination, SmallProject, Start
+from tests.fix_family import COMPANIES, StartFamily
+from tests.fix_family import PEOPLE as FAMILY_PEOPLE
 from tests.fix_store import end_leases
 
 BY_EMAIL = ("external_id: Person_Key__c", "external_id: Person_Key__c\nmatch_on: Email")
@@ -445,3 +447,31 @@ def test_a_batch_costs_one_look_by_value_and_one_by_key(project: SmallProject) -
         ("update", "Contact", 300),
     ]
     assert len(project.destination.stored("Contact")) == 300
+
+
+# -- with lookups -------------------------------------------------------------------------------------------------
+
+
+def test_children_of_a_held_parent_wait_until_it_is_decided(start_family: StartFamily) -> None:
+    by_name = COMPANIES.replace("external_id: Key__c", "external_id: Key__c\nmatch_on: Name")
+    family = start_family(by_name, FAMILY_PEOPLE)
+    one, _ = (family.crm.put("Account", {"Name": "ACME"}) for _ in range(2))
+    family.sql("insert into companies values (1, 'Acme')")
+    family.sql("insert into people (id, name, company_id) values (7, 'Ada', 1)")
+    family.touch("people", 7)
+    family.touch("companies", 1)
+    family.deliver()
+    assert family.statuses() == {"1": "held", "7": "waiting"}
+    assert conflicts.decide(family.store, family.id("companies"), "1", one)
+    family.deliver()
+    assert family.remote("Contact")["7"]["AccountId"] == one
+    assert family.statuses() == {}
+
+
+def test_fields_of_the_destinations_own_stay_as_they_are_in_a_linked_record(start: Start) -> None:
+    project = start(BY_EMAIL, ("  FirstName: first_name", "  FirstName: {column: first_name, owner: destination}"))
+    remote_id = put(project, Email="1@example.org", FirstName="Theirs")
+    project.add(1)
+    project.deliver()
+    assert (stored(project, remote_id)["FirstName"], stored(project, remote_id)["LastName"]) == ("Theirs", "Last 1")
+    assert "FirstName" not in (project.base(1) or {})
