@@ -18,6 +18,7 @@ import pytest
 
 from syncbridge.model import Lsn
 from tests.fix_project import WholeProject, until
+from tests.project_files import PARTS, PEOPLE
 from tests.seams.load import Load
 
 #: Written by the database itself whenever a checkpoint would go back.
@@ -31,6 +32,26 @@ end $$;
 create trigger going_back before update on syncbridge.checkpoint for each row
     when (new.end_lsn < old.end_lsn) execute function note_going_back();
 """
+
+
+#: Both mappings have a related table: parts a maker each, people their orders rolled up.
+RELATED = """
+create table makers (name text primary key, city text);
+create table orders (id int generated always as identity primary key, person bigint, total int);
+create index on orders (person);
+alter table orders replica identity full;
+insert into makers values ('acme', 'Town');
+"""
+WITH_ORDERS = (
+    "  key: id\n",
+    "  key: id\n  related:\n    bought: {table: orders, on: bought.person = people.id, rollup: {value: sum(bought.total)}}\n",
+)
+ORDERS = "\n  Description: {sql: bought.value::text}"
+WITH_MAKER = (
+    "  key: [maker, number]\n",
+    "  key: [maker, number]\n  related:\n    made_by: {table: makers, on: made_by.name = parts.maker}\n",
+)
+NAME = "Name: {sql: \"parts.name || coalesce(', ' || made_by.city, '')\"}"
 
 
 @dataclass
@@ -146,6 +167,9 @@ def seed(request: pytest.FixtureRequest) -> int:
 def killing(whole: WholeProject, seed: int) -> Iterator[Killing]:
     """The project in force, its first sync still to do, and a driver that waits for orders."""
     whole.environment["SYNCBRIDGE_WORKER__BATCH"] = "25"
+    whole.sql(RELATED)
+    whole.write_mapping("people", PEOPLE.replace(*WITH_ORDERS).replace("Badge__c: badge", "Badge__c: badge" + ORDERS))
+    whole.write_mapping("parts", PARTS.replace(*WITH_MAKER).replace("Name: name", NAME))
     whole.done("setup")
     whole.sql(WATCH_CHECKPOINT)
     rng = random.Random(seed)

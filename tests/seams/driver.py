@@ -26,16 +26,21 @@ from typing import Any
 
 from psycopg import Connection
 
+import syncbridge.loops
 import syncbridge.worker
 from syncbridge import config, log
+from syncbridge.fan_out import FanOut, Progress
 from syncbridge.outbound import capture, deliver
 from syncbridge.outbound.capture import CaptureSettings
 from syncbridge.outbound.capture_session import Batch
 from syncbridge.project import Project
+from syncbridge.store import fan_out
 from syncbridge.worker import Worker
 
 #: Shorter than in life, so that what a killed worker held is free after a moment; longer than any call of the sandbox.
 SILENCE = 2.0
+#: Entities a page of the fan-out, so that the load has join keys of more than one page.
+PAGE = 6
 
 Seam = Callable[..., None]
 
@@ -67,6 +72,19 @@ def killing(seam: Seam, point: str, at_call: int) -> Seam:
     return wrapped
 
 
+def dying_after(step: Callable[..., Progress], at_call: int) -> Callable[..., Progress]:
+    """The fan-out step, which kills this process after the `at_call`-th one that did something."""
+    calls = count(1)
+
+    def wrapped(fan: FanOut, *arguments: Any) -> Progress:
+        progress = step(fan, *arguments)
+        if progress is Progress.WENT_ON and next(calls) >= at_call:
+            _die()
+        return progress
+
+    return wrapped
+
+
 def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -78,6 +96,11 @@ def arm(order: Mapping[str, Any]) -> None:
     if seam == "save":
         armed = partial(capture.Capture, save=killing(capture.save, point, at_call))
         syncbridge.worker.Capture = armed  # type: ignore[attr-defined,assignment]
+    elif seam == "fan_out" and point == "after":
+        FanOut.step = dying_after(FanOut.step, at_call)  # type: ignore[method-assign]
+    elif seam in ("fan_out", "page"):  # the transactions of the fan-out step end with these
+        name = "finish" if seam == "fan_out" else "advance_pass"
+        setattr(fan_out, name, killing(getattr(fan_out, name), point, at_call))
     elif seam == "settle":
         deliver.settle = killing(deliver.settle, point, at_call)  # type: ignore[attr-defined]
 
@@ -88,6 +111,7 @@ def work(settings: Path, order: Mapping[str, Any]) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     log.start()
+    syncbridge.loops.FanOut = partial(FanOut, page=PAGE, large_page=PAGE)  # type: ignore[attr-defined,assignment]
     arm(order)
     with Project(config.load(settings, os.environ)) as project:
         QuickWorker(project, stop=stop, silence=SILENCE).run()

@@ -46,6 +46,9 @@ class Load:
             (self._burst, 2),
             (self._roll_back, 2),
             (self._truncate, 1),
+            (self._rename_maker, 12),
+            (self._move_order, 6),
+            (self._order, 10),
         )
         chosen = self.rng.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])[0]
         chosen()
@@ -123,3 +126,25 @@ class Load:
 
     def _truncate(self) -> None:
         self._execute("truncate parts")
+
+    def _rename_maker(self) -> None:
+        """A parent of many."""
+        self._execute(
+            "insert into makers values (%s, %s) on conflict (name) do update set city = excluded.city",
+            self.rng.choice(("acme", "Müller & Söhne", "bulk")), f"City {self.rng.randrange(1_000_000)}",
+        )  # fmt: skip
+
+    def _order(self) -> None:
+        """A child comes, or goes."""
+        self._execute(
+            "insert into orders (person, total) select id, %s from people order by random() limit 2",
+            self.rng.randrange(100),
+        )  # fmt: skip
+        self._execute("delete from orders where id = (select id from orders order by random() limit 1)")
+
+    def _move_order(self) -> None:
+        """A child moves to another parent."""
+        self._execute(
+            "update orders set person = (select id from people order by random() limit 1)"
+            " where id = (select id from orders order by random() limit 1)"
+        )
