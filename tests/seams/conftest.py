@@ -44,7 +44,8 @@ insert into makers values ('acme', 'Town');
 """
 WITH_ORDERS = (
     "  key: id\n",
-    "  key: id\n  related:\n    bought: {table: orders, on: bought.person = people.id, rollup: {value: sum(bought.total)}}\n",
+    "  key: id\n  related:\n"
+    "    bought: {table: orders, on: bought.person = people.id, rollup: {value: sum(bought.total)}}\n",
 )
 ORDERS = "\n  Description: {sql: bought.value::text}"
 WITH_MAKER = (
