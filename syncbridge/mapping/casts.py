@@ -8,8 +8,10 @@ the session's zone, on lc_monetary or on bytea_output.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
-from syncbridge.schemas import FieldKind
+from syncbridge.mapping.spec import Scalar
+from syncbridge.schemas import Column, FieldKind
 
 WHOLE = frozenset({"int2", "int4", "int8", "oid"})
 FLOATS = frozenset({"float4", "float8"})
@@ -57,6 +59,18 @@ def selected(expression: str, base_type: str) -> str:
     """The SQL that reads a column of this type, given the SQL that names it."""
     through = CAST_COLUMNS.get(base_type)
     return expression if through is None else f"{expression}::pg_catalog.{through}"
+
+
+def by_text(values: Mapping[str, Scalar | None] | None, column: Column | None) -> Mapping[str, Scalar | None] | None:
+    """`values` of a field by what Postgres writes: booleans as `t` and `f`, where people write true and false."""
+    if values is None:
+        return None
+    spelled = dict(values)
+    if column is None or column.base_type == "bool":
+        for written, output in (("true", "t"), ("false", "f")):
+            if written in spelled:
+                spelled.setdefault(output, spelled[written])
+    return MappingProxyType(spelled)
 
 
 def cast(base_type: str, kind: FieldKind) -> str:

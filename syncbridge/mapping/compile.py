@@ -15,16 +15,16 @@ from types import MappingProxyType
 from typing import Any
 
 from syncbridge.errors import SchemaDrift
-from syncbridge.mapping.casts import selected
+from syncbridge.mapping.casts import by_text, selected
 from syncbridge.mapping.fan_out import FanOut, fan_outs, watches
 from syncbridge.mapping.key_sql import KEY_TYPES
 from syncbridge.mapping.keys import decode_key
 from syncbridge.mapping.lookup_sql import LookupPages, lookup_key, lookup_pages
 from syncbridge.mapping.names import did_you_mean
-from syncbridge.mapping.queries import KeyPages, compose_sql, describe_sql, key_pages
+from syncbridge.mapping.queries import KeyPages, broken_rules, compose_sql, describe_sql, key_pages
 from syncbridge.mapping.related import Related, faults, relate
 from syncbridge.mapping.spec import FieldSpec, MappingSpec, Rate, Scalar, Share
-from syncbridge.mapping.sql import literal, qualified, quoted
+from syncbridge.mapping.sql import qualified, quoted
 from syncbridge.schemas import Column, Table, Watch
 
 _NONE: Mapping[str, Table] = MappingProxyType({})
@@ -155,7 +155,7 @@ def compile_mapping(spec: MappingSpec, table: Table, related: Mapping[str, Table
     fields, expressions = _fields(spec, relations)
     rules = None
     if spec.require:
-        expressions.append(_broken_rules(spec.require))
+        expressions.append(broken_rules(spec.require))
         rules = len(expressions)
     source = f"{qualified(schema, name)} as {quoted(name)}"
     definition = spec.definition()
@@ -256,30 +256,12 @@ def _read_field(remote: str, field: FieldSpec, column: Column | None, position: 
         position=position,
         column=field.column,
         default=field.default,
-        values=_values(field.values, column),
+        values=by_text(field.values, column),
         sensitive=field.sensitive,
         owned=field.owner == "destination",
         lookup=field.lookup,
         waits=field.missing == "wait",
     )
-
-
-def _values(values: Mapping[str, Scalar | None] | None, column: Column | None) -> Mapping[str, Scalar | None] | None:
-    """Postgres writes booleans as `t` and `f`; people write true and false."""
-    if values is None:
-        return None
-    spelled = dict(values)
-    if column is None or column.base_type == "bool":
-        for written, output in (("true", "t"), ("false", "f")):
-            if written in spelled:
-                spelled.setdefault(output, spelled[written])
-    return MappingProxyType(spelled)
-
-
-def _broken_rules(rules: Mapping[str, str]) -> str:
-    """SQL of the names of the rules that do not hold, null where all do; a null condition does not hold."""
-    names = (f"case when ({rule}\n) then null else {literal(name)} end" for name, rule in rules.items())
-    return f"nullif(pg_catalog.concat_ws(', ', {', '.join(names)}), '')"
 
 
 def _deletes(spec: MappingSpec) -> CompiledDeletes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncbridge.errors import ConfigurationError
 from syncbridge.mapping.key_sql import GIVEN, KEY, PLAIN_KEYS, cast, key_parts, key_text
 from syncbridge.mapping.related import Joined
-from syncbridge.mapping.sql import enclosed, escaped, fragment_fault, identifiers, qualified
+from syncbridge.mapping.sql import enclosed, escaped, fragment_fault, identifiers, literal, qualified
 from syncbridge.schemas import Column
 
 
@@ -106,3 +106,9 @@ def describe_sql(source: str, joins: Sequence[Joined], expressions: Sequence[str
     filters = f" where ({where}\n)" if where else ""
     related = "".join(joined.sql for joined in joins)
     return f"select {', '.join(expressions) or 'null'} from {source}{related}{filters}"  # noqa: S608 - as above
+
+
+def broken_rules(rules: Mapping[str, str]) -> str:
+    """SQL of the names of the rules that do not hold, null where all do; a null condition does not hold."""
+    names = (f"case when ({rule}\n) then null else {literal(name)} end" for name, rule in rules.items())
+    return f"nullif(pg_catalog.concat_ws(', ', {', '.join(names)}), '')"
