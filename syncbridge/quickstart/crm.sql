@@ -33,6 +33,12 @@ create table orders (
     notes      text
 );
 
+-- Deleted and moved orders then tell which company they belonged to, so that its roll-up is refreshed too.
+alter table orders replica identity full;
+
+create index on people (company_id);
+create index on orders (company_id);
+
 insert into companies (name, domain, industry, employees, annual_revenue)
 select initcap(a || ' ' || b) || ' ' || n, a || b || n || '.example',
        (array['Technology', 'Retail', 'Banking', 'Energy', 'Education'])[1 + n % 5],

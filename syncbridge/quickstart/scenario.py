@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -91,6 +91,7 @@ class Report:
 #: what it is, in words; the mapping; the SQL, which returns the key
 _CHANGES: Sequence[tuple[str, str, str]] = (
     ("a company gets another name", "companies", "update companies set name = 'Harbour Light Ltd' where id = 1"),
+    ("a company changes its industry", "companies", "update companies set industry = 'Media' where id = 2"),
     ("somebody marries", "people", "update people set last_name = 'Lind-Okafor' where id = 11"),
     ("somebody leaves and is deleted", "people", "delete from people where id = 12"),
     ("an account turns out to be a test account", "people", "update people set is_test = true where id = 13"),
@@ -102,6 +103,12 @@ _CHANGES: Sequence[tuple[str, str, str]] = (
     ("an order is won", "orders", "update orders set stage = 'won', amount = amount * 0.9 where id = 21"),
     ("a row is saved without a change", "people", "update people set title = title where id = 14"),
 )
+
+#: Changes of `_CHANGES` that touch entities of other mappings too: in words, the mapping, and the field that follows.
+_FOLLOWERS: Mapping[str, tuple[str, str, str]] = {
+    "a company changes its industry": ("... and with it all who work there", "people", "Department"),
+    "an order is won": ("... and what its company ordered in all", "companies", "Description"),
+}
 
 #: in words; mapping; the SQL that breaks a row; the SQL that mends it
 _BREAKS: Sequence[tuple[str, str, str, str]] = (
@@ -150,7 +157,11 @@ class Scenario:
             done = [(what, mapping, *self._commit(crm, sql)) for what, mapping, sql in _CHANGES]
         self._wait()
         with self.services.project.store("quickstart") as store:
-            self.report.changes = [self._seen(store, *each) for each in done]
+            self.report.changes = []
+            for what, mapping, key, committed in done:
+                self.report.changes.append(self._seen(store, what, mapping, key, committed))
+                if what in _FOLLOWERS:
+                    self.report.changes.append(_followed(store, *_FOLLOWERS[what], committed))
         return self.report.changes
 
     def measure_latency(self, commits: int = 40) -> Latency:
@@ -242,6 +253,19 @@ class Scenario:
         if last.outcome != "delivered":
             reached = f"{last.outcome}: {last.code}"
         return Change(what, mapping, key, reached, (last.at - committed).total_seconds() * 1000)
+
+
+def _followed(store: Connection, what: str, mapping: str, field: str, committed: datetime) -> Change:
+    """What reached Salesforce of entities that a change of a related row touched."""
+    entries = [
+        e
+        for e in sync_log.read(store, mapping=mapping, since=committed, limit=1000)
+        if e.fields == field and e.outcome == "delivered"
+    ]
+    keys = {e.key for e in entries}
+    key = next(iter(keys)) if len(keys) == 1 else f"{len(keys)} keys"
+    took = max(((e.at - committed).total_seconds() * 1000 for e in entries), default=None)
+    return Change(what, mapping, key, f"update: {field}" if entries else "nothing", took)
 
 
 def _await_entry(store: Connection, mapping: str, key: str, since: datetime) -> Logged | None:

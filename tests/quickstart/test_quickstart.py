@@ -63,10 +63,17 @@ def test_the_first_sync_takes_one_api_call_for_200_records_and_a_handful(summary
 
 def test_every_change_is_shown_with_what_reached_salesforce(summary: dict[str, Any]) -> None:
     reached = [change["reached"] for change in summary["changes"]]
-    assert reached[0] == "update: Name"
+    assert reached[:2] == ["update: Name", "update: Industry"]
     assert reached.count("delete") == 2
-    assert reached[4] == "create"
+    assert reached.count("create") == 1
     assert reached[-1].startswith("nothing: equal")
+
+
+def test_a_change_of_a_related_row_is_shown_with_the_records_that_follow(summary: dict[str, Any]) -> None:
+    followed = {change["mapping"]: change for change in summary["changes"] if change["what"].startswith("... and")}
+    assert followed["people"]["reached"] == "update: Department"
+    assert followed["people"]["key"] == "10 keys"
+    assert followed["companies"]["reached"] == "update: Description"
 
 
 def test_refused_rows_are_shown_with_the_reason_and_mend_by_themselves(summary: dict[str, Any]) -> None:
