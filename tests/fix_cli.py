@@ -21,6 +21,7 @@ from syncbridge import config
 from syncbridge.apply import apply
 from syncbridge.cli import main
 from syncbridge.destinations.memory import MemoryDestination
+from syncbridge.mapping.kinship import kinship
 from syncbridge.model import Lsn, Priority, Reason
 from syncbridge.outbound.capture import Capture, CaptureSettings
 from syncbridge.outbound.capture_session import Pace
@@ -155,9 +156,12 @@ class CliProject:
     def deliver(self, mapping: str = "people") -> int:
         """Deliver one batch of what is due."""
         with self.project.source_admin("test") as catalog, self.project.source("test") as source:
+            in_force, _ = self.project.in_force(self.store, catalog)
+            ids = {applied.name: applied.id for applied, _ in in_force}
+            kin = kinship(ids, {applied.id: compiled for applied, compiled in in_force})
             applied, compiled = self.project.compiled(self.store, catalog, mapping)
             destination = self.project.destination(compiled.destination)
-            return Deliverer(applied.id, compiled, destination, self.store, source).step()
+            return Deliverer(applied.id, compiled, destination, self.store, source, kin=kin[applied.id]).step()
 
     def capture(self) -> Capture:
         """Capture of every mapping, to be stepped; it saves each position at once."""

@@ -9,10 +9,14 @@ objects:
       Person_Key__c: string(40) external_id      # not unique: two records of one key would be possible
       Badge__c: string(20) unique
       Level__c: {type: picklist, values: [Gold, Silver], restricted: true}
+  Account:
+    fields:
+      Firm_Key__c: string(40) external_id unique
   Part__c:
     fields:
       Part_Key__c: string(80) external_id
       Stock__c: int
+      Owner__c: string(18)
 """
 
 SETTINGS = """
