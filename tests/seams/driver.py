@@ -56,17 +56,17 @@ def killing(seam: Seam, point: str, at_call: int) -> Seam:
     """The seam, which kills this process at its `at_call`-th call."""
     calls = count(1)
 
-    def wrapped(connection: Connection, *arguments: Any) -> None:
+    def wrapped(connection: Connection, *arguments: Any, **named: Any) -> None:
         of_nothing = isinstance(arguments[-1], Batch) and not len(arguments[-1].touched)  # a position without keys
         if of_nothing or next(calls) < at_call:
-            seam(connection, *arguments)
+            seam(connection, *arguments, **named)
             return
         if point == "inside":
             with connection.transaction():
-                seam(connection, *arguments)
+                seam(connection, *arguments, **named)
                 _die()
         if point == "after":
-            seam(connection, *arguments)
+            seam(connection, *arguments, **named)
         _die()
 
     return wrapped
