@@ -28,7 +28,7 @@ from syncbridge.store import links
 from syncbridge.store.outbox import Claimed
 
 #: Records that are composed, read and compared at once.
-PAGE = 1000
+PAGE = 2000
 MASK = "***"
 
 
