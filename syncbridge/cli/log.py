@@ -14,7 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from syncbridge.cli.keys import spelled
-from syncbridge.cli.report import console, find_mapping, moment_text, open_project, print_json_line, read_duration
+from syncbridge.cli.report import (
+    console,
+    find_mapping,
+    moment_text,
+    open_project,
+    print_json_line,
+    read_duration,
+    reason_text,
+)
 from syncbridge.mapping.names import did_you_mean
 from syncbridge.model import Outcome
 from syncbridge.store import sync_log
@@ -166,5 +174,5 @@ def described(entry: Logged) -> Text:
     parts += [entry.message] if entry.message else []
     said = Text("  ".join(parts))
     if entry.reason not in ("", "change"):
-        said.append(f"  ({entry.reason.replace('_', ' ')})", "dim")
+        said.append(f"  ({reason_text(entry.reason)})", "dim")
     return said

@@ -22,6 +22,7 @@ from rich.text import Text
 from syncbridge import config
 from syncbridge.errors import ConfigurationError, NeedsOperator, RetryLater, SettingsError, SyncbridgeError
 from syncbridge.mapping.names import near
+from syncbridge.model import Reason
 from syncbridge.project import Project
 from syncbridge.source.refusals import first_line
 from syncbridge.store import mappings
@@ -185,3 +186,14 @@ def moment_text(moment: datetime | None) -> str:
     local = moment.astimezone()
     same_day = local.date() == datetime.now(UTC).astimezone().date()
     return local.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S")
+
+
+_REASONS: dict[str, str] = {
+    Reason.RELATED: "a related row changed",
+    Reason.PARENT: "the record that it looks up is there, or another one",
+}
+
+
+def reason_text(reason: str) -> str:
+    """Why a record was looked at, for people: `resync`, `a related row changed`."""
+    return _REASONS.get(reason, reason.replace("_", " "))

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from syncbridge.cli.keys import spelled, spelled_by_source
 from syncbridge.cli.log import STYLES, described
-from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json
+from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json, reason_text
 from syncbridge.errors import SyncbridgeError
 from syncbridge.model import Operation, Outcome
 from syncbridge.project import Project
@@ -160,7 +160,7 @@ def _outbox(story: Story) -> str:
     waiting = story.waiting
     if waiting is None:
         return "nothing waits"
-    parts = [waiting.status, f"{waiting.reason.replace('_', ' ')} of {moment_text(waiting.since)}"]
+    parts = [waiting.status, f"{reason_text(waiting.reason)} of {moment_text(waiting.since)}"]
     if waiting.resend:
         parts.append("every field is sent")
     if waiting.claimed:

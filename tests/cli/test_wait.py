@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 
-from syncbridge.model import MappingStatus, Reason
-from syncbridge.store import mappings, runs
+from syncbridge.model import Lsn, MappingStatus, Priority, Reason
+from syncbridge.source import rows
+from syncbridge.store import fan_out, mappings, outbox, runs
 from syncbridge.waiting import PATIENCE, Verdict, Waited, wait_until_delivered
 from tests.fix_cli import CliProject
 
@@ -97,6 +99,50 @@ def test_a_run_asked_for_before_and_all_that_it_enqueues_is_waited_for(wait: Wai
     waited = wait.run()
     assert waited.verdict is Verdict.DELIVERED
     assert [(look.left[0].runs, look.left[0].pending) for look in wait.looks[:2]] == [(1, 0), (0, 1)]
+
+
+def test_join_keys_are_waited_for_and_then_the_records_that_they_concern(wait: Wait, captured: CliProject) -> None:
+    captured.worker()
+    applied = captured.applied()
+    position = int(Lsn.parse(rows.position(captured.source)))
+    fan_out.enqueue(captured.store, {(applied.id, "company"): {b"10": (position, 0)}})
+
+    def pass_on() -> None:
+        captured.source.execute("select pg_logical_emit_message(true, 'test', 'moves the position')")
+        outbox.enqueue(
+            captured.store,
+            applied.id,
+            ["1"],
+            reason=Reason.RELATED,
+            priority=Priority.LIVE,
+            lsn=Lsn(position),
+            moment=datetime.now(UTC),
+        )
+        fan_out.discard(captured.store, applied.id)
+        wait.meanwhile = captured.deliver
+
+    wait.meanwhile = pass_on
+    assert wait.run().verdict is Verdict.DELIVERED
+    assert [look.pending for look in wait.looks] == [1, 1, 0]
+
+
+def test_the_run_that_a_truncated_related_table_needs_is_waited_for_though_it_began_later(
+    wait: Wait, cli_project: CliProject
+) -> None:
+    cli_project.worker()
+
+    def capture_it_and_carry_the_run() -> None:
+        """The run is over before anybody looks again; what it enqueued stands at a later position."""
+        run = runs.request(cli_project.store, cli_project.applied().id, Reason.TRUNCATE)
+        cli_project.skip_capture()
+        cli_project.source.execute("select pg_logical_emit_message(true, 'test', 'moves the position')")
+        cli_project.enqueue("1", reason=Reason.TRUNCATE)
+        runs.advance(cli_project.store, run, phase="done", after=None, enqueued=1)
+        wait.meanwhile = cli_project.deliver
+
+    wait.meanwhile = capture_it_and_carry_the_run
+    assert wait.run().verdict is Verdict.DELIVERED
+    assert [look.pending for look in wait.looks if not look.behind] == [1, 0]
 
 
 def test_a_run_that_fails_is_told(wait: Wait, captured: CliProject) -> None:
