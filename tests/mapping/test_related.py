@@ -166,9 +166,9 @@ def test_odd_names_composite_keys_and_percent_signs_hold_everywhere(connection: 
     }
     assert mapping.watches(1) == (
         Watch(1, "S %s.", 'R "%', ("B.b", "a key")),
-        Watch(1, "S %s.", 'C "%', ("Id",), "parent"),
-        Watch(1, "S %s.", 'D "%', ("B", "A")),  # in the order of the entity's key
-        Watch(1, "S %s.", 'C "%', ("Id",), "above"),
+        Watch(1, "S %s.", 'C "%', ("Id",), "parent", related=True),
+        Watch(1, "S %s.", 'D "%', ("B", "A"), related=True),  # in the order of the entity's key
+        Watch(1, "S %s.", 'C "%', ("Id",), "above", related=True),
     )
     assert looked_up(connection, mapping, "parent", ["c%", "x"], page=1) == [first]
     assert looked_up(connection, mapping, "above", ["top"]) == [first]
@@ -203,7 +203,7 @@ entity:
     }
     watches = mapping.watches(1)
     assert len(set(watches)) == len(watches)
-    assert Watch(1, "public", "people", ("manager_id",)) in watches  # whose reports changed
+    assert Watch(1, "public", "people", ("manager_id",), related=True) in watches  # whose reports changed
     assert looked_up(shop, mapping, "boss", ["1"]) == ["2", "3"]
     assert looked_up(shop, mapping, "boss_of_boss", ["1"]) == ["4"]
     assert looked_up(shop, mapping, "boss_reports", ["1"]) == ["2", "3"]
@@ -233,8 +233,8 @@ entity:
     assert compose(shop, mapping, ["1", "3"]) == {"1": ("Acme", "Acme", 1, 1), "3": ("Blue", None, 0, 0)}
     assert mapping.watches(1) == (
         Watch(1, "public", "people", ("id",)),
-        Watch(1, "public", "companies", ("id",), "company"),
-        Watch(1, "public", "orders", ("person_id",)),
+        Watch(1, "public", "companies", ("id",), "company", related=True),
+        Watch(1, "public", "orders", ("person_id",), related=True),
     )
 
 
