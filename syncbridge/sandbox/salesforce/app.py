@@ -24,6 +24,7 @@ from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches, not_fo
 from syncbridge.sandbox.salesforce.faults import Rule, daily_limit, objects_in, refusal_of
 from syncbridge.sandbox.salesforce.rest.metadata import NEWEST_VERSION, OLDEST_VERSION
 from syncbridge.sandbox.salesforce.sandbox import Sandbox
+from syncbridge.sandbox.salesforce.streams import in_turn, received
 
 SMALLEST_GZIP = 2048
 GZIP_LEVEL = 1
@@ -42,8 +43,16 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        call = _read(self._sandbox, request, await request.body())
-        action = self._actions.get(call.method)
+        action = self._actions.get(request.method)
+        if action is None or not action.upload:
+            call = _read(self._sandbox, request, await request.body())
+            await self._handle(call, action, scope, receive, send)
+            return
+        call = _read(self._sandbox, request, b"")
+        async with received(request, self._sandbox.bulk.upload_path()) as call.upload:
+            await self._handle(call, action, scope, receive, send)
+
+    async def _handle(self, call: Call, action: Action | None, scope: Scope, receive: Receive, send: Send) -> None:
         if action is None or action.area == "control":
             await _send(send, self._answer(call, action, None), call)
             return
@@ -73,9 +82,14 @@ class Endpoint:
                 body = orjson.loads(call.body)
             except orjson.JSONDecodeError:
                 body = None
-        objects = objects_in(call.params.get("object"), call.query.get("q", ""), body)
+        objects = objects_in(self._object_of(call), call.query.get("q", ""), body)
         striking, call.row_rules = faults.matching(call.method, call.url, action.name, objects)
         return striking
+
+    def _object_of(self, call: Call) -> str | None:
+        """Return the object that the path is about, by its name or by a job's id."""
+        job = call.params.get("job")
+        return self._sandbox.bulk.jobs.object_of(job) if job else call.params.get("object")
 
     def _answer(self, call: Call, action: Action | None, rule: Rule | None) -> Reply:
         try:
@@ -124,7 +138,7 @@ class Endpoint:
             "method": call.method,
             "path": call.url,
             "route": action.name,
-            "object": call.params.get("object"),
+            "object": self._object_of(call),
             "client": call.headers.get("sforce-call-options"),
             "status": reply.status if reply else None,
             "fault": rule.kind if rule else None,
@@ -198,15 +212,22 @@ async def _drop(scope: Scope, receive: Receive) -> None:
 
 
 async def _send(send: Send, reply: Reply, call: Call | None) -> None:
-    body = reply.body
-    headers = {"Content-Type": reply.content_type, **reply.headers} if body else dict(reply.headers)
+    headers = dict(reply.headers)
+    if reply.body or reply.chunks is not None:
+        headers = {"Content-Type": reply.content_type, **headers}
+    gzipped = False
     if call is not None:
         headers["Date"] = formatdate(call.sandbox.clock.seconds(), usegmt=True)
-        if len(body) >= SMALLEST_GZIP and "gzip" in call.headers.get("accept-encoding", ""):
-            body = gzip.compress(body, GZIP_LEVEL)
-            headers["Content-Encoding"] = "gzip"
-    if reply.status not in (204, 304):
+        large = reply.chunks is not None or len(reply.body) >= SMALLEST_GZIP
+        gzipped = large and "gzip" in call.headers.get("accept-encoding", "")
+    body = gzip.compress(reply.body, GZIP_LEVEL) if gzipped and reply.chunks is None else reply.body
+    if gzipped:
+        headers["Content-Encoding"] = "gzip"
+    if reply.status not in (204, 304) and reply.chunks is None:
         headers["Content-Length"] = str(len(body))
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+    if reply.chunks is not None:
+        async for chunk in in_turn(reply.chunks, gzipped=gzipped):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": body})

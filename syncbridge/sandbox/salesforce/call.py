@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import orjson
@@ -19,17 +20,18 @@ JSON = "application/json;charset=UTF-8"
 
 @dataclass(slots=True)
 class Reply:
-    """What is sent back; `body` is ready to be sent."""
+    """What is sent back; `body` is ready to be sent. Where there are `chunks`, they are sent instead, one by one."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = JSON
+    chunks: Iterator[bytes] | None = None
 
 
 @dataclass(slots=True)
 class Call:
-    """One request to the API."""
+    """One request to the API. `upload` has the body of a call whose action wants it in a file; None if too large."""
 
     sandbox: Sandbox
     method: str
@@ -42,6 +44,7 @@ class Call:
     server: str
     token: str = ""
     row_rules: list[Rule] = field(default_factory=list)
+    upload: Path | None = None
 
     @property
     def version(self) -> float:
@@ -88,11 +91,15 @@ Handler = Callable[[Call], Reply]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a path does for one method. Counts and faults know it by `name`. Only `data` needs a session and quota."""
+    """What a path does for one method. Counts and faults know it by `name`. Only `data` needs a session and quota.
+
+    The body of an `upload` goes to a file, which the action may keep, and is never in memory as a whole.
+    """
 
     name: str
     run: Handler
     area: Literal["data", "login", "control"] = "data"
+    upload: bool = False
 
 
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Reply:

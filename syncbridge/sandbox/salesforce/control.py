@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
+from syncbridge.sandbox.salesforce.bulk.jobs import RUNNING, UPLOADED
+from syncbridge.sandbox.salesforce.bulk.runner import Hold
 from syncbridge.sandbox.salesforce.faults import Faults
 from syncbridge.sandbox.salesforce.org.model import ObjectType
 from syncbridge.sandbox.salesforce.org.org_file import parse_field, parse_object
@@ -83,6 +85,36 @@ class Control:
     def set_latency(self, seconds: float) -> None:
         """Let every request take this much longer."""
         self._sandbox.settings.latency = seconds
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return all Bulk jobs, oldest first, as polling each of them shows them."""
+        with self._sandbox.lock:
+            return [each.details() for each in self._sandbox.bulk.jobs.every()]
+
+    def hold_jobs(self, state: str = UPLOADED, *, rows: int = 0) -> None:
+        """Hold jobs in UploadComplete, or in InProgress once that many rows are processed, until they are released."""
+        if state not in (UPLOADED, RUNNING):
+            raise TypeError(f"jobs can be held in {UPLOADED} or {RUNNING}, not in {state}")
+        self._sandbox.bulk.runner.hold(Hold(state, rows))
+
+    def release_jobs(self) -> None:
+        """Hold no jobs any longer."""
+        self._sandbox.bulk.runner.hold(None)
+
+    def finish_jobs(self, seconds: float = 60.0) -> None:
+        """Wait until every Bulk job that was closed has ended or is held. TimeoutError when that takes too long."""
+        if not self._sandbox.bulk.runner.wait(seconds):
+            raise TimeoutError(f"Bulk jobs were not done after {seconds:g} s")
+
+    def set_bulk_usage(self, **values: int) -> None:
+        """Set any of `batches`, `rows`, `query_jobs` of the day, and `max_` of each."""
+        usage = self._sandbox.bulk.usage
+        unknown = set(values) - set(asdict(usage))
+        if unknown:
+            raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
+        with self._sandbox.lock:
+            for name, value in values.items():
+                setattr(usage, name, value)
 
     def expire_tokens(self) -> None:
         """End all sessions; every call answers 401 until the client logs in again."""

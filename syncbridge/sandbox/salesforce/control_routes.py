@@ -38,6 +38,11 @@ def control_routes(sandbox: Sandbox) -> list[Route]:
         Route("/sandbox/clock", endpoint(POST=lambda control, call, body: control.advance_clock(**body))),
         Route("/sandbox/tokens", endpoint(DELETE=lambda control, call, body: control.expire_tokens())),
         Route("/sandbox/reset", endpoint(POST=lambda control, call, body: control.reset())),
+        Route(
+            "/sandbox/jobs",
+            endpoint(GET=lambda control, call, body: control.jobs(), PUT=_hold_jobs, DELETE=_release_jobs),
+        ),
+        Route("/sandbox/bulk-usage", endpoint(PUT=lambda control, call, body: control.set_bulk_usage(**body))),
         Route("/sandbox/records", endpoint(DELETE=lambda control, call, body: control.reset_data())),
         Route("/sandbox/records/{object}", RecordsDump(control)),
         Route("/sandbox/org/{object}", endpoint(PUT=_put_object, DELETE=_remove_object)),
@@ -99,6 +104,14 @@ def _settings(control: Control, call: Call, body: Any) -> Any:
         control.set_latency(body["latency"])
     if "page_size" in body:
         control.set_page_size(body["page_size"])
+
+
+def _hold_jobs(control: Control, call: Call, body: Any) -> Any:
+    control.hold_jobs(**body)
+
+
+def _release_jobs(control: Control, call: Call, body: Any) -> Any:
+    control.release_jobs()
 
 
 def _put_object(control: Control, call: Call, body: Any) -> Any:

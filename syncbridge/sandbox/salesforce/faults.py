@@ -11,6 +11,7 @@ A rule says which requests it is for, how many to let pass first and how many ti
     drop_before        the connection is closed, nothing was done
     drop_after         everything was done, and the connection is closed without an answer
     rows               rows of a write fail with `code` and `message`: each `every`-th, or those with `value` in `field`
+    job_failed         a Bulk job fails with `code` and `message` once `rows` of its records are processed
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from syncbridge.sandbox.salesforce.errors import Refusal
 
 Kind = Literal[
     "latency", "expired_session", "daily_limit", "concurrent_limit", "too_many_requests", "server_error", "unavailable",
-    "status", "drop_before", "drop_after", "rows",
+    "status", "drop_before", "drop_after", "rows", "job_failed",
 ]  # fmt: skip
+#: Kinds that strike within a request or a job, not instead of its answer.
+INSIDE = frozenset({"rows", "job_failed"})
 LOCK_MESSAGE = "unable to obtain exclusive access to this record or 1 records"
 QUERIED_OBJECT = re.compile(r"\bfrom[\s+]+(\w+)", re.IGNORECASE)
 
@@ -53,6 +56,7 @@ class Rule(BaseModel):
     message: str = LOCK_MESSAGE
     fields: list[str] = []
     every: Annotated[int, Key(gt=0)] = 1
+    rows: Annotated[int, Key(ge=0)] = 0
     field: str | None = None
     value: Any = None
     struck: int = 0
@@ -76,6 +80,12 @@ class Rule(BaseModel):
             and (self.route is None or self.route == route)
             and (self.object is None or self.object.lower() in objects)
         )
+
+    def job_error(self) -> tuple[str, str]:
+        """Return code and message of a job that fails."""
+        given = self.model_fields_set
+        code = self.code if "code" in given else "TooManyLockFailure"
+        return code, self.message if "message" in given else "Too many lock failures while saving records"
 
     def row_refusal(self, index: int, record: dict[str, Any]) -> Refusal | None:
         """Return the refusal of one row, or None when the rule leaves it alone."""
@@ -129,17 +139,26 @@ class Faults:
             wanted = [each for each in self._rules if each.wants(method, path, route, objects)]
             striking = []
             for rule in wanted:
-                if rule.kind != "rows" and rule.strike():
+                if rule.kind not in INSIDE and rule.strike():
                     striking.append(rule)
                     if rule.kind != "latency":
                         break
             return striking, [each for each in wanted if each.kind == "rows"]
+
+    def wanted(self, kind: Kind, route: str, path: str, object: str) -> list[Rule]:
+        """Return the rules of a kind that are for the job of this path; none has struck yet."""
+        with self._lock:
+            rules = [each for each in self._rules if each.kind == kind]
+        return [each for each in rules if each.method is None and each.wants("", path, route, {object.lower()})]
 
 
 def objects_in(path_object: str | None, query: str, body: Any) -> set[str]:
     """Return the lower-case names of the objects that a request is about."""
     names = {path_object} if path_object else set()
     names |= set(QUERIED_OBJECT.findall(query))
+    if isinstance(body, dict):  # a Bulk job says what it is about in its body
+        names |= {each for each in (body.get("object"),) if isinstance(each, str)}
+        names |= set(QUERIED_OBJECT.findall(str(body.get("query", ""))))
     records = body.get("records") if isinstance(body, dict) else None
     for record in records if isinstance(records, list) else ():
         attributes = record.get("attributes") if isinstance(record, dict) else None

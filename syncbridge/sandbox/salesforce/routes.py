@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import Route, Router
 
 from syncbridge.sandbox.salesforce.app import Application, Endpoint
+from syncbridge.sandbox.salesforce.bulk import ingest_calls, query_calls
 from syncbridge.sandbox.salesforce.call import Action
 from syncbridge.sandbox.salesforce.control_routes import control_routes
 from syncbridge.sandbox.salesforce.rest import changed, collections, logins, metadata, query, records
@@ -62,9 +63,34 @@ DATA_PATHS: Paths = {
     },
 }  # fmt: skip
 
+BULK_PATHS: Paths = {
+    f"{V}/jobs/ingest": {
+        "GET": Action("bulk_list", ingest_calls.list_jobs),
+        "POST": Action("bulk_create", ingest_calls.create),
+    },
+    f"{V}/jobs/ingest/{{job}}": {
+        "GET": Action("bulk_read", ingest_calls.read),
+        "PATCH": Action("bulk_update", ingest_calls.update),
+        "DELETE": Action("bulk_delete", ingest_calls.delete),
+    },
+    f"{V}/jobs/ingest/{{job}}/batches": {"PUT": Action("bulk_upload", ingest_calls.upload, upload=True)},
+    f"{V}/jobs/ingest/{{job}}/{{results}}": {"GET": Action("bulk_results", ingest_calls.results)},
+    f"{V}/jobs/query": {
+        "GET": Action("bulk_query_list", query_calls.list_jobs),
+        "POST": Action("bulk_query_create", query_calls.create),
+    },
+    f"{V}/jobs/query/{{job}}": {
+        "GET": Action("bulk_query_read", query_calls.read),
+        "PATCH": Action("bulk_query_update", query_calls.update),
+        "DELETE": Action("bulk_query_delete", query_calls.delete),
+    },
+    f"{V}/jobs/query/{{job}}/results": {"GET": Action("bulk_query_results", query_calls.results)},
+    f"{V}/jobs/query/{{job}}/resultPages": {"GET": Action("bulk_query_pages", query_calls.result_pages)},
+}  # fmt: skip
+
 
 def application(sandbox: Sandbox) -> Application:
     """Return the ASGI application of a sandbox."""
-    paths = LOGIN_PATHS | DATA_PATHS
+    paths = LOGIN_PATHS | DATA_PATHS | BULK_PATHS
     routes = [Route(path, Endpoint(sandbox, actions)) for path, actions in paths.items()]
     return Application(Router([*routes, *control_routes(sandbox)], redirect_slashes=False))

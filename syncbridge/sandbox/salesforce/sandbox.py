@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from syncbridge.sandbox.salesforce.auth import Credentials, Sessions
+from syncbridge.sandbox.salesforce.bulk.bulk import Bulk
 from syncbridge.sandbox.salesforce.faults import Faults
 from syncbridge.sandbox.salesforce.org.model import Org
 from syncbridge.sandbox.salesforce.org.org_file import load_org
@@ -72,6 +73,14 @@ class Sandbox:
         self.deletes = Deletes(self.org, self.storage, self.clock)
         self.sessions = Sessions(credentials or Credentials(), self.clock)
         self.faults = Faults()
+        self.bulk = Bulk(
+            org=self.org,
+            storage=self.storage,
+            writes=self.writes,
+            deletes=self.deletes,
+            clock=self.clock,
+            faults=self.faults,
+        )
         self.usage = Usage()
         self.settings = Settings(latency=latency)
         self.counts = Counts()
@@ -81,12 +90,14 @@ class Sandbox:
         self._seed()
 
     def close(self) -> None:
-        """Close the database."""
+        """End the work on jobs and close the database."""
+        self.bulk.close()
         self.storage.close()
 
     def reset(self) -> None:
         """Be as at the start with no records: org, data, sessions, faults, usage, counts, settings and clock."""
         with self.lock:
+            self.bulk.reset()
             self.org.restore()
             self.storage.follow_org()
             self.clock.restore()

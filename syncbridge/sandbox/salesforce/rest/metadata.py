@@ -13,10 +13,10 @@ from syncbridge.sandbox.salesforce.org.describe import describe_all, describe_br
 
 OLDEST_VERSION, NEWEST_VERSION = 31, 66
 SEASONS = ("Winter", "Spring", "Summer")
-RESOURCES = ("composite", "limits", "query", "queryAll", "sobjects")
+RESOURCES = ("composite", "jobs", "limits", "query", "queryAll", "sobjects")
 OTHER_LIMITS = {
-    "DailyAsyncApexExecutions": 250000, "DailyBulkApiBatches": 15000, "DailyBulkV2QueryFileStorageMB": 976562,
-    "DailyBulkV2QueryJobs": 10000, "DailyDeliveredPlatformEvents": 10000, "DataStorageMB": 5, "FileStorageMB": 20,
+    "DailyAsyncApexExecutions": 250000, "DailyBulkV2QueryFileStorageMB": 976562, "DailyDeliveredPlatformEvents": 10000,
+    "DataStorageMB": 5, "FileStorageMB": 20,
     "HourlyPublishedPlatformEvents": 50000,
 }  # fmt: skip
 
@@ -40,6 +40,7 @@ def limits(call: Call) -> Reply:
     """GET /limits"""
     usage = call.sandbox.usage
     values = {name: {"Max": most, "Remaining": most} for name, most in OTHER_LIMITS.items()}
+    values |= call.sandbox.bulk.usage.limits()
     values["DailyApiRequests"] = {"Max": usage.max, "Remaining": max(usage.max - usage.used, 0)}
     return answer(dict(sorted(values.items())))
 

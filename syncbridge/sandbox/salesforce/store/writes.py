@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches
 from syncbridge.sandbox.salesforce.org.ids import make_id, to_18
@@ -23,6 +23,8 @@ ROLLED_BACK = Refusal(
     "ALL_OR_NONE_OPERATION_ROLLED_BACK",
     "Record rolled back because not all records were valid and the request was using AllOrNone header",
 )
+ID_GIVEN = Refusal("INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", fields=["Id"])
+NO_ID = Refusal("MISSING_ARGUMENT", "Id not specified in an update call")
 
 
 def no_row_fault(index: int, record: Record) -> Refusal | None:
@@ -65,7 +67,7 @@ class Writes:
         changes = self._read(records, fault)
         for change, (_, record) in zip(changes, records, strict=True):
             if change.refusal is None:
-                _take_id(change, record)
+                _take_id_of(change, record)
         self._check_targets(changes)
         return self._finish(changes, all_or_none=all_or_none)
 
@@ -96,6 +98,32 @@ class Writes:
                 each.created = True
         return outcomes
 
+    def write(
+        self,
+        operation: Literal["insert", "update", "upsert"],
+        changes: list[Change],
+        *,
+        key: Field | None = None,
+        seen: set[Stored] | None = None,
+    ) -> list[Outcome]:
+        """Write changes of one object that were read elsewhere; `change.id` is the id that the record carries.
+
+        An upsert goes by `key`; values in `seen` were specified earlier, and those of these changes are added to it.
+        """
+        self._storage.follow_org()
+        by_id = operation == "update" or (operation == "upsert" and (key is None or key.type == "id"))
+        for change in valid(changes):
+            change.created = operation == "insert" or (by_id and change.id is None)
+            if change.id is not None and not by_id:
+                change.refusal = ID_GIVEN
+            elif operation == "update" and change.id is None:
+                change.refusal = NO_ID
+        if by_id:
+            self._check_targets(changes)
+        elif operation == "upsert" and key is not None:
+            self._aim_by_key(changes[0].target, key, changes, seen)
+        return self._finish(changes, all_or_none=False, known_unique=key.name if key else None)
+
     def _read(self, records: list[tuple[ObjectType | Refusal, Record]], fault: RowFault) -> list[Change]:
         self._storage.follow_org()
         changes = []
@@ -112,13 +140,15 @@ class Writes:
     def _aim_by_id(self, changes: list[Change], records: list[Record]) -> None:
         for change, record in zip(changes, records, strict=True):
             if _given_id(record):
-                _take_id(change, record)
+                _take_id_of(change, record)
             else:
                 change.created = True
         self._check_targets(changes)
 
-    def _aim_by_key(self, target: ObjectType, key: Field, changes: list[Change]) -> None:
-        seen: set[Stored] = set()
+    def _aim_by_key(
+        self, target: ObjectType, key: Field, changes: list[Change], seen: set[Stored] | None = None
+    ) -> None:
+        seen = set() if seen is None else seen
         for change in valid(changes):
             value = fold(change.values.get(key.name))
             if value is None:
@@ -206,19 +236,23 @@ def _refuse_ids(changes: list[Change], records: list[Record]) -> None:
     """A new record's id is Salesforce's to give, and an upsert goes by its key alone."""
     for change, record in zip(changes, records, strict=True):
         if change.refusal is None and _given_id(record) is not None:
-            text = "cannot specify Id in an insert call"
-            change.refusal = Refusal("INVALID_FIELD_FOR_INSERT_UPDATE", text, fields=["Id"])
+            change.refusal = ID_GIVEN
 
 
 def _given_id(record: Record) -> Any:
     return next((record[each] for each in ("Id", "id", "ID") if record.get(each)), None)
 
 
-def _take_id(change: Change, record: Record) -> None:
+def _take_id_of(change: Change, record: Record) -> None:
     given = _given_id(record)
     if given is None:
-        change.refusal = Refusal("MISSING_ARGUMENT", "Id not specified in an update call")
+        change.refusal = NO_ID
         return
+    take_id(change, given)
+
+
+def take_id(change: Change, given: Any) -> None:
+    """Let a change be about the record with this id, or refuse the id."""
     field = change.target.by_name["id"]
     try:
         change.id = str(normaliser(field)(given))

@@ -1,0 +1,159 @@
+"""Doing a query job: the rows that match now, with the values that they have now, written to a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+import threading
+import time
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from syncbridge.sandbox.salesforce.bulk.allowed import COMPOUND, check_words
+from syncbridge.sandbox.salesforce.bulk.cells import Cell, cell_of
+from syncbridge.sandbox.salesforce.bulk.jobs import COMPLETE, DELIMITERS, FAILED, LINE_ENDINGS, RUNNING, QueryJob
+from syncbridge.sandbox.salesforce.bulk.runner import Runner
+from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.org.model import Org
+from syncbridge.sandbox.salesforce.soql.parser import FieldGroup, Query, parse
+from syncbridge.sandbox.salesforce.soql.sql import Node, Statement, compile_query
+from syncbridge.sandbox.salesforce.store.clock import Clock
+from syncbridge.sandbox.salesforce.store.storage import Storage
+
+PAGE = 2_000
+Column = tuple[str, int, Cell | None]
+
+
+class Extract:
+    """Does query jobs."""
+
+    def __init__(self, *, org: Org, storage: Storage, clock: Clock) -> None:
+        self._org = org
+        self._storage = storage
+        self._clock = clock
+
+    def check(self, text: str) -> str:
+        """Return the name of the object that a query is about, or refuse what a query job cannot do."""
+        statement, _ = self._compile(text, with_deleted=False)
+        return statement.target.name
+
+    def run(self, job: QueryJob, runner: Runner, lock: threading.RLock) -> None:
+        """Do a job, or leave it half done when it is aborted."""
+        started = time.monotonic()
+        with lock:
+            if job.ended:
+                return
+            job.move(RUNNING, self._clock.stamp())
+        error = None
+        try:
+            self._write(job, runner, lock)
+        except Refusal as refusal:
+            error = f"{refusal.code} : {refusal.message}"
+        except sqlite3.Error as problem:
+            error = f"QUERY_TOO_COMPLICATED : {problem}"
+        with lock:
+            job.milliseconds = (time.monotonic() - started) * 1000
+            if job.state == RUNNING and not runner.closing:
+                job.move(COMPLETE if error is None else FAILED, self._clock.stamp(), error)
+
+    def _compile(self, text: str, *, with_deleted: bool) -> tuple[Statement, list[Column]]:
+        check_words(text)
+        query = parse(text)
+        statement = compile_query(self._org, query, self._clock.now(), with_deleted=with_deleted)
+        return statement, list(_columns(query, statement.root))
+
+    def _write(self, job: QueryJob, runner: Runner, lock: threading.RLock) -> None:
+        with lock:
+            statement, columns = self._compile(job.query, with_deleted=job.operation == "queryAll")
+            numbers = array("Q", (row[0] for row in self._storage.select(*statement.select('t0."seq"'))))
+        sql = statement.select_by("seq", deleted=True)
+        taken = _Taken()
+        writer = csv.writer(
+            taken,
+            delimiter=DELIMITERS[job.delimiter],
+            lineterminator=LINE_ENDINGS[job.line_ending],
+            quoting=csv.QUOTE_ALL,
+        )
+        writer.writerow([name for name, _, _ in columns])
+        with job.results.open("wb") as file:
+            file.write(taken.pull(job.ends))
+            job.ends.pop(0)
+            for start in range(0, len(numbers), PAGE):
+                if not runner.checkpoint(job):
+                    return
+                page = numbers[start : start + PAGE].tolist()
+                with lock:
+                    found = self._storage.select(sql, (orjson.dumps(page).decode(),))
+                by_number = {row[0]: row for row in found}
+                rows = [by_number[each] for each in page if each in by_number]
+                writer.writerows([cell(row[at]) if cell else row[at] for _, at, cell in columns] for row in rows)
+                file.write(taken.pull(job.ends))
+                job.processed += len(rows)
+
+
+class _Taken:
+    """Takes what a CSV writer writes, one record at a time, to know where each of them ends."""
+
+    def __init__(self) -> None:
+        self._records: list[bytes] = []
+
+    def write(self, record: str) -> None:
+        self._records.append(record.encode())
+
+    def pull(self, ends: array[int]) -> bytes:
+        """Return everything since the last call and add where each record ends in the file."""
+        end = ends[-1]
+        for each in self._records:
+            end += len(each)
+            ends.append(end)
+        text = b"".join(self._records)
+        self._records.clear()
+        return text
+
+
+def _columns(query: Query, root: Node) -> Iterator[Column]:
+    """Yield name, place and form of each column, in the order in which the query selects them."""
+    for selected in query.fields:
+        if isinstance(selected, FieldGroup):
+            for name in root.fields:
+                yield _column(root, [], name)
+            continue
+        steps = list(selected.parts)
+        own = len(steps) > 1 and steps[0].lower() not in root.target.by_relationship
+        yield _column(root, [], *(steps[1:] if own else steps))
+
+
+def _column(node: Node, path: list[str], *steps: str) -> Column:
+    if len(steps) > 1:
+        name = str(node.target.by_relationship[steps[0].lower()].relationship)
+        return _column(node.parents[name], [*path, name], *steps[1:])
+    known, at = node.fields[node.target.by_name[steps[0].lower()].name]
+    if known.type == "address":
+        raise COMPOUND
+    return ".".join([*path, known.name]), at, cell_of(known)
+
+
+def page_of(job: QueryJob, first: int, most: int) -> tuple[Iterator[bytes], int, int | None]:
+    """Return a page of results with its header, the number of its records, and where the next page starts."""
+    total = len(job.ends) - 1
+    number = max(min(most, total - first), 0)
+    end = first + number
+    return _bytes_of(job, first, end), number, end if end < total else None
+
+
+def _bytes_of(job: QueryJob, first: int, end: int) -> Iterator[bytes]:
+    file = job.results.open("rb")
+    parts: Any = ((0, job.ends[0]), (job.ends[first], job.ends[end]) if end > first else (0, 0))
+
+    def read() -> Iterator[bytes]:
+        with file:
+            for start, stop in parts:
+                file.seek(start)
+                while start < stop and (chunk := file.read(min(1 << 16, stop - start))):
+                    start += len(chunk)
+                    yield chunk
+
+    return read()
