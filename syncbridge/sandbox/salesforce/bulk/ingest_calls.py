@@ -96,7 +96,7 @@ def results(call: Call) -> Reply:
     if not job.ended:
         raise Refusal("INVALIDJOBSTATE", f"Results are there when the job has ended; its state is {job.state}")
     chunks = result_chunks(job, kind) if kind in HEADERS else unprocessed_chunks(job)
-    return Reply(content_type="text/csv", chunks=chunks)
+    return Reply(content_type="text/csv; charset=UTF-8", chunks=chunks)
 
 
 def delete(call: Call) -> Reply:

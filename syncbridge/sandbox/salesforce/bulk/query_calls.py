@@ -87,7 +87,7 @@ def results(call: Call) -> Reply:
     first = _offset(job, call.query.get("locator"))
     chunks, number, following = page_of(job, first, _most(call))
     headers = {"Sforce-NumberOfRecords": str(number), "Sforce-Locator": _locator(following)}
-    return Reply(content_type="text/csv", headers=headers, chunks=chunks)
+    return Reply(content_type="text/csv; charset=UTF-8", headers=headers, chunks=chunks)
 
 
 def result_pages(call: Call) -> Reply:

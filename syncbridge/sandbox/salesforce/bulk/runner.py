@@ -30,7 +30,7 @@ class Runner:
         self._thread: threading.Thread | None = None
         self._hold: Hold | None = None
         self._busy = False
-        self._held = False
+        self._held: IngestJob | QueryJob | None = None
         self._closing = False
 
     @property
@@ -83,10 +83,10 @@ class Runner:
         """Wait here while the job is held; False when it is not to go on."""
         with self._changed:
             while self._stops_here(job):
-                self._held = True
+                self._held = job
                 self._changed.notify_all()
                 self._changed.wait()
-            self._held = False
+            self._held = None
             return not self._closing and job.state == RUNNING
 
     def pause(self, job: IngestJob | QueryJob, seconds: float) -> None:
@@ -108,7 +108,9 @@ class Runner:
         return self._queue[0] if self._queue else None
 
     def _is_still(self) -> bool:
-        return self._held or not (self._busy or self._next())
+        if self._held is not None:
+            return self._stops_here(self._held)
+        return not self._busy and self._next() is None
 
     def _work(self) -> None:
         while True:
