@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import requests
 
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from tests.fix_sandbox import sandbox, sandbox_server
@@ -110,3 +111,24 @@ def api(sandbox: SandboxServer) -> Iterator[Api]:
     headers = {"Authorization": f"Bearer {sandbox.credentials.token}"}
     with Api(base_url=f"{sandbox.url}/services/data/v59.0", headers=headers) as client:
         yield client
+
+
+class _PlainHttp(requests.adapters.HTTPAdapter):
+    """Sends to a plain-http server what a client insists on calling https."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        path = str(request.url).split("/", 3)[3]
+        request.url = f"{self._url}/{path}"
+        return super().send(request, *args, **kwargs)
+
+
+@pytest.fixture
+def https(sandbox: SandboxServer) -> Iterator[requests.Session]:
+    """A session whose https requests arrive at the sandbox."""
+    with requests.Session() as session:
+        session.mount("https://", _PlainHttp(sandbox.url))
+        yield session

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,27 +14,6 @@ from simple_salesforce.format import format_soql
 from syncbridge.sandbox.salesforce.server import SandboxServer
 
 Salesforce: Any = api.Salesforce
-
-
-class _PlainHttp(requests.adapters.HTTPAdapter):
-    """Sends to a plain-http server what a client insists on calling https."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = url
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        path = str(request.url).split("/", 3)[3]
-        request.url = f"{self._url}/{path}"
-        return super().send(request, *args, **kwargs)
-
-
-@pytest.fixture
-def https(sandbox: SandboxServer) -> Iterator[requests.Session]:
-    """A session whose https requests arrive at the sandbox."""
-    with requests.Session() as session:
-        session.mount("https://", _PlainHttp(sandbox.url))
-        yield session
 
 
 def use(client: Any) -> None:
