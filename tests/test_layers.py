@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "config": {"errors", "model"},
     "sandbox": BASE,
     **dict.fromkeys(BOTTOM, BASE),
+    "importing": BASE | {"mapping"},
     "outbound": BASE | BOTTOM,
     "inbound": BASE | BOTTOM,
     "resync": BASE | BOTTOM,

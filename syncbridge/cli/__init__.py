@@ -25,6 +25,7 @@ COMMANDS = {
     ),
     "init": ("syncbridge.cli.init", "init", "Write a commented starter project."),
     "suggest": ("syncbridge.cli.suggest", "suggest", "Draft a mapping from both live schemas."),
+    "import": ("syncbridge.cli.import_", "import_", "Make mapping files of another product's configuration."),
     "check": ("syncbridge.cli.check", "check", "Verify settings and mappings against both sides."),
     "schema": ("syncbridge.cli.schema", "schema", "Print the JSON Schema of mapping files, for editors."),
     "setup": ("syncbridge.cli.setup", "setup", "Install or upgrade; make a lost slot anew."),

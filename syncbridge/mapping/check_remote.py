@@ -58,6 +58,8 @@ def check_external_id(spec: MappingSpec, remote: RemoteObject, table: Table | No
         remedy = f"Create it on {remote.name}: text, external id, unique, case-sensitive."
         yield Finding("error", where, f"{remote.name} has no field {spec.external_id!r}{hint}", remedy)
         return
+    if field.kind is FieldKind.IDENTIFIER and spec.direction == "to_postgres":
+        return  # rows that only come from there may well be known by the record's own id
     if not field.external_id or field.kind is FieldKind.IDENTIFIER:
         remedy = f"Mark {field.name} as external id and unique, or use another field."
         yield Finding("error", where, f"{remote.name}.{field.name} is not an external id", remedy)

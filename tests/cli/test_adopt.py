@@ -59,6 +59,8 @@ def test_five_hundred_records_move_over_none_is_created_and_only_differences_are
     done = moving.done("adopt", "people", "--remote-id", "sfid")
     assert "500 rows name a remote record\n  500 linked\n  500 of these records did not carry" in done.out
     assert calls(moving) == {"collections_retrieve": 1, "query": 1, "collections_update": 3}
+    plan = moving.run("plan", "--records", "people", "--limit", "0")
+    assert "people: update 3, same 497." in plan.out
     moving.salesforce.control.reset_stats()
     moving.done("resume", "people")
     moving.wait()

@@ -1,0 +1,1 @@
+"""Configurations of other products, made into mapping files. Pure."""
