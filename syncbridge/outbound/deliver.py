@@ -5,27 +5,26 @@ Any number of lanes, in any number of processes, may deliver the same mapping; l
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from traceback import format_exception
 
 import psycopg
 from psycopg import Connection
 
-from syncbridge.destinations.base import Delivered, Destination, Rejected, Result
-from syncbridge.errors import Remedy, RetryLater, SyncbridgeError
+from syncbridge.destinations.base import Delivered, Destination
+from syncbridge.errors import RetryLater
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
-from syncbridge.model import Fields, MappingStatus, Operation, Reason
+from syncbridge.model import Fields, Operation, Reason
 from syncbridge.outbound.compose import Composer, Entities
 from syncbridge.outbound.contact import FirstContact
 from syncbridge.outbound.guard import Guard, Reservation
 from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.masking import Mask
 from syncbridge.outbound.plan import Planned, plan
+from syncbridge.outbound.send import Exchange, Sender
 from syncbridge.outbound.settle import (
     Settlement,
     give_back,
@@ -37,14 +36,10 @@ from syncbridge.outbound.settle import (
     take_refusal,
     take_waiting,
 )
-from syncbridge.outbound.vanished import find_vanished
+from syncbridge.outbound.stops import Stops
 from syncbridge.outbound.waits import Ties
-from syncbridge.policy import directive
 from syncbridge.store import database, mappings, outbox
-from syncbridge.store.conflicts import Held
 from syncbridge.store.outbox import Claimed
-
-log = logging.getLogger("syncbridge.deliver")
 
 #: Seconds of a lease that composing may take at least; the rest is for calls.
 COMPOSE_SECONDS = 60.0
@@ -82,16 +77,6 @@ class Limits:
 
 
 @dataclass(slots=True)
-class _Exchange:
-    """What a batch and its destination told each other, as far as it came."""
-
-    answers: dict[str, Result] = field(default_factory=dict)  # key -> result
-    attempted: set[str] = field(default_factory=set)  # keys that were given to a call, answered or not
-    absent: set[str] = field(default_factory=set)  # keys of entities that are gone, and have no remote record either
-    held: dict[str, Held] = field(default_factory=dict)  # entities that could be one of several existing records
-
-
-@dataclass(slots=True)
 class Deliverer:
     """One lane of one mapping. `store` and `source` are connections of its own; `step()` does one batch."""
 
@@ -109,12 +94,10 @@ class Deliverer:
     claim: Callable[..., tuple[int, list[Claimed]]] = outbox.claim  # as outbox.claim
     _composer: Composer = field(init=False)
     _guard: Guard = field(init=False)
-    _contact: FirstContact = field(init=False)
+    _sender: Sender = field(init=False)
     _lookups: Lookups = field(init=False)
     _mask: Mask = field(init=False)
-    _failures: int = 0
-    _blamed: frozenset[str] = frozenset()  # keys refused for the schema, since it was described anew
-    _outdated: bool = False  # a person may have mended what the description says
+    _stops: Stops = field(init=False)
     _described_at: float = float("-inf")
     _claim_size: int = field(init=False)
 
@@ -122,9 +105,11 @@ class Deliverer:
         self._composer = Composer(self.mapping, self.destination, self.source)
         database.prefer_indexes(self.store)
         self._guard = Guard(self.mapping_id, self.mapping, self.store)
-        self._contact = FirstContact(self.mapping_id, self.mapping, self.destination, self.store)
+        contact = FirstContact(self.mapping_id, self.mapping, self.destination, self.store)
+        self._sender = Sender(self.mapping, self.destination, contact, lambda: self.clock())
         self._lookups = Lookups(self.mapping_id, self.mapping.name, self.kin, self.store, self.clock)
         self._mask = Mask(self.mapping)
+        self._stops = Stops(self.mapping_id, self.mapping.name, self.store, self.rng, self._mask, self._composer.forget)
         self._claim_size = self.limits.batch
 
     def step(self) -> int:
@@ -137,7 +122,7 @@ class Deliverer:
             try:
                 return self._step()
             finally:
-                self._contact.release()
+                self._sender.contact.release()
         except psycopg.OperationalError as error:  # rows that are claimed come back when their lease ends
             message = str(error).split("\n", 1)[0]
             raise RetryLater(f"the state database is not available: {message}") from error
@@ -158,7 +143,7 @@ class Deliverer:
             return 0
         planned: list[Planned] = []
         reserved: Reservation | None = {}
-        exchange = _Exchange()
+        exchange = Exchange()
         stopped: Exception | None = None
         try:
             planned = self._plan(claimed)
@@ -167,8 +152,7 @@ class Deliverer:
             self._mask.cover(sending)
             reserved = self._guard.reserve(sending)
             if reserved is not None:
-                self._require_time(deadline)
-                self._send(sending, exchange, deadline)
+                self._sender.send(sending, self._composer.converter, exchange, deadline)
         except psycopg.OperationalError:
             raise
         except Exception as error:
@@ -194,12 +178,6 @@ class Deliverer:
         calls = self.destination.call_seconds * (rounds + 2)  # deletes and upserts both round up; one look-up
         return max(self.limits.lease, COMPOSE_SECONDS + calls), calls
 
-    def _require_time(self, deadline: float) -> None:
-        if self.clock() > deadline:
-            raise RetryLater(
-                "composing took too long for the lease", hint="Look for a slow `sql` expression, or a smaller batch."
-            )
-
     def _plan(self, claimed: Sequence[Claimed]) -> list[Planned]:
         entities = self._compose(claimed)
         gone: Fields | None = None
@@ -213,7 +191,7 @@ class Deliverer:
     def _compose(self, claimed: Sequence[Claimed]) -> Entities:
         """Compose by what the destination says now, where an old description may be what stood in the way."""
         keys = [row.key for row in claimed]
-        if self._outdated or any(row.reason == Reason.REQUEUE for row in claimed):
+        if self._stops.outdated or any(row.reason == Reason.REQUEUE for row in claimed):
             self._describe_anew()
         entities = self._composer.compose(keys)
         if entities.refused and self.clock() - self._described_at > DESCRIBE_EVERY:
@@ -224,7 +202,7 @@ class Deliverer:
 
     def _describe_anew(self) -> None:
         self._composer.forget(refresh=True)
-        self._outdated, self._described_at = False, self.clock()
+        self._stops.outdated, self._described_at = False, self.clock()
 
     def _sending(self, planned: Sequence[Planned]) -> list[Planned]:
         return [p for p in planned if p.operation is not Operation.NOTHING and not self._ignored(p)]
@@ -232,44 +210,12 @@ class Deliverer:
     def _ignored(self, planned: Planned) -> bool:
         return planned.operation is Operation.DELETE and self.mapping.deletes.action == "ignore"
 
-    def _send(self, sending: Sequence[Planned], exchange: _Exchange, deadline: float) -> None:
-        """Deletes first: they free unique values that new records may want."""
-        vanished = [p for p in sending if p.vanished]
-        ids, exchange.absent = find_vanished(self.mapping, self.destination, self._composer.converter, vanished)
-        deletes = [p for p in sending if p.operation is Operation.DELETE]
-        if deletes:
-            exchange.attempted.update(p.key for p in deletes)
-            answers = self.destination.delete(
-                self.mapping.object, [ids[p.key] for p in deletes], lane=self.mapping.name
-            )
-            exchange.answers.update((p.key, answer) for p, answer in zip(deletes, answers, strict=True))
-        upserts = [p for p in sending if p.operation in (Operation.CREATE, Operation.UPDATE)]
-        if self.mapping.match_on:
-            upserts = self._meet(upserts, exchange, deadline)
-        if upserts:
-            external = self._composer.converter.external_field
-            value = self._composer.converter.external_value
-            records = [{external: value(p.key), **p.fields} for p in upserts]
-            exchange.attempted.update(p.key for p in upserts)
-            answers = self.destination.upsert(self.mapping.object, external, records, lane=self.mapping.name)
-            exchange.answers.update((p.key, answer) for p, answer in zip(upserts, answers, strict=True))
-
-    def _meet(self, upserts: Sequence[Planned], exchange: _Exchange, deadline: float) -> list[Planned]:
-        """Link entities to the existing records that they are; what is left for upserts."""
-        converter = self._composer.converter
-        met = self._contact.meet(upserts, converter, patience=deadline - self.clock())
-        exchange.held = met.held
-        self._require_time(deadline)
-        exchange.attempted.update(p.key for _, p in met.taken)
-        exchange.answers.update(self._contact.link(met.taken, converter))
-        return met.rest
-
     def _settle(
         self,
         claim: int,
         claimed: Sequence[Claimed],
         planned: Sequence[Planned],
-        exchange: _Exchange,
+        exchange: Exchange,
         stopped: Exception | None,
     ) -> None:
         """Record what was answered and what needed no call; give back the rest, with the reason why it stopped."""
@@ -282,22 +228,19 @@ class Deliverer:
         except psycopg.OperationalError:
             raise
         except Exception as error:  # the rows come back when their lease ends
-            self._stop_for(error)
+            self._stops.stop_for(error)
             return
         self.counts.add(len(decided), settlement)
         self._guard.judge(settlement.delivered, settlement.dead)
         if settlement.last_error is not None:
             mappings.record_error(self.store, self.mapping_id, *settlement.last_error)
         if stopped is not None:
-            self._stop_for(stopped)
+            self._stops.stop_for(stopped)
         elif settlement.worst is not None:
-            self._heed(settlement.worst, exchange)
-        elif exchange.answers:
-            self._failures = 0
-        if any(isinstance(exchange.answers.get(key), Delivered) for key in self._blamed):
-            self._blamed = frozenset()
+            self._stops.heed(settlement.worst, exchange.answers)
+        self._stops.learn(exchange.answers, well=stopped is None and settlement.worst is None)
 
-    def _settlement(self, planned: Sequence[Planned], exchange: _Exchange) -> Settlement:
+    def _settlement(self, planned: Sequence[Planned], exchange: Exchange) -> Settlement:
         settlement = Settlement(ties=Ties(self.kin))
         limit = self.limits.max_attempts
         for p in planned:
@@ -315,61 +258,3 @@ class Deliverer:
             elif p.operation is Operation.NOTHING or self._ignored(p):
                 take_nothing(settlement, p, ignored=self._ignored(p), absent=p.key in exchange.absent)
         return settlement
-
-    def _heed(self, worst: Rejected, exchange: _Exchange) -> None:
-        """Wait or halt because of what records were refused for."""
-        if worst.remedy is Remedy.WAIT:
-            self._stop_for(RetryLater(f"{worst.code}: {worst.message}", delay=worst.delay or 60.0))
-            return
-        blamed = frozenset(
-            key
-            for key, answer in exchange.answers.items()
-            if isinstance(answer, Rejected) and answer.remedy is Remedy.SCHEMA
-        )
-        if not self._blamed:
-            self._blamed = blamed
-            try:
-                self._composer.forget(refresh=True)
-            except Exception as error:
-                self._stop_for(error)
-            return
-        self._blamed = frozenset()  # described anew and refused again: it is the schema, not an old copy of it
-        self._halt(
-            f"{worst.code}: {worst.message}",
-            f"Run `syncbridge check`, mend it, then `syncbridge resume {self.mapping.name}`.",
-        )
-
-    def _halt(self, reason: str, hint: str) -> None:
-        self._outdated = True
-        mappings.set_status(
-            self.store,
-            self.mapping_id,
-            MappingStatus.HALTED,
-            reason=reason,
-            hint=hint,
-            only_from=(MappingStatus.ACTIVE,),
-        )
-        log.warning("mapping %s halted: %s", self.mapping.name, reason)
-
-    def _stop_for(self, error: Exception) -> None:
-        """Set the mapping's status by the remedy of an error that concerned a whole batch."""
-        self._failures += 1
-        self._composer.forget(refresh=False)
-        chosen = directive(error, self._failures, rng=self.rng)
-        self._outdated |= chosen.status is MappingStatus.HALTED
-        message = f"unexpected {type(error).__name__}"
-        if isinstance(error, SyncbridgeError):
-            message = self._mask(error.message)
-        else:
-            log.error("mapping %s halted\n%s", self.mapping.name, self._mask("".join(format_exception(error))))
-        mappings.set_status(
-            self.store,
-            self.mapping_id,
-            chosen.status,
-            reason=message,
-            hint=chosen.hint,
-            wait_seconds=chosen.wait,
-            only_from=(MappingStatus.ACTIVE,),
-        )
-        mappings.record_error(self.store, self.mapping_id, message)
-        log.warning("mapping %s %s: %s", self.mapping.name, chosen.status.value, message)
