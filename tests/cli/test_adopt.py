@@ -105,6 +105,19 @@ def test_what_is_left_out_is_listed_and_stands_in_the_status(moving: WholeProjec
     assert {each["key"]: each["problem"] for each in again.json["left_out"]} == {"1": "malformed", "2": "gone"}
 
 
+def test_what_changes_between_adopt_and_resume_goes_out_and_makes_no_double(moving: WholeProject) -> None:
+    moving.done("adopt", "people", "--remote-id", "sfid")
+    moving.start()
+    moving.sql("delete from people where id = 5")
+    moving.sql("update people set first_name = 'Meanwhile' where id = 6")
+    moving.sql("insert into people (id, last_name) values (1000, 'New')")
+    moving.done("resume", "people")
+    moving.wait()
+    assert len(moving.salesforce.control.records("Contact", deleted=True)) == PEOPLE + 1
+    assert moving.record(5) is None
+    moving.assert_equal()
+
+
 def test_answers_that_are_lost_make_no_double(moving: WholeProject) -> None:
     moving.salesforce.faults.add("drop_after", route="collections_update", times=5)
     moving.run("adopt", "people", "--remote-id", "sfid")
