@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from syncbridge.sandbox.salesforce.bulk.columns import Columns
+from syncbridge.sandbox.salesforce.bulk.jobs import IngestJob
 from syncbridge.sandbox.salesforce.org.ids import make_id
+from syncbridge.sandbox.salesforce.org.org_file import load_org
 from syncbridge.sandbox.salesforce.server import SandboxServer
+from syncbridge.sandbox.salesforce.store.changes import Shape
 from tests.sandbox.conftest import Api, BulkApi
 
 UNESCAPED = "InvalidBatch : Failed to parse CSV. Found unescaped quote. A value with quote should be within a quote"
@@ -203,3 +209,17 @@ def test_deletes_refuse_what_is_not_there(api: Api, bulk: BulkApi) -> None:
 
 def test_blank_lines_are_left_out(api: Api, bulk: BulkApi) -> None:
     assert bulk.run("LastName\n\na\n\n\nb\n")["numberRecordsProcessed"] == 2
+
+
+ORG = load_org(None)
+CONTACT = ORG.original("Contact")
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=90), st.sampled_from(["LastName", "Email", "Birthdate", "Title"]))
+def test_a_cell_becomes_what_rest_makes_of_the_same_text(text: str, name: str) -> None:
+    assume(text not in ("", "#N/A"))
+    job = IngestJob(operation="insert", object="Contact", version=62.0, header=[name])
+    by_bulk = Columns(ORG, CONTACT, job).change([text])
+    by_rest = Shape(ORG, CONTACT).read({name: text})
+    assert by_bulk.values == by_rest.values
+    assert (by_bulk.refusal is None) == (by_rest.refusal is None)

@@ -13,7 +13,7 @@ from syncbridge.sandbox.salesforce.bulk.lines import MOST_COLUMNS, JobFailure
 from syncbridge.sandbox.salesforce.errors import Refusal, WrongType
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Change, ParentKey
-from syncbridge.sandbox.salesforce.store.values import Normaliser, normaliser
+from syncbridge.sandbox.salesforce.store.values import BLANKS, PLAIN_TEXT, Normaliser, normaliser
 from syncbridge.sandbox.salesforce.store.writes import take_id
 
 NOTHING = "#N/A"
@@ -38,13 +38,13 @@ class Columns:
         self._org = org
         self._target = target
         self._id_at: int | None = None
-        self._fields: list[tuple[int, Field, Normaliser]] = []
+        self._fields: list[tuple[int, str, Normaliser, int]] = []
         self._parents: list[tuple[int, _Parent]] = []
         if len(job.header) > MOST_COLUMNS:
             raise JobFailure("InvalidBatch", f"The header has more than {MOST_COLUMNS} columns")
         for at, name in enumerate(job.header):
             self._place(at, name)
-        names = {each.name.lower() for _, each, _ in self._fields}
+        names = {name.lower() for _, name, *_ in self._fields}
         if len(names) < len(self._fields):
             raise JobFailure("InvalidBatch", "Duplicate field names in the header")
         needed = "Id" if job.operation in ("update", "delete") else job.external_id or ""
@@ -52,7 +52,7 @@ class Columns:
             raise _unknown(needed)
         if job.operation == "delete" and len(job.header) > 1:
             raise JobFailure("InvalidBatch", "The 'delete' batch must contain only ids")
-        closed = [each.name for _, each, _ in self._fields if not (each.createable and each.updateable)]
+        closed = [name for _, name, *_ in self._fields if not (self._may(name, "create") and self._may(name, "update"))]
         self._closed = frozenset(closed)
 
     def id_of(self, row: list[str]) -> str:
@@ -64,12 +64,18 @@ class Columns:
         change = Change(self._target)
         values = change.values
         try:
-            for at, known, normalise in self._fields:
+            for at, name, normalise, plain in self._fields:
                 text = row[at]
-                if text:
-                    values[known.name] = None if text == NOTHING else normalise(text)
+                if not text:
+                    continue
+                if text == NOTHING:
+                    values[name] = None
+                elif plain and len(trimmed := text.strip(BLANKS)) <= plain:
+                    values[name] = trimmed or None  # what the normaliser does with most cells, without the call
+                else:
+                    values[name] = normalise(text)
         except WrongType:
-            change.refusal = _wrong_type(at, known, row[at])
+            change.refusal = _wrong_type(at, self._target.by_name[name.lower()], row[at])
         except Refusal as refusal:
             change.refusal = refusal
         if self._closed:
@@ -103,7 +109,8 @@ class Columns:
         if known is not None and known.type == "id":
             self._id_at = at
         elif known is not None and known.type != "address":
-            self._fields.append((at, known, normaliser(known)))
+            plain = known.length if known.type in PLAIN_TEXT else 0
+            self._fields.append((at, known.name, normaliser(known), plain))
         elif "." in name:
             self._parents.append((at, self._parent(name)))
         else:

@@ -1,7 +1,7 @@
 """Doing an ingest job: its data is read, checked and written in slices, so that memory and waiting stay small.
 
-A slice is one transaction under the sandbox's lock. Ten slices are one of Salesforce's batches of 10,000 records,
-within which an external id may be given once.
+A slice is one transaction under the sandbox's lock. Twenty slices are one of Salesforce's batches of 10,000
+records, within which an external id may be given once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from syncbridge.sandbox.salesforce.store.deletes import Deletes
 from syncbridge.sandbox.salesforce.store.values import Stored
 from syncbridge.sandbox.salesforce.store.writes import Writes
 
-SLICE = 1_000
+SLICE = 500
 BATCH = 10_000
 ROUTE = "bulk_job"
 NO_ROWS_LEFT = "Daily limit of records exceeded. The remaining data is not processed"

@@ -22,6 +22,8 @@ Normaliser = Callable[[Any], Stored]
 
 #: What is cut off at both ends of a text: the space and all below it, as in Java's trim(); no-break spaces stay.
 BLANKS = "".join(map(chr, range(33)))
+#: Types whose normal form is the text without the blanks around it, as long as it is short enough.
+PLAIN_TEXT = frozenset({"string", "textarea", "phone", "url", "combobox"})
 EMAIL = re.compile(r"^[^@\s,;:<>()\[\]\\\"]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)+$")
 DATETIME_FORMAT = "%Y-%m-%dT%H:%M:%S.000+0000"
 FIRST_YEAR, LAST_YEAR = 1700, 4000
