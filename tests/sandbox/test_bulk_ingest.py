@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import socket
 from typing import Any
 
+import httpx
 import pytest
 
 from syncbridge.sandbox.salesforce.server import SandboxServer
@@ -245,3 +247,26 @@ def test_too_much_data_are_refused(api: Api, monkeypatch: pytest.MonkeyPatch) ->
     assert refusal(response) == (400, "CLIENTINPUTERROR")
     assert "Exceeded max size limit" in response.json()[0]["message"]
     assert api.put(f"/jobs/ingest/{job}/batches", content="LastName\na\n").status_code == 201
+
+
+def test_an_upload_that_breaks_off_leaves_the_job_open(
+    api: Api, bulk: BulkApi, sandbox: SandboxServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = api.open_job("Contact", "insert")
+    path = f"/services/data/v59.0/jobs/ingest/{job}/batches"
+    token = sandbox.credentials.token
+    head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", httpx.URL(sandbox.url).port or 0)) as connection:
+        connection.sendall(head.encode() + b"LastName\nhalf")
+    api.fill_job(job, "LastName\nwhole\n")
+    assert bulk.finish(job)["numberRecordsProcessed"] == 1
+    assert [each["LastName"] for each in api.rows("SELECT LastName FROM Contact")] == ["whole"]
+    assert [each.message for each in caplog.records if each.name.startswith("uvicorn")] == []
+
+
+def test_data_that_cannot_be_unpacked_are_no_data(api: Api, bulk: BulkApi) -> None:
+    job = api.open_job("Contact", "insert")
+    headers = {"Content-Encoding": "gzip"}
+    assert api.put(f"/jobs/ingest/{job}/batches", content=b"nonsense", headers=headers).status_code == 201
+    api.patch(f"/jobs/ingest/{job}", json={"state": "UploadComplete"})
+    assert bulk.finish(job)["numberRecordsProcessed"] == 0

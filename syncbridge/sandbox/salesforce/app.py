@@ -10,11 +10,12 @@ import asyncio
 import gzip
 import re
 import zlib
+from contextlib import suppress
 from email.utils import formatdate
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
@@ -42,15 +43,17 @@ class Endpoint:
         self._actions = actions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; one that breaks off before its end has changed nothing and has nobody to be answered."""
         request = Request(scope, receive)
         action = self._actions.get(request.method)
-        if action is None or not action.upload:
-            call = _read(self._sandbox, request, await request.body())
-            await self._handle(call, action, scope, receive, send)
-            return
-        call = _read(self._sandbox, request, b"")
-        async with received(request, self._sandbox.bulk.upload_path()) as call.upload:
-            await self._handle(call, action, scope, receive, send)
+        with suppress(ClientDisconnect):
+            if action is None or not action.upload:
+                call = _read(self._sandbox, request, await request.body())
+                await self._handle(call, action, scope, receive, send)
+                return
+            call = _read(self._sandbox, request, b"")
+            async with received(request, self._sandbox.bulk.upload_path()) as call.upload:
+                await self._handle(call, action, scope, receive, send)
 
     async def _handle(self, call: Call, action: Action | None, scope: Scope, receive: Receive, send: Send) -> None:
         if action is None or action.area == "control":

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from syncbridge.sandbox.salesforce.bulk.limits import LARGEST_ENCODED
 
@@ -20,22 +20,27 @@ GZIP_WINDOW = 31
 async def received(request: Request, path: Path) -> AsyncIterator[Path | None]:
     """The body of a request in a file, unpacked; None when it is too large. The file goes, unless it was moved.
 
-    A client that goes away while it sends leaves the part that came; asyncio.CancelledError ends the request.
+    ClientDisconnect when the client goes away while it sends. What cannot be unpacked is taken for nothing.
     """
     unpack = zlib.decompressobj(GZIP_WINDOW) if request.headers.get("content-encoding", "").lower() == "gzip" else None
     size = 0
     try:
         with path.open("wb") as file:
             async for chunk in request.stream():
-                part = unpack.decompress(chunk) if unpack else chunk
+                part = _unpacked(unpack, chunk) if unpack else chunk
                 size += len(part)
                 if size <= LARGEST_ENCODED:
                     file.write(part)
         yield path if size <= LARGEST_ENCODED else None
-    except ClientDisconnect:
-        raise asyncio.CancelledError from None
     finally:
         path.unlink(missing_ok=True)
+
+
+def _unpacked(unpack: zlib._Decompress, chunk: bytes) -> bytes:
+    try:
+        return unpack.decompress(chunk)
+    except zlib.error:
+        return b""
 
 
 async def in_turn(chunks: Iterator[bytes], *, gzipped: bool) -> AsyncIterator[bytes]:
