@@ -25,6 +25,9 @@ create table people (
 create table orders (
     id bigint generated always as identity primary key, company_id bigint references companies, title text not null,
     stage text not null default 'open', amount numeric(12, 2), close_date date not null, notes text);
+alter table orders replica identity full;
+create index on people (company_id);
+create index on orders (company_id);
 """
 
 

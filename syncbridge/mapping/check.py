@@ -7,7 +7,7 @@ from the destination. What could not be read is None, and is then left unchecked
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncbridge.errors import Finding
 from syncbridge.mapping.check_fields import Normaliser, check_choices, check_type, check_writable
@@ -60,7 +60,21 @@ def check_mappings(
     for subject in subjects:
         found = check_one(subject, catalog, by_name, publication=publication, identities=identities)
         findings += _ordered(found)
-    return [*findings, *_shared_records([subject.spec for subject in subjects])]
+    return [*_in_turn(findings), *_shared_records([subject.spec for subject in subjects])]
+
+
+def _in_turn(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """With statements that can be run one after another: a publication is created once, and gets each table once."""
+    told: set[str] = set()
+    for finding in findings:
+        sql = finding.sql
+        if sql.startswith("CREATE PUBLICATION ") and told:
+            sql = sql.replace("CREATE PUBLICATION", "ALTER PUBLICATION", 1).replace(" FOR TABLE ", " ADD TABLE ", 1)
+        if "PUBLICATION" in sql.split(" ", 2)[:2]:
+            table = sql.split(" TABLE ", 1)[1]
+            sql = "" if table in told else sql
+            told.add(table)
+        yield finding if sql == finding.sql else replace(finding, sql=sql)
 
 
 def check_one(

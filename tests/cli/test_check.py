@@ -32,8 +32,8 @@ def test_mistakes_on_both_sides_are_told_by_file_and_line(project: CheckProject)
         "mappings/people.yaml",
         '    8  error    entity.where: column "is_tst" does not exist',
         '                Perhaps you meant to reference the column "people.is_test".',
-        "   11  error    fields.FirstNam: public.people has no column 'frst_name'; did you mean 'first_name'?",
-        "   11  error    fields.FirstNam: Contact has no field 'FirstNam'; did you mean 'FirstName'?",
+        "   13  error    fields.FirstNam: public.people has no column 'frst_name'; did you mean 'first_name'?",
+        "   13  error    fields.FirstNam: Contact has no field 'FirstNam'; did you mean 'FirstName'?",
         "",
         "4 errors, 0 warnings.",
     ]
@@ -46,7 +46,7 @@ def test_findings_come_as_json_for_programs(project: CheckProject) -> None:
     assert code == 0  # a warning stops nothing
     assert (document["mappings"], document["errors"], document["warnings"]) == (["people"], 0, 1)
     finding = document["findings"][0]
-    assert finding["where"] == "mappings/people.yaml:16"
+    assert finding["where"] == "mappings/people.yaml:20"
     assert finding["severity"] == "warning"
     assert "did you mean 'Web'?" in finding["message"]
 
@@ -162,10 +162,11 @@ def test_a_login_without_rights_is_told_the_grants_and_they_are_enough(
         try:
             mine = psycopg.conninfo.make_conninfo(dsn, user="check_login", password="pw")
             monkeypatch.setenv("SYNCBRIDGE_POSTGRES_DSN", mine)
-            code, told = project.check("--json", "people")
+            code, told = project.check("--json")
             assert code == 1
             for finding in json.loads(told)["findings"]:
-                admin.execute(finding["sql"])
-            assert project.check("people")[0] == 0
+                if finding["sql"]:  # of a table that several mappings name it is told once
+                    admin.execute(finding["sql"])
+            assert project.check()[0] == 0
         finally:
             admin.execute("drop owned by check_login; drop role check_login")

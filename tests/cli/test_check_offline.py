@@ -98,7 +98,7 @@ def test_sql_that_was_changed_since_is_a_warning_at_its_line(offline: CheckProje
     again = "                If it is new, save anew where both sides can be reached: `syncbridge check --save`."
     assert told.splitlines() == [
         "mappings/companies.yaml",
-        "   14  warning  fields.AnnualRevenue: this SQL is not verified offline: schemas.json does not know it",
+        "   20  warning  fields.AnnualRevenue: this SQL is not verified offline: schemas.json does not know it",
         again,
         "",
         "mappings/people.yaml",
@@ -141,17 +141,16 @@ def test_a_new_mapping_over_another_table_of_the_schema_can_be_checked(
     assert check_project.check("--offline", "tickets") == (0, f"All is well: tickets.\n{ALONE}\n")
 
 
+COMPANY = "    company: {table: public.companies, on: company.id = people.company_id}\n"
 RELATED = """\
-  where: not is_test
-  related:
     company: {table: public.companies, on: company.id = people.company_id}
     colleagues: {table: public.people, on: colleagues.company_id = people.company_id, rollup: {heads: count(*)}}
 """
 
 
 def test_related_tables_are_verified_offline_too(check_project: CheckProject, cut_off: Callable[[], None]) -> None:
-    check_project.edit("people", "  where: not is_test\n", RELATED)
-    check_project.edit("people", "Title: title", "Title: company.name\n  Department: {sql: upper(company.name)}")
+    check_project.edit("people", COMPANY, RELATED)
+    check_project.edit("people", "Title: title", "Title: {sql: upper(company.name)}")
     code, told = check_project.check("--save")
     assert told.splitlines()[-1] == "Saved in schemas.json: 3 tables, 3 objects."
     cut_off()
@@ -171,6 +170,7 @@ def _without_last_line(text: str) -> str:
 
 def test_what_the_file_does_not_know_is_told_with_the_way_to_save_it(offline: CheckProject) -> None:
     offline.edit("people", "public.people", "public.peopel")
+    offline.edit("people", "= people.company_id", "= peopel.company_id")
     offline.edit("orders", "object: Opportunity", "object: Lead")
     offline.edit("companies", "destination: salesforce", "destination: hubspot")
     code, told = offline.check("--offline", "--json")
