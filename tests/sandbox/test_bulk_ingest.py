@@ -39,7 +39,6 @@ def test_a_new_job_is_open_and_says_where_its_data_go(api: Api) -> None:
         "concurrencyMode": "Parallel",
         "contentType": "CSV",
         "apiVersion": 59.0,
-        "jobType": "V2Ingest",
         "lineEnding": "LF",
         "columnDelimiter": "COMMA",
     }

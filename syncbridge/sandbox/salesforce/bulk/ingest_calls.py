@@ -28,7 +28,7 @@ def create(call: Call) -> Reply:
     refuse_version(call, OLDEST_VERSION)
     content_type = call.headers.get("content-type", "")
     if not content_type.lower().startswith("multipart/"):
-        return answer(_add(call, call.record()).listed())
+        return answer(_add(call, call.record()).created_now())
     description, data = split_parts(content_type, call.body)
     try:
         body = orjson.loads(description)
@@ -39,7 +39,7 @@ def create(call: Call) -> Reply:
     job = _add(call, body)
     job.data.write_bytes(data)
     _submit(call, job)
-    return answer(job.listed())
+    return answer(job.created_now())
 
 
 def upload(call: Call) -> Reply:

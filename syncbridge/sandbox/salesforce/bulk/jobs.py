@@ -64,6 +64,10 @@ class Job:
         """Return how the job's CSV is written."""
         return {"lineEnding": self.line_ending, "columnDelimiter": self.delimiter}
 
+    def created_now(self) -> dict[str, Any]:
+        """Return what the answer to a create says."""
+        return self.brief() | self.format()
+
 
 @dataclass(slots=True, kw_only=True)
 class IngestJob(Job):
@@ -92,7 +96,7 @@ class IngestJob(Job):
         return shown
 
     def listed(self) -> dict[str, Any]:
-        """Return what the answer to a create and the list of jobs say."""
+        """Return what the list of jobs says."""
         return self.brief() | {"jobType": "V2Ingest"} | self.format()
 
     def details(self) -> dict[str, Any]:
@@ -120,7 +124,7 @@ class QueryJob(Job):
         return self.folder / "results.csv"
 
     def listed(self) -> dict[str, Any]:
-        """Return what the answer to a create and the list of jobs say."""
+        """Return what the list of jobs says."""
         return self.brief() | {"jobType": "V2Query"} | self.format()
 
     def details(self) -> dict[str, Any]:

@@ -41,9 +41,8 @@ def create(call: Call) -> Reply:
         line_ending=line_ending,
     )
     bulk.jobs.add(job, call.sandbox.clock.stamp())
-    shown = job.brief() | job.format()
     bulk.runner.submit(job)
-    return answer(shown)
+    return answer(job.created_now())
 
 
 def read(call: Call) -> Reply:
