@@ -165,12 +165,18 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def killing(whole: WholeProject, seed: int) -> Iterator[Killing]:
+def part_fields() -> str:
+    """Further fields of parts."""
+    return ""
+
+
+@pytest.fixture
+def killing(whole: WholeProject, seed: int, part_fields: str) -> Iterator[Killing]:
     """The project in force, its first sync still to do, and a driver that waits for orders."""
     whole.environment["SYNCBRIDGE_WORKER__BATCH"] = "25"
     whole.sql(RELATED)
     whole.write_mapping("people", PEOPLE.replace(*WITH_ORDERS).replace("Badge__c: badge", "Badge__c: badge" + ORDERS))
-    whole.write_mapping("parts", PARTS.replace(*WITH_MAKER).replace("Name: name", NAME))
+    whole.write_mapping("parts", PARTS.replace(*WITH_MAKER).replace("Name: name", NAME + part_fields))
     whole.done("setup")
     whole.sql(WATCH_CHECKPOINT)
     rng = random.Random(seed)
