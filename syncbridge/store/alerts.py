@@ -113,17 +113,19 @@ def post(connection: Connection, targets: Collection[str], title: str, body: str
 
 # An earlier message of the target that waits, or is being sent, goes first: what is over is not told before it is
 # raised. One that is refused for ever does not hold up the rest for ever.
-_CLAIM = """
+_FIRST = """not exists (select from syncbridge.alert_message e
+                             where e.target = m.target and e.id < m.id and e.attempts < %(in_order)s)"""
+
+_CLAIM = f"""
 update syncbridge.alert_message
    set lease_until = now() + %(lease)s * interval '1 second', attempts = attempts + 1
  where id = (select m.id from syncbridge.alert_message m
               where m.target = %(target)s and m.available_at <= now()
                 and (m.lease_until is null or m.lease_until <= now())
-                and not exists (select 1 from syncbridge.alert_message e
-                                 where e.target = m.target and e.id < m.id and e.attempts < %(in_order)s)
+                and {_FIRST}
               order by m.id limit 1 for update skip locked)
 returning id, title, body, attempts
-"""
+"""  # noqa: S608 - constants
 
 
 def claim(connection: Connection, target: str) -> Message | None:
@@ -150,11 +152,11 @@ def refused(connection: Connection, message: Message, error: str, *, wait: float
 
 
 def next_due(connection: Connection, targets: Collection[str]) -> float | None:
-    """Seconds until a message to one of these targets is due; None when none waits."""
+    """Seconds until a message to one of these targets is due, none before those that go first; None when none waits."""
     row = connection.execute(
-        "select extract(epoch from min(greatest(available_at, lease_until)) - now())::float8"
-        " from syncbridge.alert_message where target = any(%s::text[])",
-        (list(targets),),
+        "select extract(epoch from min(greatest(m.available_at, m.lease_until)) - now())::float8"  # noqa: S608 - constants
+        f" from syncbridge.alert_message m where m.target = any(%(targets)s::text[]) and {_FIRST}",
+        {"targets": list(targets), "in_order": IN_ORDER},
     ).fetchone()
     return None if row is None or row[0] is None else max(0.0, row[0])
 

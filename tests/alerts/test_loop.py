@@ -13,6 +13,7 @@ import pytest
 from syncbridge import config
 from syncbridge.alerts import loop as alert_loop
 from syncbridge.alerts.loop import AlertLoop
+from syncbridge.alerts.targets import targets
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.project import Project
 from syncbridge.store import alerts, mappings, workers
@@ -288,6 +289,9 @@ def test_a_recovery_is_not_told_before_what_it_is_the_end_of(watched: Watched) -
         watched.resume()
         watched.look(loop)
         assert watched.web.asked == 1  # the first message waits for its next try, and the second for the first
+        due = alerts.next_due(watched.cli.store, [target.name for target in targets(loop.project.settings.alerts)])
+        assert due is not None
+        assert due > 0  # so the loop does not ask all the time
         watched.retry_now()
         send(loop)
     assert watched.subjects == ["people: halted", "people: halted: recovered"]
