@@ -138,12 +138,15 @@ def record_error(connection: Connection, mapping_id: int, message: str, key: str
 def resume(connection: Connection, mapping_id: int) -> bool:
     """Make a mapping active again; one stopped by its guard delivers what waits now without being stopped again.
 
-    What waits now is known by its position: changes that come later are counted as ever. Refusals are counted anew.
+    What waits now is known by its position: changes that come later are counted as ever. To it belong entities that
+    wait for parents, and join keys whose entities are not found yet. Refusals are counted anew.
     """
     done = connection.execute(
         "update syncbridge.mapping m set status = 'active', reason = '', hint = '', until = null, status_since = now(),"
-        " approved_lsn = case when status = 'guard' then"
-        " (select max(o.lsn) from syncbridge.outbox o where o.mapping_id = m.id and o.status = 'pending')"
+        " approved_lsn = case when status = 'guard' then greatest("
+        " (select max(o.lsn) from syncbridge.outbox o"
+        "   where o.mapping_id = m.id and o.status in ('pending', 'waiting')),"
+        " (select max(f.lsn) from syncbridge.fan_out f where f.mapping_id = m.id))"
         " else approved_lsn end where id = %s and status <> 'active'",
         (mapping_id,),
     )

@@ -7,9 +7,10 @@ import logging
 import pytest
 
 from syncbridge.errors import RetryLater
-from syncbridge.model import MappingStatus, Reason
+from syncbridge.model import Lsn, MappingStatus, Reason
 from syncbridge.outbound.deliver import Limits
-from syncbridge.store import mappings
+from syncbridge.source import rows
+from syncbridge.store import fan_out, mappings
 from tests.fix_delivery import SmallProject, Start
 
 DELETES = ("deletes: off", "deletes: 2 per hour")
@@ -71,6 +72,17 @@ def test_resume_lets_pass_what_waited_and_nothing_that_comes_later(start: Start)
     project.deliver()
     assert project.status() is MappingStatus.GUARD
     assert len(project.remote()) == 4
+
+
+def test_resume_lets_pass_the_entities_of_join_keys_that_waited(start: Start) -> None:
+    project = _populated(start(CHANGES))
+    project.change("update people set first_name = 'y'", 1, 2, 3, 4)
+    project.deliver()
+    assert project.status() is MappingStatus.GUARD
+    position = Lsn.parse(rows.position(project.writer))
+    fan_out.enqueue(project.store, {(project.mapping_id, "company"): {b"10": (int(position), 0)}})
+    mappings.resume(project.store, project.mapping_id)
+    assert mappings.approved_until(project.store, project.mapping_id) == position
 
 
 def test_an_approval_is_not_left_over_when_what_waited_turned_out_to_be_nothing(start: Start) -> None:
