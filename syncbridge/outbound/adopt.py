@@ -23,7 +23,7 @@ from syncbridge.model import Fields, MappingStatus, Normal, Operation, Outcome, 
 from syncbridge.outbound.convert import Converter
 from syncbridge.schemas import FieldKind, RemoteObject
 from syncbridge.source import rows
-from syncbridge.store import backlog, links, mappings, remote_ids, sync_log
+from syncbridge.store import backlog, conflicts, links, mappings, remote_ids, sync_log
 from syncbridge.store.remote_ids import Named
 from syncbridge.store.sync_log import Entry
 
@@ -255,6 +255,10 @@ class Adoption:
         log += [_entry(key, record, self._external) for key, record in written.items()]
         with self.store.transaction():
             links.upsert(self.store, self.mapping_id, made)
+            conflicts.look_again(
+                self.store, self.mapping_id, list(made)
+            )  # held or not, which record it is is known now
+            conflicts.release(self.store, self.mapping_id, [remote_id for remote_id, _ in made.values()])
             sync_log.append(self.store, self.mapping_id, log)
 
 

@@ -11,7 +11,7 @@ from syncbridge.errors import ConfigurationError, Remedy, RetryLater
 from syncbridge.model import Fields, MappingStatus, Reason
 from syncbridge.outbound.adopt import Adopted, Adoption, Problem
 from syncbridge.source import rows
-from syncbridge.store import links, mappings, sync_log
+from syncbridge.store import conflicts, links, mappings, sync_log
 from tests.fix_delivery import SmallProject, Start
 
 
@@ -281,6 +281,22 @@ def test_it_stops_when_somebody_resumes_the_mapping_meanwhile(project: SmallProj
     with pytest.raises(ConfigurationError, match="not paused"):
         run(project, page=2, told=lambda done: bool(mappings.resume(project.store, project.mapping_id)) and None)
     assert links.count(project.store, project.mapping_id) == 2
+
+
+def test_an_entity_that_was_held_for_a_decision_goes_on_as_the_record_that_its_row_names(start: Start) -> None:
+    project = start(("external_id: Person_Key__c", "external_id: Person_Key__c\nmatch_on: LastName"))
+    project.writer.execute("alter table people add sfid text")
+    remote_id, other = put(project), put(project)
+    add(project, 1, remote_id)
+    project.touch("1")
+    project.deliver()
+    assert [each.candidates for each in conflicts.held(project.store)] == [tuple(sorted((remote_id, other)))]
+    mappings.set_status(project.store, project.mapping_id, MappingStatus.PAUSED)
+    assert run(project).linked == 1
+    sync(project)
+    assert conflicts.held(project.store) == []
+    assert project.left() == []
+    assert record(project, other) == {"LastName": "Same"}
 
 
 def test_a_worker_that_still_delivers_is_waited_for(project: SmallProject) -> None:
