@@ -67,12 +67,13 @@ def settle(
         try:
             with connection.transaction():
                 ours = _write(connection, mapping_id, claim, settlement)
-                over = conflicts.remove(connection, mapping_id, settlement.done.keys() & ours) if matching else []
-            break
+                if matching:
+                    over = conflicts.remove(connection, mapping_id, settlement.done.keys() & ours)
+                    conflicts.release(connection, mapping_id, over)
+            return
         except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
             if attempt == 4:
                 raise
-    conflicts.release(connection, mapping_id, over)
 
 
 def _write(connection: Connection, mapping_id: int, claim: int, settlement: Settlement) -> set[str]:

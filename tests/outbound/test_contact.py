@@ -195,6 +195,22 @@ def test_a_corrected_row_is_matched_anew_and_releases_the_others(project: SmallP
     assert project.store.execute("select count(*) from syncbridge.conflict").fetchone() == (0,)
 
 
+def test_who_is_released_is_so_in_the_transaction_that_settles_the_other(
+    project: SmallProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(project, Email="same@example.org")
+    project.add(1, 2)
+    project.change("update people set email = 'same@example.org'")
+    project.deliver()
+    project.change("update people set email = 'two@example.org' where id = 2", 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(conflicts, "release", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            project.deliver()
+    assert linked(project, 2) is None
+    assert set(held(project)) == {"1"}
+
+
 def test_a_held_row_that_is_deleted_is_over(project: SmallProject) -> None:
     put(project, Email="1@example.org")
     put(project, Email="1@example.org")
