@@ -205,7 +205,7 @@ class _Wait:
         """How many still enqueue. What they enqueue stands at later positions: when one ends, all until then counts."""
         waited_for = self._runs.get(mapping_id, set())
         for run in [runs.read(self.store, run_id) for run_id in sorted(waited_for)]:
-            if run.status == "pending":
+            if run.status in ("asked", "pending"):
                 continue
             waited_for.discard(run.id)
             self._until[mapping_id] = Lsn.parse(rows.position(self.source))

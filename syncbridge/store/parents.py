@@ -39,7 +39,8 @@ class Crowd:
 _STATE = """
 case when exists (select from syncbridge.link l where l.mapping_id = a.parent_id and l.key = a.parent_key) then 'linked'
      when o.status is not null then o.status
-     when exists (select from syncbridge.run r where r.mapping_id = a.parent_id and r.status = 'pending') then 'coming'
+     when exists (select from syncbridge.run r where r.mapping_id = a.parent_id and r.status in ('asked', 'pending'))
+          then 'coming'
      else 'gone' end
 """
 _FROM = """

@@ -145,6 +145,19 @@ def test_the_run_that_a_truncated_related_table_needs_is_waited_for_though_it_be
     assert [look.pending for look in wait.looks if not look.behind] == [1, 0]
 
 
+def test_a_run_whose_apply_is_not_through_is_waited_for(wait: Wait, captured: CliProject) -> None:
+    captured.worker()
+    run = runs.ask(captured.store, captured.applied().id, Reason.FIRST_SYNC)
+
+    def end_the_run() -> None:
+        runs.open_asked(captured.store, barrier=rows.next_transaction(captured.source))
+        runs.advance(captured.store, run, phase="done", after=None, enqueued=0)
+
+    wait.meanwhile = end_the_run
+    assert wait.run().verdict is Verdict.DELIVERED
+    assert [sum(each.runs for each in look.left) for look in wait.looks] == [1, 0]
+
+
 def test_a_run_that_fails_is_told(wait: Wait, captured: CliProject) -> None:
     captured.worker()
     run = runs.request(captured.store, captured.applied().id, Reason.RESYNC)
