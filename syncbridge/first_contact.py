@@ -21,7 +21,8 @@ from syncbridge.store.mappings import AppliedMapping
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An existing record: its fields of `match_on`, None when it is gone, and the key that it carries already."""
+    """An existing record: its fields of `match_on` and what else the mapping writes and it holds, None when it is gone;
+    and the key that it carries already."""
 
     remote_id: str
     fields: Fields | None
@@ -33,15 +34,19 @@ def look_up(destination: Destination, applied: AppliedMapping, remote_ids: Seque
     definition = applied.definition
     matched = list(definition.get("match_on") or ())
     external = definition["external_id"]
-    records = destination.read(applied.object, remote_ids, [*matched, external], lane=applied.name)
     fields = {name.lower(): each for name, each in definition["fields"].items()}
-    hidden = {name for name in matched if _sensitive(fields.get(name.lower()))}
+    # what agrees is the same in all of them: it takes the other fields to tell one from another
+    others = [name for name in definition["fields"] if name.lower() not in {each.lower() for each in matched}]
+    names = [*matched, *others]
+    records = destination.read(applied.object, remote_ids, [*names, external], lane=applied.name)
+    hidden = {name for name in names if _sensitive(fields.get(name.lower()))}
     found = []
     for remote_id, record in zip(remote_ids, records, strict=True):
         if record is None:
             found.append(Candidate(remote_id, None))
             continue
-        shown = {name: record.fields.get(name) for name in matched}
+        held = {name: record.fields.get(name) for name in names}
+        shown = {name: value for name, value in held.items() if name in matched or value is not None}
         masked = {name: MASK if name in hidden and value is not None else value for name, value in shown.items()}
         key = record.fields.get(external)
         found.append(Candidate(record.remote_id, masked, None if key in (None, "") else str(key)))

@@ -199,10 +199,11 @@ def _other_rows(weighing: _Weighing, change: Change, mapping: CompiledMapping) -
     assert change.applied is not None  # it is in force
     passing, about = weighing.records(mapping, filtered=True)
     linked = links.count(weighing.store, change.applied.id)
-    told = [f"{linked:,} records are linked now, {_many(passing, about, 'row')} pass the new filter"]
+    told = [f"{_many(linked, False, 'record')} linked now, {_many(passing, about, 'row')} within the new filter"]
     if linked > passing:
         fate = {"delete": "deleted", "ignore": "left alone", "set": "marked as gone"}[mapping.deletes.action]
-        told.append(f"at least {linked - passing:,} remote records will be {fate}; the guard counts deletes")
+        gone = _many(linked - passing, False, "remote record")
+        told.append(f"at least {gone} will be {fate}; the guard counts deletes")
     return told
 
 
@@ -260,13 +261,21 @@ def _parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]
 
 
 def _flat(definition: Mapping[str, Any]) -> dict[str, Any]:
-    entity = {f"entity.{name}": value for name, value in definition.get("entity", {}).items()}
-    return {name: value for name, value in definition.items() if name not in ("entity", "fields")} | entity
+    flat: dict[str, Any] = {}
+    for name, value in definition.items():
+        if name == "fields":
+            continue
+        parts = value.items() if isinstance(value, Mapping) else ()
+        flat |= {f"{name}.{part}": each for part, each in parts} or {name: value}
+    related = flat.pop("entity.related", None) or {}
+    return flat | {f"entity.related.{name}": each for name, each in related.items()}
 
 
 def _plain(value: object) -> str:
     if value is None:
         return "none"
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return value[0] if len(value) == 1 else f"[{', '.join(value)}]"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=list)
     return " ".join(text.split())
 

@@ -21,7 +21,7 @@ from syncbridge.mapping.compile import CompiledField, CompiledMapping
 from syncbridge.mapping.keys import decode_key
 from syncbridge.mapping.sql import literal, qualified
 from syncbridge.model import Fields, MappingStatus, Normal, Operation
-from syncbridge.outbound.compose import Entities
+from syncbridge.outbound.compose import Entities, rule_refusal
 from syncbridge.outbound.convert import Converter
 from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.masking import MASK
@@ -163,12 +163,14 @@ class _Telling:
         remote = destination.describe(mapping.object)
         convert = Converter(mapping, remote, destination, types or ["text"] * (len(mapping.fields) + 1))
         entities = Entities()
+        external: Normal = None
         try:
             external = convert.external_value(self.key)
-            if self.key in found.found:
-                entities.records[self.key] = convert(found.found[self.key])
+            if (row := found.found.get(self.key)) is not None:
+                if broken := rule_refusal(mapping, row):
+                    raise broken
+                entities.records[self.key] = convert(row)
         except RecordRejected as refusal:
-            external = None
             entities.refused[self.key] = refusal
         for key, message in found.refused.items():
             entities.refused[key] = RecordRejected(message, code="EXPRESSION_FAILED")

@@ -46,8 +46,8 @@ def conflicts() -> None:
 def listing(context: click.Context, mapping: str | None, details: bool, limit: int, json: bool) -> None:
     """List entities that are held, the oldest first, with the remote ids of the records that they could be.
 
-    With --details the destination is asked for the fields of `match_on`, and for the key that a candidate may carry by
-    now. Values of fields that the mapping calls sensitive are shown as ***. Exit code 0.
+    With --details the destination is asked what the candidates hold in the mapping's fields, and for the key that one
+    may carry by now. Values of fields that the mapping calls sensitive are shown as ***. Exit code 0.
     """
     with open_project(context) as project, project.store("conflicts") as store:
         if mapping is not None:

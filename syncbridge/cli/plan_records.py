@@ -167,10 +167,12 @@ def _value(value: object) -> str:
 
 
 def _sum(name: str, counts: Counts, total: int | None, calls: int) -> str:
-    parts = [f"{fate.value} {counts.fates[fate]:,}" for fate in Fate if counts.fates[fate]] or ["no record"]
     codes = ", ".join(f"{code} {number:,}" for code, number in counts.refused.most_common())
+    why = {Fate.REFUSED: f" ({codes})"} if codes else {}
+    parts = [f"{fate.value} {counts.fates[fate]:,}{why.get(fate, '')}" for fate in Fate if counts.fates[fate]]
     of = f" of {total:,}" if total is not None else ""
     rest = "" if counts.complete or total == counts.rows else "; --limit 0 looks at all"
-    refused = f" ({codes})" if codes else ""
-    looked = f"{counts.rows:,}{of} rows looked at with {calls:,} API call{'s' * (calls != 1)} that only read{rest}"
-    return f"{name}: {', '.join(parts)}{refused}. {looked}."
+    number = total if total is not None else counts.rows
+    looked = f"{counts.rows:,}{of} row{'s' * (number != 1)} looked at"
+    asked = f"with {calls:,} API call{'s' * (calls != 1)} that only read{rest}"
+    return f"{name}: {', '.join(parts) or 'no record'}. {looked} {asked}."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from syncbridge.errors import SettingsError
 from syncbridge.mapping.json_schema import mapping_schema
 
 
@@ -25,7 +26,7 @@ def schema(path: Path | None) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from None
+        raise SettingsError(f"{path}: cannot be written: {error.strerror}") from None
     click.echo(f"wrote  {path}")
 
 

@@ -151,7 +151,7 @@ def _findings(findings: Sequence[Finding]) -> Table:
 
 
 def _mappings(states: Sequence[MappingState]) -> Table:
-    headings = ("mapping", "to", "status", "waiting", "retrying", "dead", "held", "lag", "sent/s", "linked")
+    headings = ("mapping", "to", "status", "pending", "retrying", "dead", "held", "lag", "sent/s", "linked")
     made = table("", headings, [_row(each) for each in states])
     for column in made.columns[3:]:
         column.justify = "right"

@@ -21,7 +21,14 @@ from syncbridge.mapping.check_remote import (
     check_object,
     check_required,
 )
-from syncbridge.mapping.check_source import check_columns, check_server, check_sql, check_table, queries
+from syncbridge.mapping.check_source import (
+    check_columns,
+    check_published,
+    check_server,
+    check_sql,
+    check_table,
+    queries,
+)
 from syncbridge.mapping.names import near
 from syncbridge.mapping.related import Related, faults, relate
 from syncbridge.mapping.spec import MappingSpec
@@ -54,11 +61,13 @@ def check_mappings(
     subjects: Sequence[Subject], catalog: Catalog, *, publication: str, known: Sequence[MappingSpec] = ()
 ) -> list[Finding]:
     """Everything that is wrong or doubtful, in the order of the files. `known` are further mappings of the project."""
-    findings: list[Finding] = []
+    named = {name for subject in subjects for name in subject.spec.tables}
+    tables = [catalog.tables[name] for name in named if name in catalog.tables]
+    findings = list(check_published(tables, catalog, publication=publication))
     identities = old_columns([subject.spec for subject in subjects])
     by_name = {spec.mapping: spec for spec in (*known, *(subject.spec for subject in subjects))}
     for subject in subjects:
-        found = check_one(subject, catalog, by_name, publication=publication, identities=identities)
+        found = check_one(subject, catalog, by_name, identities=identities)
         findings += _ordered(found)
     return [*_in_turn(findings), *_shared_records([subject.spec for subject in subjects])]
 
@@ -82,16 +91,15 @@ def check_one(
     catalog: Catalog,
     known: Mapping[str, MappingSpec],
     *,
-    publication: str,
     identities: Identities,
 ) -> Iterator[Finding]:
     """One mapping, among all that are `known`. `identities`: what old rows of each table have to tell."""
     spec = subject.spec
     related = _related(spec, catalog)
     table = related.root if related is not None else None
-    yield from check_table(spec, catalog, publication=publication)
+    yield from check_table(spec, catalog)
     if related is not None:
-        yield from check_related(spec, related, catalog, publication=publication, identities=identities)
+        yield from check_related(spec, related, catalog, identities=identities)
         yield from check_columns(spec, related)
         yield from check_sql(spec, subject.described)
     yield from check_lookups(spec, known, catalog, related)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from syncbridge.errors import Finding
-from syncbridge.mapping.check_source import GENERATED_PUBLISHED, check_state, missing_table, sql_name
+from syncbridge.mapping.check_source import (
+    GENERATED_PUBLISHED,
+    NEW_PARTITIONS,
+    check_partitions,
+    check_state,
+    missing_table,
+    set_identity,
+    sql_name,
+)
 from syncbridge.mapping.fan_out import fan_outs
 from syncbridge.mapping.related import Related, Relation, faults
 from syncbridge.mapping.spec import MappingSpec
@@ -34,25 +42,23 @@ def old_columns(specs: Iterable[MappingSpec]) -> Identities:
 
 
 def check_related(
-    spec: MappingSpec, related: Related, catalog: Catalog, *, publication: str, identities: Identities
+    spec: MappingSpec, related: Related, catalog: Catalog, *, identities: Identities
 ) -> Iterator[Finding]:
     """Every relation: its table, its `on`, what its old rows tell, and the indexes that finding its rows needs."""
     for name, one in spec.entity.related.items():
         if one.table_name not in catalog.tables:
             yield missing_table(spec.at("entity", "related", name, "table"), one.table_name, catalog)
     told: set[tuple[str, str]] = set()
-    for finding in _findings(spec, related, catalog, publication, identities):
+    for finding in _findings(spec, related, catalog, identities):
         if (finding.message, finding.sql) not in told:  # several relations may be over one table
             told.add((finding.message, finding.sql))
             yield finding
 
 
-def _findings(
-    spec: MappingSpec, related: Related, catalog: Catalog, publication: str, identities: Identities
-) -> Iterator[Finding]:
+def _findings(spec: MappingSpec, related: Related, catalog: Catalog, identities: Identities) -> Iterator[Finding]:
     for name, relation in related.relations.items():
         where = spec.at("entity", "related", name, "table")
-        yield from check_state(where, relation.table, _columns_used(spec, related, name), catalog, publication)
+        yield from check_state(where, relation.table, _columns_used(spec, related, name), catalog)
     broken = list(faults(spec, related))
     yield from broken
     if broken or not all(column in related.root.columns for column in spec.entity.key):
@@ -91,9 +97,7 @@ def _check_identity(where: str, relation: Relation, identities: Identities) -> I
     """A row that is deleted, or moves to another parent, tells whom it leaves only by its replica identity."""
     table, own = relation.table, relation.branch.on.own
     if set(own) <= set(table.identity_columns):
-        if table.kind == "p" and table.replica_identity != "d":
-            message = f"{table.qualified} is partitioned: the replica identity of every partition counts, not its own"
-            yield Finding("warning", where, message, "Give each partition the same replica identity.")
+        yield from check_partitions(where, table)
         return
     message = (
         f"a row of {table.qualified} that is deleted, or moves to another {relation.branch.on.anchor}, does not tell"
@@ -123,8 +127,8 @@ def _identity(table: Table, needed: Sequence[str]) -> tuple[str, str]:
     if nullable and table.primary_key and table.kind == "r":
         remedy += f" If {', '.join(nullable)} can be NOT NULL, a unique index is enough: `check` then prints it."
     elif table.kind == "p":
-        remedy += " Do so with every partition."
-    return remedy, f"ALTER TABLE {name} REPLICA IDENTITY FULL;"
+        remedy += f" {NEW_PARTITIONS}"
+    return remedy, set_identity(table, "FULL")
 
 
 def _check_indexes(where: str, related: Related, relation: Relation, *, direct: bool) -> Iterator[Finding]:

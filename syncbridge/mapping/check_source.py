@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from syncbridge.errors import Finding
 from syncbridge.mapping.key_sql import KEY_TYPES
@@ -20,6 +20,8 @@ _KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 #: What to do about something that the file of `check --save` does not know.
 SAVE_ANEW = "If it is new, save anew where both sides can be reached: `syncbridge check --save`."
 _GROUPING = "42803"
+#: What Postgres does not do by itself.
+NEW_PARTITIONS = "A partition that is made later needs it too."
 _RESTART = "It takes effect when the server restarts."
 
 
@@ -53,23 +55,21 @@ def _more(where: str, thing: str, setting: str, now: int) -> Finding:
     return Finding("error", where, f"no {thing} is free ({setting} is {now})", _RESTART, sql)
 
 
-def check_table(spec: MappingSpec, catalog: Catalog, *, publication: str) -> Iterator[Finding]:
-    """The mapping's table, its key, and the right to read and publish it."""
+def check_table(spec: MappingSpec, catalog: Catalog) -> Iterator[Finding]:
+    """The mapping's table, its key, and the right to read it."""
     name = spec.entity.table_name
     where = spec.at("entity", "table")
     table = catalog.tables.get(name)
     if table is None:
         yield missing_table(where, name, catalog)
         return
-    yield from check_state(where, table, _columns_used(spec), catalog, publication)
+    yield from check_state(where, table, _columns_used(spec), catalog)
     if table.kind not in _KINDS:
         yield from _check_key(spec, table, catalog.server_version)
 
 
-def check_state(
-    where: str, table: Table, columns: Sequence[str], catalog: Catalog, publication: str
-) -> Iterator[Finding]:
-    """Whether a table writes changes to the log, and whether the login may publish it and read these columns."""
+def check_state(where: str, table: Table, columns: Sequence[str], catalog: Catalog) -> Iterator[Finding]:
+    """Whether a table writes changes to the log, and whether the login may read these columns."""
     if table.kind in _KINDS:
         remedy = "Map the table beneath it, and put what the view adds into `sql:`."
         yield Finding("error", where, f"{table.qualified} is {_KINDS[table.kind]}; it has no changes to read", remedy)
@@ -79,7 +79,22 @@ def check_state(
         yield Finding("error", where, f"{table.qualified} is unlogged; its changes are not in the log", "", sql)
     elif table.persistence == "t":
         yield Finding("error", where, f"{table.qualified} is temporary; its changes are not in the log")
-    yield from _check_privileges(where, table, columns, catalog, publication)
+    yield from _check_privileges(where, table, columns, catalog)
+
+
+def check_published(tables: Iterable[Table], catalog: Catalog, *, publication: str) -> Iterator[Finding]:
+    """Whether the login may publish the tables of all mappings: one finding, as one statement is what it takes."""
+    published = catalog.publications.get(publication, frozenset())
+    wanting = {
+        table.qualified
+        for table in tables
+        if table.kind not in _KINDS and not table.owned and (table.schema, table.name) not in published
+    }
+    if wanting:
+        them = "it" if len(wanting) == 1 else "them"
+        message = f"the login {catalog.user} does not own {', '.join(sorted(wanting))}, so it cannot publish {them}"
+        remedy = "Let the owner run what `syncbridge setup` then prints, or grant the owning role to the login."
+        yield Finding("error", f"database {catalog.database}", message, remedy)
 
 
 def missing_table(where: str, name: tuple[str, str], catalog: Catalog) -> Finding:
@@ -99,9 +114,7 @@ def sql_name(table: Table) -> str:
     return qualified(table.schema, table.name)
 
 
-def _check_privileges(
-    where: str, table: Table, columns: Sequence[str], catalog: Catalog, publication: str
-) -> Iterator[Finding]:
+def _check_privileges(where: str, table: Table, columns: Sequence[str], catalog: Catalog) -> Iterator[Finding]:
     user = quoted(catalog.user) if catalog.user else "the_login"
     closed = [name for name in columns if name in table.columns and not table.columns[name].readable]
     if not table.readable:
@@ -116,13 +129,6 @@ def _check_privileges(
             f"row security of {table.qualified} hides rows from the login {catalog.user}; they would count as gone"
         )
         yield Finding("error", where, message, "", f"ALTER ROLE {user} BYPASSRLS;")
-    published = (table.schema, table.name) in catalog.publications.get(publication, frozenset())
-    if not table.owned and not published:
-        verb = "ALTER" if publication in catalog.publications else "CREATE"
-        clause = "ADD TABLE" if verb == "ALTER" else "FOR TABLE"
-        sql = f"{verb} PUBLICATION {quoted(publication)} {clause} {sql_name(table)};"
-        message = f"the login {catalog.user} does not own {table.qualified}, so it cannot publish it"
-        yield Finding("error", where, message, "Let its owner run this once.", sql)
 
 
 def _columns_used(spec: MappingSpec) -> list[str]:
@@ -170,20 +176,43 @@ def _not_unique(where: str, table: Table, key: Sequence[str]) -> Finding:
     return Finding("error", where, message, "", f"ALTER TABLE {sql_name(table)} ADD PRIMARY KEY ({columns});")
 
 
+def check_partitions(where: str, table: Table) -> Iterator[Finding]:
+    """Postgres goes by the replica identity of the partition that a row stands in, not by that of the whole table."""
+    unlike = table.unlike_partitions
+    if not unlike:
+        return
+    are = "1 partition has" if len(unlike) == 1 else f"{len(unlike):,} partitions have"
+    message = f"{are} another replica identity than {table.qualified}, such as {unlike[0]}: old keys are not told there"
+    if table.replica_identity == "i":
+        remedy = "Give each the index that belongs to the one of the whole table: REPLICA IDENTITY USING INDEX."
+        yield Finding("error", where, message, remedy)
+        return
+    identity = "FULL" if table.replica_identity == "f" else "DEFAULT"
+    yield Finding("error", where, message, NEW_PARTITIONS, set_identity(table, identity))
+
+
+def set_identity(table: Table, identity: str) -> str:
+    """SQL that gives a table, and each of its partitions, the replica identity `FULL` or `DEFAULT`."""
+    if table.kind != "p":
+        return f"ALTER TABLE {sql_name(table)} REPLICA IDENTITY {identity};"
+    tree = f"pg_partition_tree({literal(sql_name(table))})"
+    change = f"EXECUTE format('ALTER TABLE %s REPLICA IDENTITY {identity}', part);"
+    loop = ("FOR part IN SELECT relid FROM", tree, "LOOP", change, "END LOOP;")
+    return " ".join(("DO $$ DECLARE part regclass; BEGIN", *loop, "END $$;"))
+
+
 def _check_identity(where: str, table: Table, key: Sequence[str]) -> Iterator[Finding]:
     """Deletes and changed keys tell the old key only where the replica identity holds it."""
     if set(key) <= set(table.identity_columns):
-        if table.kind == "p" and table.replica_identity != "d":
-            message = f"{table.qualified} is partitioned: the replica identity of every partition counts, not its own"
-            yield Finding("warning", where, message, "Give each partition the same replica identity.")
+        yield from check_partitions(where, table)
         return
     name = sql_name(table)
     if set(table.primary_key) == set(key) and table.replica_identity != "d":
-        sql = f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT;"
+        sql = set_identity(table, "DEFAULT")
     elif (index := _index_of(table, key)) and set(table.primary_key) != set(key):
         sql = f"ALTER TABLE {name} REPLICA IDENTITY USING INDEX {index};"
     else:
-        sql = f"ALTER TABLE {name} REPLICA IDENTITY FULL;"
+        sql = set_identity(table, "FULL")
     message = (
         f"deletes and key changes in {table.qualified} do not tell the old {', '.join(key)}:"
         " its replica identity does not hold the key"

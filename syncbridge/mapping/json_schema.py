@@ -7,22 +7,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
-from syncbridge.mapping.forms import ALIAS
-from syncbridge.mapping.spec import EntitySpec, FieldSpec, MappingSpec, RelationSpec
+from syncbridge.mapping.forms import ALIAS, Rate
+from syncbridge.mapping.spec import EntitySpec, FieldSpec, MappingSpec, PollSpec, RelationSpec
 
 #: What fills a field: exactly one of these keys.
 _SOURCES = ("column", "sql", "constant", "lookup")
 
 
 class _Generate(GenerateJsonSchema):
-    """Leaves out defaults that have no JSON of their own (rates)."""
+    """Writes defaults as a mapping file spells them."""
 
-    ignored_warning_kinds: set[JsonSchemaWarningKind] = {
-        "skipped-choice",
-        "non-serializable-default",
-    }
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice"}
+
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, Rate):
+            return str(dft)
+        if isinstance(dft, BaseModel):  # of a whole part: what its own keys say
+            return {}
+        return super().encode_default(dft)
 
 
 def mapping_schema() -> dict[str, Any]:
@@ -36,6 +41,7 @@ def mapping_schema() -> dict[str, Any]:
         (schema, "require"),
     ):
         part["properties"][key]["propertyNames"] = {"pattern": f"^{ALIAS}$"}
+    parts[PollSpec.__name__]["properties"]["every"]["default"] = "30s"
     field = parts[FieldSpec.__name__]
     field["oneOf"] = [{"required": [source]} for source in _SOURCES]
     field["dependentRequired"] = {"lookup": ["key"], "key": ["lookup"], "missing": ["lookup"]}

@@ -38,6 +38,18 @@ class Entities:
     missing: dict[str, list[Missing]] = field(default_factory=dict)  # of records, and of entities that wait
 
 
+def rule_refusal(mapping: CompiledMapping, row: Row) -> RecordRejected | None:
+    """Why a composed row is not sent, when it breaks a rule of the mapping's `require`."""
+    broken = row[mapping.rules] if mapping.rules is not None else None
+    if not broken:
+        return None
+    return RecordRejected(
+        f"the mapping requires what does not hold: {broken}",
+        code="RULE_NOT_HELD",
+        hint="It goes out by itself when its row changes and holds.",
+    )
+
+
 class Composer:
     """Composes one mapping's entities; knows the types of its columns and fields after the first batch."""
 
@@ -86,12 +98,8 @@ class Composer:
         if rules is None:
             return found.items()
         for key, row in found.items():
-            if broken := row[rules]:
-                entities.refused[key] = RecordRejected(
-                    f"the mapping requires what does not hold: {broken}",
-                    code="RULE_NOT_HELD",
-                    hint="It goes out by itself when its row changes and holds.",
-                )
+            if refusal := rule_refusal(self.mapping, row):
+                entities.refused[key] = refusal
         return [(key, row) for key, row in found.items() if not row[rules]]
 
     def _learn(self, oids: tuple[int, ...]) -> None:

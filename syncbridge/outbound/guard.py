@@ -73,7 +73,7 @@ class Guard:
         if refused and tried >= _FEW and failed * 100 > limit.percent * tried:
             name = self.mapping.name
             hint = f"Look at `syncbridge dead {name}`, mend the cause, then `syncbridge resume {name}` counts anew."
-            self._set_stopped(f"{failed} of {tried} records were refused, more than the guard of {limit}", hint)
+            self._set_stopped(f"{failed:,} of {tried:,} records were refused, more than the guard of {limit}", hint)
 
     def _counted(self, sending: Sequence[Planned]) -> Reservation:
         deletes = [p for p in sending if p.vanished]

@@ -21,7 +21,9 @@ _TABLES = """
 select c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relreplident::text,
        greatest(c.reltuples, 0)::int8,
        has_schema_privilege(n.oid, 'usage') and has_any_column_privilege(c.oid, 'select'),
-       pg_has_role(c.relowner, 'usage'), row_security_active(c.oid)
+       pg_has_role(c.relowner, 'usage'), row_security_active(c.oid),
+       array(select p.relid::regclass::text from pg_partition_tree(c.oid) p join pg_class l on l.oid = p.relid
+             where p.isleaf and c.relkind = 'p' and l.relreplident not in (c.relreplident, 'f') order by 1)
 from unnest(%s::text[], %s::text[]) as asked(schema, name)
 join pg_namespace n on n.nspname = asked.schema
 join pg_class c on c.relnamespace = n.oid and c.relname = asked.name and c.relkind in ('r', 'p', 'v', 'm', 'f')
@@ -221,7 +223,7 @@ class _Index(NamedTuple):
 
 
 def _table(row: tuple[Any, ...], columns: Mapping[str, Column], indexes: Sequence[_Index]) -> Table:
-    oid, schema, name, kind, persistence, identity, estimate, readable, owned, row_security = row
+    oid, schema, name, kind, persistence, identity, estimate, readable, owned, row_security, unlike = row
     unique = [index for index in indexes if index.unique]
     primary = next((tuple(index.columns) for index in unique if index.primary), ())
     # a deferrable primary key is no replica identity
@@ -242,6 +244,7 @@ def _table(row: tuple[Any, ...], columns: Mapping[str, Column], indexes: Sequenc
         readable=readable,
         owned=owned,
         row_security=row_security,
+        unlike_partitions=tuple(unlike),
         index_names={tuple(index.columns): index.name for index in reversed(unique)},
         indexed=tuple(sorted({tuple(index.columns) for index in indexes})),
     )

@@ -167,6 +167,10 @@ def test_a_login_without_rights_is_told_the_grants_and_they_are_enough(
             for finding in json.loads(told)["findings"]:
                 if finding["sql"]:  # of a table that several mappings name it is told once
                     admin.execute(finding["sql"])
+            (left,) = (f for f in json.loads(project.check("--json")[1])["findings"] if f["severity"] == "error")
+            assert "does not own public.companies, public.orders, public.people, so" in left["message"]
+            assert "grant the owning role to the login" in left["remedy"]
+            admin.execute("grant postgres to check_login")
             assert project.check()[0] == 0
         finally:
             admin.execute("drop owned by check_login; drop role check_login")

@@ -109,19 +109,19 @@ def test_without_details_nothing_is_asked_of_the_destination(
     assert org.control.calls() == before
 
 
-def test_details_are_read_live_and_sensitive_values_are_masked(
+def test_details_tell_candidates_apart_live_and_sensitive_values_are_masked(
     cli: CliProject, ids: list[str], org: SandboxServer
 ) -> None:
     org.control.set_values("Contact", ids[1], {"LastName": "King", "External_Key__c": "77"})
     ran = cli.run("conflicts", "--details")
     assert f"{ids[0]}: LastName LOVELACE, Email ***\n" in ran.out
-    assert f"{ids[1]}: LastName King, Email ***; belongs to 77\n" in ran.out
+    assert f"{ids[1]}: LastName King, Email ***, FirstName Augusta; belongs to 77\n" in ran.out
     assert "example.com" not in ran.out.lower()
     org.sandbox.deletes.delete([ids[0]])
     assert f"{ids[0]}: gone\n" in cli.run("conflicts", "--details").out
     (listed,) = cli.run("conflicts", "--details", "--json").json
     assert listed["candidates"][0] == {"remote_id": ids[0], "fields": None, "owner": None}
-    assert listed["candidates"][1]["fields"] == {"LastName": "King", "Email": "***"}
+    assert listed["candidates"][1]["fields"] == {"LastName": "King", "Email": "***", "FirstName": "Augusta"}
 
 
 def test_nothing_held_and_unknown_mappings_are_told(cli: CliProject) -> None:

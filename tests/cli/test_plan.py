@@ -33,6 +33,13 @@ def test_before_the_first_time_it_shows_everything_that_will_be_made(cli_folder:
     assert (people["records"], people["about"], people["calls"]) == (2, False, 1)
 
 
+def test_only_what_differs_in_a_part_of_a_mapping_is_told(cli_project: CliProject) -> None:
+    deliver(cli_project)
+    write(cli_project, "people", PEOPLE.replace("deletes: 2 per hour", "deletes: 2 per hour, changes: 5 per hour"))
+    (step,) = cli_project.run("plan", "--json").json["steps"]
+    assert [each for each in step["means"] if "guard" in each] == ["guard.changes: off -> 5 per hour"]
+
+
 def test_a_changed_mapping_is_told_field_by_field(cli_project: CliProject) -> None:
     deliver(cli_project)
     text = (
@@ -53,8 +60,8 @@ def test_a_changed_mapping_is_told_field_by_field(cli_project: CliProject) -> No
     assert told["Email"][0] == "removed"
     assert told["Email"][1].startswith("is no longer sent; its remote values stay as they are")
     assert "entity.where: not is_test -> id = 1" in step["means"]
-    assert "2 records are linked now, 1 row pass the new filter" in step["means"]
-    assert "at least 1 remote records will be deleted; the guard counts deletes" in step["means"]
+    assert "2 records linked now, 1 row within the new filter" in step["means"]
+    assert "at least 1 remote record will be deleted; the guard counts deletes" in step["means"]
     assert (step["records"], step["calls"]) == (3, 1)
 
 

@@ -39,6 +39,8 @@ def test_it_goes_by_the_files_even_if_they_are_not_in_force(cli_project: CliProj
 def test_one_key_and_a_limit(cli_project: CliProject) -> None:
     one = cli_project.run("plan", "--records", "people", "--key", "002", "--json").lines
     assert [each.get("key") for each in one] == ["2", None]
+    counted = cli_project.run("plan", "--records", "people", "--key", "2").out.splitlines()[-1]
+    assert " 1 row looked at " in counted
     few = cli_project.run("plan", "--records", "people", "--limit", "1")
     assert few.out.splitlines()[-1] == (
         "people: create 1. 1 of 3 rows looked at with 1 API call that only read; --limit 0 looks at all."

@@ -26,6 +26,7 @@ fields:
   LastName: {column: last_name, default: Unknown}
   Email: {column: email, sensitive: true}
   Title: {sql: 10 / (id - 5)}
+require: {somebody: last_name <> 'Nobody'}
 deletes: {to_destination: delete}
 """
 
@@ -158,6 +159,14 @@ def test_a_dead_letter_is_told_with_its_code_and_what_to_do(cli: CliProject) -> 
     assert code == 1
     assert lines[1].startswith("dead: STRING_TOO_LONG: ")
     assert lines[2].endswith("run: syncbridge requeue people 2")
+
+
+def test_a_row_that_breaks_a_rule_is_told_as_delivery_would(cli: CliProject) -> None:
+    cli.source.execute("update people set last_name = 'Nobody' where id = 2")
+    code, lines = headline(cli, "2")
+    assert code == 1
+    assert lines[1].startswith("cannot be delivered as it is: RULE_NOT_HELD: ")
+    assert lines[1].endswith(": somebody")
 
 
 def test_an_expression_that_fails_on_the_row_is_told(cli: CliProject) -> None:

@@ -151,11 +151,6 @@ def test_a_mapping_that_fits_has_no_findings() -> None:
             'GRANT USAGE ON SCHEMA "public" TO "sync";\nGRANT SELECT ON "public"."people" TO "sync";',
         ),
         (
-            {"owned": False},
-            "does not own public.people",
-            'CREATE PUBLICATION "syncbridge" FOR TABLE "public"."people";',
-        ),
-        (
             {"row_security": True},
             "hides rows from the login sync; they would count as gone",
             'ALTER ROLE "sync" BYPASSRLS;',
@@ -214,7 +209,18 @@ def test_a_table_of_another_owner_may_be_published_already() -> None:
     assert findings(table=theirs, catalog=published) == []
     without = replace(CATALOG, publications={"syncbridge": frozenset()})
     found = only(findings(table=theirs, catalog=without))
-    assert found.sql == 'ALTER PUBLICATION "syncbridge" ADD TABLE "public"."people";'
+    assert found.where == "database app"
+    assert found.message == "the login sync does not own public.people, so it cannot publish it"
+    assert "`syncbridge setup` then prints" in found.remedy
+
+
+def test_tables_of_another_owner_are_one_finding_however_often_they_are_mapped() -> None:
+    theirs = replace(PEOPLE, owned=False)
+    catalog = replace(CATALOG, tables={("public", "people"): theirs})
+    spec = parse_mapping(HEAD + "  FirstName: first_name\n", "m.yaml")
+    other = parse_mapping(HEAD.replace("mapping: ", "mapping: x") + "  FirstName: first_name\n", "x.yaml")
+    found = check_mappings([Subject(spec), Subject(other)], catalog, publication="p")
+    assert [each.where for each in found if "cannot publish" in each.message] == ["database app"]
 
 
 def test_a_column_that_may_not_be_read_is_an_error_with_its_grant() -> None:
@@ -223,9 +229,16 @@ def test_a_column_that_may_not_be_read_is_an_error_with_its_grant() -> None:
     assert found.sql == 'GRANT SELECT ("secret") ON "public"."people" TO "sync";'
 
 
-def test_a_partitioned_table_with_an_identity_of_its_own_is_doubtful() -> None:
-    found = only(findings(table=replace(PEOPLE, kind="p", replica_identity="f", identity_columns=("id", "code"))))
-    assert (found.severity, "the replica identity of every partition counts" in found.message) == ("warning", True)
+def test_partitions_that_tell_other_old_keys_than_their_table_are_an_error() -> None:
+    whole = replace(PEOPLE, kind="p", replica_identity="f", identity_columns=("id", "code"))
+    assert findings(table=whole) == []
+    found = only(findings(table=replace(whole, unlike_partitions=("people_2025", "people_2026"))))
+    assert found.message == (
+        "2 partitions have another replica identity than public.people, such as people_2025:"
+        " old keys are not told there"
+    )
+    assert 'pg_partition_tree(\'"public"."people"\')' in found.sql
+    assert "REPLICA IDENTITY FULL" in found.sql
 
 
 def test_keys_are_columns_with_a_text_of_their_own() -> None:

@@ -82,3 +82,13 @@ def test_every_key_is_explained() -> None:
         if "description" not in key and part.get("description") != "`{set: {Field: value}}`"
     ]
     assert bare == []
+
+
+def test_defaults_are_written_as_a_file_spells_them() -> None:
+    parts = SCHEMA["$defs"]
+    assert parts["GuardSpec"]["properties"]["deletes"]["default"] == "100 per hour"
+    assert parts["PollSpec"]["properties"]["every"]["default"] == "30s"
+    keys = [key for part in (SCHEMA, *parts.values()) for key in part["properties"].values()]
+    for key in keys:
+        if "default" in key:
+            Draft202012Validator({**key, "$defs": parts}).validate(key["default"])
