@@ -109,7 +109,7 @@ class Table:
     readable: bool = True
     owned: bool = True  # the login may put it in a publication
     row_security: bool = False  # policies hide rows from the login
-    unlike_partitions: tuple[str, ...] = ()  # as SQL names them: their replica identity is another, and is not full
+    unlike_partitions: tuple[tuple[str, str], ...] = ()  # as SQL names them, and their identity: another, and not full
     index_names: Mapping[tuple[str, ...], str] = field(default_factory=dict)  # of unique_keys, quoted as SQL wants them
     indexed: tuple[tuple[str, ...], ...] = ()  # columns of every index that finds rows by equality, unique or not
 

@@ -97,7 +97,7 @@ def _check_identity(where: str, relation: Relation, identities: Identities) -> I
     """A row that is deleted, or moves to another parent, tells whom it leaves only by its replica identity."""
     table, own = relation.table, relation.branch.on.own
     if set(own) <= set(table.identity_columns):
-        yield from check_partitions(where, table)
+        yield from check_partitions(where, table, own)
         return
     message = (
         f"a row of {table.qualified} that is deleted, or moves to another {relation.branch.on.anchor}, does not tell"

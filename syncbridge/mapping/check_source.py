@@ -176,9 +176,10 @@ def _not_unique(where: str, table: Table, key: Sequence[str]) -> Finding:
     return Finding("error", where, message, "", f"ALTER TABLE {sql_name(table)} ADD PRIMARY KEY ({columns});")
 
 
-def check_partitions(where: str, table: Table) -> Iterator[Finding]:
+def check_partitions(where: str, table: Table, needed: Sequence[str]) -> Iterator[Finding]:
     """Postgres goes by the replica identity of the partition that a row stands in, not by that of the whole table."""
-    unlike = table.unlike_partitions
+    in_primary_key = set(needed) <= set(table.primary_key)
+    unlike = [name for name, identity in table.unlike_partitions if not (identity == "d" and in_primary_key)]
     if not unlike:
         return
     are = "1 partition has" if len(unlike) == 1 else f"{len(unlike):,} partitions have"
@@ -204,7 +205,7 @@ def set_identity(table: Table, identity: str) -> str:
 def _check_identity(where: str, table: Table, key: Sequence[str]) -> Iterator[Finding]:
     """Deletes and changed keys tell the old key only where the replica identity holds it."""
     if set(key) <= set(table.identity_columns):
-        yield from check_partitions(where, table)
+        yield from check_partitions(where, table, key)
         return
     name = sql_name(table)
     if set(table.primary_key) == set(key) and table.replica_identity != "d":

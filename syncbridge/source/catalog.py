@@ -22,8 +22,10 @@ select c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relpersistence::tex
        greatest(c.reltuples, 0)::int8,
        has_schema_privilege(n.oid, 'usage') and has_any_column_privilege(c.oid, 'select'),
        pg_has_role(c.relowner, 'usage'), row_security_active(c.oid),
-       array(select p.relid::regclass::text from pg_partition_tree(c.oid) p join pg_class l on l.oid = p.relid
-             where p.isleaf and c.relkind = 'p' and l.relreplident not in (c.relreplident, 'f') order by 1)
+       array(select array[p.relid::regclass::text, l.relreplident::text]
+             from pg_partition_tree(c.oid) p join pg_class l on l.oid = p.relid
+             where p.isleaf and c.relkind = 'p' and l.relreplident not in (c.relreplident, 'f')
+             order by p.relid::regclass::text)
 from unnest(%s::text[], %s::text[]) as asked(schema, name)
 join pg_namespace n on n.nspname = asked.schema
 join pg_class c on c.relnamespace = n.oid and c.relname = asked.name and c.relkind in ('r', 'p', 'v', 'm', 'f')
@@ -244,7 +246,7 @@ def _table(row: tuple[Any, ...], columns: Mapping[str, Column], indexes: Sequenc
         readable=readable,
         owned=owned,
         row_security=row_security,
-        unlike_partitions=tuple(unlike),
+        unlike_partitions=tuple((partition, told) for partition, told in unlike),
         index_names={tuple(index.columns): index.name for index in reversed(unique)},
         indexed=tuple(sorted({tuple(index.columns) for index in indexes})),
     )

@@ -232,13 +232,15 @@ def test_a_column_that_may_not_be_read_is_an_error_with_its_grant() -> None:
 def test_partitions_that_tell_other_old_keys_than_their_table_are_an_error() -> None:
     whole = replace(PEOPLE, kind="p", replica_identity="f", identity_columns=("id", "code"))
     assert findings(table=whole) == []
-    found = only(findings(table=replace(whole, unlike_partitions=("people_2025", "people_2026"))))
+    found = only(findings(table=replace(whole, unlike_partitions=(("people_2025", "n"), ("people_2026", "n")))))
     assert found.message == (
         "2 partitions have another replica identity than public.people, such as people_2025:"
         " old keys are not told there"
     )
     assert 'pg_partition_tree(\'"public"."people"\')' in found.sql
     assert "REPLICA IDENTITY FULL" in found.sql
+    by_primary_key = replace(whole, unlike_partitions=(("people_2025", "d"),))  # which holds the key
+    assert findings(table=by_primary_key) == []
 
 
 def test_keys_are_columns_with_a_text_of_their_own() -> None:
