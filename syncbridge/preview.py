@@ -20,7 +20,7 @@ from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Fields, Normal, Operation, Reason
 from syncbridge.outbound.compose import Composer
-from syncbridge.outbound.contact import FirstContact
+from syncbridge.outbound.first_contact import FirstContact
 from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.plan import Planned, plan
 from syncbridge.source import rows

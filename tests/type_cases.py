@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from syncbridge.mapping.type_rows_texts import LONG_ID, SHORT_ID
-from syncbridge.mapping.type_rule import Back, There, TypeRule
+from syncbridge.mapping.types.rows_texts import LONG_ID, SHORT_ID
+from syncbridge.mapping.types.rule import Back, There, TypeRule
 from syncbridge.schemas import FieldKind
 
 #: The usual column of each base type, as SQL spells it.

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from syncbridge.mapping.casts import cast
-from syncbridge.mapping.type_rows_texts import LONG_ID, SHORT_ID
-from syncbridge.mapping.type_rule import SAME, Refused, TypeRule
-from syncbridge.mapping.type_table import RULES
-from syncbridge.mapping.types import fit
+from syncbridge.mapping.types.casts import cast
+from syncbridge.mapping.types.fit import fit
+from syncbridge.mapping.types.rows_texts import LONG_ID, SHORT_ID
+from syncbridge.mapping.types.rule import SAME, Refused, TypeRule
+from syncbridge.mapping.types.table import RULES
 from syncbridge.schemas import FieldKind
 
 PAGE = Path(__file__).parents[1] / "docs" / "types.md"

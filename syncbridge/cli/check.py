@@ -17,7 +17,7 @@ from syncbridge.cli.check_offline import look_offline, to_save
 from syncbridge.cli.report import as_json, console, open_project, print_json
 from syncbridge.config import Settings
 from syncbridge.errors import Finding
-from syncbridge.mapping.check import check_mappings, check_server
+from syncbridge.mapping.checks.check import check_mappings, check_server
 from syncbridge.mapping.document import shown
 from syncbridge.mapping.files import MappingFiles, find_mappings
 from syncbridge.mapping.names import did_you_mean

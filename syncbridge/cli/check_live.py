@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from syncbridge.destinations.base import Destination
 from syncbridge.errors import Finding, SchemaDrift, SyncbridgeError
-from syncbridge.mapping.check import Subject, fragments
+from syncbridge.mapping.checks.check import Subject, fragments
 from syncbridge.mapping.names import did_you_mean
 from syncbridge.mapping.spec import MappingSpec
 from syncbridge.project import Project

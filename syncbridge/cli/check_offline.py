@@ -9,8 +9,8 @@ from syncbridge.cli.check_live import Sides
 from syncbridge.config import Settings
 from syncbridge.destinations.registry import normaliser_of
 from syncbridge.errors import Finding
-from syncbridge.mapping.check import Subject, fragments
-from syncbridge.mapping.check_source import SAVE_ANEW
+from syncbridge.mapping.checks.check import Subject, fragments
+from syncbridge.mapping.checks.source import SAVE_ANEW
 from syncbridge.mapping.names import did_you_mean
 from syncbridge.mapping.spec import MappingSpec
 from syncbridge.saved_schemas import SavedDestination, SavedFragment, SavedSchemas

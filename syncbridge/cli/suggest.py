@@ -10,12 +10,12 @@ import click
 from syncbridge.cli.report import open_project
 from syncbridge.errors import SettingsError
 from syncbridge.mapping.document import shown
-from syncbridge.mapping.draft import Sources, draft
-from syncbridge.mapping.draft_text import lawful
 from syncbridge.mapping.files import find_mappings
 from syncbridge.mapping.forms import mapping_name
 from syncbridge.mapping.spec import MappingSpec
 from syncbridge.mapping.sql import split_table
+from syncbridge.mapping.suggesting.draft import Sources, draft
+from syncbridge.mapping.suggesting.text import lawful
 from syncbridge.project import Project
 from syncbridge.schemas import ForeignKey, Table
 from syncbridge.source.catalog import read_catalog

@@ -14,9 +14,9 @@ from syncbridge.importing.heroku_fields import SYSTEM_FIELDS, FieldLines, field_
 from syncbridge.importing.heroku_keys import Keyed, keyed
 from syncbridge.importing.heroku_subject import Direction, Known, Paired, Subject, Wishes, columns, heroku_column
 from syncbridge.mapping import forms
-from syncbridge.mapping.draft_questions import numbered
-from syncbridge.mapping.draft_text import Line, laid_out, lawful, one_line, scalar, scalars, table_text
 from syncbridge.mapping.sql import lightly_quoted
+from syncbridge.mapping.suggesting.questions import numbered
+from syncbridge.mapping.suggesting.text import Line, laid_out, lawful, one_line, scalar, scalars, table_text
 
 __all__ = ["Converted", "Import", "Known", "Wishes", "convert", "table_of"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from syncbridge.importing.heroku_subject import NAME_LENGTH, Paired, Subject, heroku_column, spoken_column
-from syncbridge.mapping.draft_text import Line, scalar
-from syncbridge.mapping.suggest import is_personal
+from syncbridge.mapping.suggesting.suggest import is_personal
+from syncbridge.mapping.suggesting.text import Line, scalar
 from syncbridge.schemas import Column, FieldKind, RemoteField
 
 #: Fields that Salesforce alone writes, on every object.

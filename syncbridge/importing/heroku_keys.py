@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from syncbridge.importing.heroku_subject import Paired, Subject, heroku_column, spoken_column
-from syncbridge.mapping.draft_text import scalars
 from syncbridge.mapping.sql import lightly_quoted
-from syncbridge.mapping.suggest import choose_key
+from syncbridge.mapping.suggesting.suggest import choose_key
+from syncbridge.mapping.suggesting.text import scalars
 
 #: The field that is proposed where Salesforce has none that carries the key: `check` refuses it until it is created.
 NEW_FIELD = "Postgres_Key__c"

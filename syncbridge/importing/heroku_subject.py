@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from syncbridge.importing.heroku_export import ExportedConfig
-from syncbridge.mapping.suggest import Sureness, suggest
-from syncbridge.mapping.words import words_of
+from syncbridge.mapping.suggesting.suggest import Sureness, suggest
+from syncbridge.mapping.suggesting.words import words_of
 from syncbridge.schemas import ForeignKey, RemoteField, RemoteObject, Table
 
 #: Characters that Postgres keeps of a name.

@@ -2,7 +2,7 @@
 
 The root table keeps its own name as alias, so that `people.email` and `email` both work in the SQL of a mapping file.
 Values are selected as they are: Postgres writes each by its output function, so no strange value can break a batch;
-`values.reader` reads them one by one. Only types whose text depends on a setting are cast (`casts.selected`).
+`types.reading` reads them one by one. Only types whose text depends on a setting are cast (`types.casts.selected`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 from syncbridge.errors import SchemaDrift
-from syncbridge.mapping.casts import by_text, selected
 from syncbridge.mapping.fan_out import FanOut, fan_outs, watches
 from syncbridge.mapping.key_sql import KEY_TYPES
 from syncbridge.mapping.keys import decode_key
@@ -25,6 +24,7 @@ from syncbridge.mapping.queries import KeyPages, broken_rules, compose_sql, desc
 from syncbridge.mapping.related import Related, faults, relate
 from syncbridge.mapping.spec import FieldSpec, MappingSpec, Rate, Scalar, Share
 from syncbridge.mapping.sql import qualified, quoted
+from syncbridge.mapping.types.casts import by_text, selected
 from syncbridge.schemas import Column, Table, Watch
 
 _NONE: Mapping[str, Table] = MappingProxyType({})

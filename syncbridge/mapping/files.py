@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from syncbridge.errors import Finding, MappingError
+from syncbridge.mapping.contradictions import contradictions
 from syncbridge.mapping.document import Document, Route, parse_document, read_document, shown
 from syncbridge.mapping.names import did_you_mean
-from syncbridge.mapping.rules import broken_rules
 from syncbridge.mapping.spec import (
     DeletesSpec,
     EntitySpec,
@@ -102,7 +102,7 @@ def _validate(document: Document) -> tuple[MappingSpec | None, list[Finding]]:
     except ValidationError as error:
         findings += [_finding(document, detail) for detail in error.errors(include_url=False, include_input=False)]
     findings += [
-        Finding("error", document.at(*rule.route), rule.message, rule.remedy) for rule in broken_rules(document.data)
+        Finding("error", document.at(*each.route), each.message, each.remedy) for each in contradictions(document.data)
     ]
     findings.sort(key=_place)
     return (None if findings else spec), findings

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from syncbridge.destinations.base import Destination, Normaliser
 from syncbridge.errors import SchemaDrift
 from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.mapping.values import field_reader, unread
+from syncbridge.mapping.types.reading import field_reader, unread
 from syncbridge.model import Fields, Normal, Value
 from syncbridge.schemas import RemoteField, RemoteObject
 

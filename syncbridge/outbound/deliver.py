@@ -19,7 +19,7 @@ from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Fields, Operation, Reason
 from syncbridge.outbound.compose import Composer, Entities
-from syncbridge.outbound.contact import FirstContact
+from syncbridge.outbound.first_contact import FirstContact
 from syncbridge.outbound.guard import Guard, Reservation
 from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.masking import Mask

@@ -9,8 +9,8 @@ from syncbridge.destinations.base import Destination, Result
 from syncbridge.errors import RetryLater
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Operation
-from syncbridge.outbound.contact import FirstContact
 from syncbridge.outbound.convert import Converter
+from syncbridge.outbound.first_contact import FirstContact
 from syncbridge.outbound.plan import Planned
 from syncbridge.outbound.vanished import find_vanished
 from syncbridge.store.conflicts import Held

@@ -14,11 +14,11 @@ from psycopg import Connection
 from syncbridge.destinations.base import Delivered
 from syncbridge.destinations.salesforce import SalesforceDestination
 from syncbridge.errors import RecordRejected
-from syncbridge.mapping.back import Writer, field_writer, input_sql
 from syncbridge.mapping.compile import CompiledMapping, compile_mapping
 from syncbridge.mapping.files import parse_mapping
-from syncbridge.mapping.type_rule import SAME, Back, Refused, There, TypeRule
-from syncbridge.mapping.type_table import RULES
+from syncbridge.mapping.types.rule import SAME, Back, Refused, There, TypeRule
+from syncbridge.mapping.types.table import RULES
+from syncbridge.mapping.types.writing import Writer, field_writer, input_sql
 from syncbridge.model import Fields, Normal
 from syncbridge.outbound.compose import Composer, Entities
 from syncbridge.sandbox.salesforce.server import SandboxServer

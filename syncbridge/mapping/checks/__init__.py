@@ -1,0 +1,1 @@
+"""`check`: a mapping file against the catalog and the describe of a destination. Pure."""

@@ -1,0 +1,1 @@
+"""`suggest`: the draft of a mapping file from both schemas. Pure."""
