@@ -5,6 +5,7 @@ Nothing here does I/O or imports another module of the package.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -36,6 +37,9 @@ Value = str | int | float | bool | Decimal | date | datetime | time | list[str] 
 
 #: A value in a destination's normal form: what JSON can hold. Bases are made of these.
 Normal = str | int | float | bool | None
+
+#: From a value to a remote field's normal form, as its destination does it; RecordRejected for what it can never store.
+Normaliser = Callable[[Value], Normal]
 
 #: The fields of one remote record (or of a base) in normal form.
 Fields = dict[str, Normal]

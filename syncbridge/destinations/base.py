@@ -25,10 +25,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncbridge.errors import Finding, Remedy
-from syncbridge.model import Fields, Normal, Value
+from syncbridge.model import Fields, Normal, Normaliser
 from syncbridge.schemas import RemoteField, RemoteObject
-
-Normaliser = Callable[[Value], Normal]
 
 
 @dataclass(frozen=True, slots=True)

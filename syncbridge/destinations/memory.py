@@ -22,14 +22,13 @@ from syncbridge.destinations.base import (
     Delivered,
     Destination,
     Limits,
-    Normaliser,
     Rejected,
     RemoteRecord,
     Result,
     Traced,
 )
 from syncbridge.errors import Finding, RecordRejected, Remedy, RetryLater, SchemaDrift, SettingsError
-from syncbridge.model import Fields, Normal, Value
+from syncbridge.model import Fields, Normal, Normaliser, Value
 from syncbridge.schemas import FieldKind, RemoteField, RemoteObject
 
 

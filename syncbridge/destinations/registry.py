@@ -7,8 +7,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from syncbridge.destinations.base import Destination, Normaliser
+from syncbridge.destinations.base import Destination
 from syncbridge.errors import SettingsError
+from syncbridge.model import Normaliser
 from syncbridge.schemas import RemoteField
 
 #: type in the settings -> module with `open(name, values, from_file) -> Destination` and `normaliser(field)`; imported

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from syncbridge.destinations.base import Destination, Normaliser
+from syncbridge.destinations.base import Destination
 from syncbridge.errors import SchemaDrift
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.types.reading import field_reader, unread
-from syncbridge.model import Fields, Normal, Value
+from syncbridge.model import Fields, Normal, Normaliser, Value
 from syncbridge.schemas import RemoteField, RemoteObject
 
 

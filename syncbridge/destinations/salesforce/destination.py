@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from syncbridge.destinations.allowance import Allowance
-from syncbridge.destinations.base import Destination, Limits, Normaliser, Rejected, RemoteRecord, Result, Traced
+from syncbridge.destinations.base import Destination, Limits, Rejected, RemoteRecord, Result, Traced
 from syncbridge.destinations.calls import Calls
 from syncbridge.destinations.salesforce.client import LIMITS, CallRejected, Client, Time
 from syncbridge.destinations.salesforce.connection import Request
@@ -29,7 +29,7 @@ from syncbridge.errors import (
     SchemaDrift,
     SyncbridgeError,
 )
-from syncbridge.model import Fields, Normal
+from syncbridge.model import Fields, Normal, Normaliser
 from syncbridge.schemas import RemoteField, RemoteObject
 
 READ_BATCH = 2000

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote_plus
 
-from syncbridge.destinations.base import Normaliser, RemoteRecord
+from syncbridge.destinations.base import RemoteRecord
 from syncbridge.destinations.salesforce.describe import field_of
 from syncbridge.destinations.salesforce.normal_form import normaliser
 from syncbridge.errors import SyncbridgeError
-from syncbridge.model import Normal
+from syncbridge.model import Normal, Normaliser
 from syncbridge.schemas import FieldKind, RemoteField, RemoteObject
 
 #: Characters of one encoded statement; URI and headers together may have 16,384 bytes.

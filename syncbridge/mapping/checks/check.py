@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncbridge.errors import Finding
-from syncbridge.mapping.checks.fields import Normaliser, check_choices, check_type, check_writable
+from syncbridge.mapping.checks.fields import NormaliserOf, check_choices, check_type, check_writable
 from syncbridge.mapping.checks.lookups import check_lookups, check_owner, check_reference
 from syncbridge.mapping.checks.related import Identities, check_related, old_columns
 from syncbridge.mapping.checks.remote import (
@@ -46,7 +46,7 @@ class Subject:
     spec: MappingSpec
     described: Described = field(default_factory=dict)  # of each query of `fragments`: its column, or the fault
     remote: RemoteObject | None = None
-    normaliser: Normaliser | None = None
+    normaliser: NormaliserOf | None = None
 
 
 def fragments(spec: MappingSpec, catalog: Catalog) -> dict[tuple[str, ...], str]:

@@ -9,11 +9,11 @@ from syncbridge.mapping.names import near
 from syncbridge.mapping.spec import FieldSpec, MappingSpec, Scalar
 from syncbridge.mapping.sql import qualified, quoted, shown
 from syncbridge.mapping.types.fit import CHOICES, fit, fit_of_expression
-from syncbridge.model import Value
+from syncbridge.model import Normaliser
 from syncbridge.schemas import Column, FieldKind, RemoteField, Table
 
-#: As a destination gives it: from a field to its normal form, which refuses what could never be stored.
-Normaliser = Callable[[RemoteField], Callable[[Value], object]]
+#: As a destination gives it.
+NormaliserOf = Callable[[RemoteField], Normaliser]
 
 #: Numbers travel as JSON, whose readers keep so many digits.
 _EXACT_DIGITS = 15
@@ -98,7 +98,7 @@ def _count(table: Table | None, condition: str) -> str:
 
 
 def check_choices(
-    spec: MappingSpec, remote: str, source: FieldSpec, field: RemoteField, normaliser: Normaliser | None
+    spec: MappingSpec, remote: str, source: FieldSpec, field: RemoteField, normaliser: NormaliserOf | None
 ) -> Iterator[Finding]:
     """Everything the mapping itself would send: constant, default, the right side of `values`."""
     label = f"fields.{remote}"
@@ -114,7 +114,7 @@ def check_choices(
 
 
 def check_fixed(
-    where: str, label: str, value: Scalar | None, field: RemoteField, normaliser: Normaliser | None
+    where: str, label: str, value: Scalar | None, field: RemoteField, normaliser: NormaliserOf | None
 ) -> Iterator[Finding]:
     """A value that stands in the mapping file: the destination's own normal form decides."""
     if value is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from syncbridge.errors import Finding
-from syncbridge.mapping.checks.fields import Normaliser, check_fixed
+from syncbridge.mapping.checks.fields import NormaliserOf, check_fixed
 from syncbridge.mapping.names import did_you_mean, near
 from syncbridge.mapping.related import Related
 from syncbridge.mapping.spec import MappingSpec
@@ -141,7 +141,7 @@ def check_required(spec: MappingSpec, remote: RemoteObject, related: Related | N
             yield Finding("warning", spec.at("fields", written), message, remedy)
 
 
-def check_deletes(spec: MappingSpec, remote: RemoteObject, normaliser: Normaliser | None) -> Iterator[Finding]:
+def check_deletes(spec: MappingSpec, remote: RemoteObject, normaliser: NormaliserOf | None) -> Iterator[Finding]:
     """The fields that are set when an entity is gone."""
     rule = spec.deletes.to_destination
     values: Mapping[str, str | int | float | bool | None] = rule["set"] if isinstance(rule, dict) else {}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from syncbridge.errors import RecordRejected
 from syncbridge.mapping.spec import Scalar
-from syncbridge.model import Normal, Value
-
-#: From a value to a remote field's normal form, as a destination gives it.
-Normaliser = Callable[[Value], Normal]
+from syncbridge.model import Normal, Normaliser
 
 #: Postgres writes booleans as `t` and `f`, people write true and false: two spellings of one left side.
 _SAME = {"t": "true", "f": "false"}

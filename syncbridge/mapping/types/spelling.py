@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import NoReturn
 
 from syncbridge.errors import RecordRejected
-from syncbridge.mapping.types.reverse import Normaliser, reverse
-from syncbridge.model import Normal
+from syncbridge.mapping.types.reverse import reverse
+from syncbridge.model import Normal, Normaliser
 from syncbridge.schemas import Column
 
 Spell = Callable[[Normal], str]  # of what is not null

@@ -14,9 +14,9 @@ from syncbridge.errors import RecordRejected, SchemaDrift
 from syncbridge.mapping.compile import CompiledField
 from syncbridge.mapping.types.fit import fit
 from syncbridge.mapping.types.reading import READABLE
-from syncbridge.mapping.types.reverse import Normaliser, reverse
+from syncbridge.mapping.types.reverse import reverse
 from syncbridge.mapping.types.spelling import spelling
-from syncbridge.model import Normal
+from syncbridge.model import Normal, Normaliser
 from syncbridge.schemas import Column, RemoteField
 
 Writer = Callable[[Normal], str | None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,7 @@ from syncbridge.errors import Finding, RecordRejected
 from syncbridge.mapping.checks.check import Subject, check_mappings, check_server, fragments
 from syncbridge.mapping.files import parse_mapping
 from syncbridge.mapping.spec import MappingSpec
-from syncbridge.model import Value
+from syncbridge.model import Normal, Normaliser, Value
 from syncbridge.schemas import Catalog, Column, FieldKind, QueryFault, RemoteField, RemoteObject, Table
 
 F = FieldKind
@@ -96,15 +95,15 @@ fields:
 """
 
 
-def normaliser(field: RemoteField) -> Callable[[Value], object]:
+def normaliser(field: RemoteField) -> Normaliser:
     """As a destination would: strings have a length, checkboxes are true or false."""
 
-    def normalise(value: Value) -> object:
+    def normalise(value: Value) -> Normal:
         if field.kind is F.BOOLEAN and not isinstance(value, bool):
             raise RecordRejected(f"{field.name}: a str is not a boolean", code="MISTYPED")
         if field.length and len(str(value)) > field.length:
             raise RecordRejected(f"{field.name}: data value too large", code="TOO_LONG")
-        return value
+        return value if isinstance(value, bool | int | None) else str(value)
 
     return normalise
 
