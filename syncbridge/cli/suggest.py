@@ -9,6 +9,7 @@ import click
 
 from syncbridge.cli.report import open_project
 from syncbridge.errors import SettingsError
+from syncbridge.mapping.check_source import check_privileges
 from syncbridge.mapping.document import shown
 from syncbridge.mapping.files import find_mappings
 from syncbridge.mapping.forms import mapping_name
@@ -93,6 +94,9 @@ def _read(project: Project, table: str) -> tuple[Table, tuple[ForeignKey, ...]]:
             f"{found.qualified} is {_NO_CHANGES[found.kind]}; it has no changes to read",
             hint="Draft a mapping of the table beneath it, and put what the view adds into `sql:`.",
         )
+    if not found.readable:  # without this, no column would look like a field
+        closed = next(iter(check_privileges(found.qualified, found, (), catalog)))
+        raise SettingsError(closed.message, hint=closed.sql)
     return found, foreign_keys
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from syncbridge.mapping.files import parse_mapping
 from syncbridge.quickstart import services
@@ -31,6 +33,15 @@ def quickstart_tables(dsn: str, check_project: CheckProject) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("drop table people, orders, companies")
         connection.execute(script.encode())
+
+
+@pytest.fixture
+def login(dsn: str, check_project: CheckProject) -> Iterator[str]:
+    """A login that may read nothing yet."""
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute("create role suggest_login login password 'pw'")
+        yield "suggest_login"
+        admin.execute("drop owned by suggest_login; drop role suggest_login")
 
 
 @pytest.mark.usefixtures("quickstart_tables")
@@ -122,6 +133,21 @@ def test_a_wrong_call_is_told_what_is_right(
     code, told = check_project.run("suggest", *arguments)
     assert code == 2
     assert message in told
+
+
+def test_a_table_that_the_login_may_not_read_is_told_with_the_grant(
+    empty: CheckProject, dsn: str, login: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNCBRIDGE_POSTGRES_DSN", make_conninfo(dsn, user=login, password="pw"))
+    code, told = empty.run("suggest", "people", "--to", "salesforce:Contact", "--write")
+    assert code == 2
+    assert f"the login {login} may not read public.people" in told
+    assert f'GRANT SELECT ON "public"."people" TO "{login}";' in told
+    assert not list((empty.folder / "mappings").iterdir())
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("grant select (id, first_name) on people to suggest_login")
+    code, told = empty.run("suggest", "people", "--to", "salesforce:Contact")
+    assert (code, list(parse_mapping(told).fields)) == (0, ["FirstName"])
 
 
 def test_an_object_that_is_not_there_is_told_with_near_names(check_project: CheckProject) -> None:

@@ -79,7 +79,7 @@ def check_state(where: str, table: Table, columns: Sequence[str], catalog: Catal
         yield Finding("error", where, f"{table.qualified} is unlogged; its changes are not in the log", "", sql)
     elif table.persistence == "t":
         yield Finding("error", where, f"{table.qualified} is temporary; its changes are not in the log")
-    yield from _check_privileges(where, table, columns, catalog)
+    yield from check_privileges(where, table, columns, catalog)
 
 
 def check_published(tables: Iterable[Table], catalog: Catalog, *, publication: str) -> Iterator[Finding]:
@@ -114,7 +114,8 @@ def sql_name(table: Table) -> str:
     return qualified(table.schema, table.name)
 
 
-def _check_privileges(where: str, table: Table, columns: Sequence[str], catalog: Catalog) -> Iterator[Finding]:
+def check_privileges(where: str, table: Table, columns: Sequence[str], catalog: Catalog) -> Iterator[Finding]:
+    """Whether the login may read these columns, and all rows."""
     user = quoted(catalog.user) if catalog.user else "the_login"
     closed = [name for name in columns if name in table.columns and not table.columns[name].readable]
     if not table.readable:
