@@ -9,7 +9,7 @@ import click
 
 from syncbridge.cli.report import open_project
 from syncbridge.errors import SettingsError
-from syncbridge.mapping.check_source import check_privileges
+from syncbridge.mapping.checks.source import check_privileges
 from syncbridge.mapping.document import shown
 from syncbridge.mapping.files import find_mappings
 from syncbridge.mapping.forms import mapping_name
