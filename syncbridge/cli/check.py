@@ -63,7 +63,7 @@ def check(
         with open_project(context) as project:
             files = find_mappings(project.settings.mappings)
             specs = _chosen(files, names)
-            found = [] if save else find(project, specs, files.specs)
+            found = [] if save else find(project, specs, files.specs, all_known=not files.unread)
             checked = _save(project, files, schemas, objects) if save else _Checked(specs, found)
             checked.findings[:0] = files.findings
     if json:
@@ -84,15 +84,17 @@ class _Checked:
     told: str = ""  # of the file, for people
 
 
-def find(project: Project, specs: Sequence[MappingSpec], known: Sequence[MappingSpec] = ()) -> list[Finding]:
+def find(
+    project: Project, specs: Sequence[MappingSpec], known: Sequence[MappingSpec] = (), *, all_known: bool = True
+) -> list[Finding]:
     """Every finding of these mappings, of the source, and of the destinations they name.
 
-    `known` are further mappings, which these may look up.
+    `known` are further mappings, which these may look up; without `all_known` there are files that cannot be read.
     """
-    return _judged(look(project, specs), project.settings, known)
+    return _judged(look(project, specs), project.settings, known, all_known=all_known)
 
 
-def _judged(sides: Sides, settings: Settings, known: Sequence[MappingSpec]) -> list[Finding]:
+def _judged(sides: Sides, settings: Settings, known: Sequence[MappingSpec], *, all_known: bool) -> list[Finding]:
     if sides.catalog is None:
         return sides.findings
     source = settings.source
@@ -100,7 +102,9 @@ def _judged(sides: Sides, settings: Settings, known: Sequence[MappingSpec]) -> l
     return [
         *sides.findings,
         *found,
-        *check_mappings(sides.subjects, sides.catalog, publication=source.publication, known=known),
+        *check_mappings(
+            sides.subjects, sides.catalog, publication=source.publication, known=known, all_known=all_known
+        ),
     ]
 
 
@@ -113,7 +117,11 @@ def _check_offline(context: click.Context, names: Sequence[str], schemas: Path |
     sides = look_offline(saved, specs)
     found = [*files.findings, *sides.findings, *check_server(saved.catalog, slot="", state_here=True)]
     found += check_mappings(
-        sides.subjects, sides.catalog or saved.catalog, publication=saved.publication, known=files.specs
+        sides.subjects,
+        sides.catalog or saved.catalog,
+        publication=saved.publication,
+        known=files.specs,
+        all_known=not files.unread,
     )
     return _Checked(specs, found, against=shown(file), told=f"Against {shown(file)} alone; nothing was connected to.")
 
@@ -121,7 +129,7 @@ def _check_offline(context: click.Context, names: Sequence[str], schemas: Path |
 def _save(project: Project, files: MappingFiles, schemas: Path | None, objects: Sequence[str]) -> _Checked:
     settings = project.settings
     sides = look_wider(project, files.specs, _by_destination(objects, settings))
-    checked = _Checked(files.specs, _judged(sides, settings, files.specs))
+    checked = _Checked(files.specs, _judged(sides, settings, files.specs, all_known=not files.unread))
     if files.findings:
         checked.told = "Not saved: mend the mapping files first."
     elif sides.catalog is None or sides.unread:

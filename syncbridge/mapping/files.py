@@ -31,6 +31,7 @@ class MappingFiles:
 
     specs: tuple[MappingSpec, ...]
     findings: tuple[Finding, ...]
+    unread: bool = False  # whether a file gave no mapping, so that names may be missing here
 
     def complete(self) -> tuple[MappingSpec, ...]:
         """The mappings; raises MappingError with all mistakes when there is one."""
@@ -55,7 +56,7 @@ def find_mappings(folder: Path) -> MappingFiles:
     read = [_validate(read_document(path)) for path in paths]
     specs = [spec for spec, _ in read if spec is not None]
     findings = [finding for _, found in read for finding in found]
-    return MappingFiles(tuple(specs), (*findings, *_same_names(specs)))
+    return MappingFiles(tuple(specs), (*findings, *_same_names(specs)), unread=len(specs) < len(paths))
 
 
 def read_mappings(folder: Path) -> tuple[MappingSpec, ...]:

@@ -72,6 +72,17 @@ def test_files_that_cannot_be_read_do_not_hide_findings_of_the_others(project: C
     assert "Contact" in told
 
 
+def test_a_lookup_of_a_mapping_whose_file_cannot_be_read_is_not_called_wrong(project: CheckProject) -> None:
+    project.edit("companies", "fields:", "feilds:")
+    for arguments in ((), ("people",), ("--save",)):
+        code, told = project.check(*arguments)
+        assert code == 1
+        assert "unknown key 'feilds'" in told
+        assert "there is no mapping" not in told
+    (project.folder / "mappings" / "companies.yaml").unlink()
+    assert "there is no mapping 'companies'" in project.check()[1]
+
+
 def test_an_unknown_destination_is_told_where_it_stands(project: CheckProject) -> None:
     project.edit("people", "destination: salesforce", "destination: salesfroce")
     code, told = project.check("people")

@@ -58,16 +58,24 @@ def fragments(spec: MappingSpec, catalog: Catalog) -> dict[tuple[str, ...], str]
 
 
 def check_mappings(
-    subjects: Sequence[Subject], catalog: Catalog, *, publication: str, known: Sequence[MappingSpec] = ()
+    subjects: Sequence[Subject],
+    catalog: Catalog,
+    *,
+    publication: str,
+    known: Sequence[MappingSpec] = (),
+    all_known: bool = True,
 ) -> list[Finding]:
-    """Everything that is wrong or doubtful, in the order of the files. `known` are further mappings of the project."""
+    """Everything that is wrong or doubtful, in the order of the files. `known` are further mappings of the project.
+
+    Without `all_known` the project has files that could not be read: a lookup may go to one of these.
+    """
     named = {name for subject in subjects for name in subject.spec.tables}
     tables = [catalog.tables[name] for name in named if name in catalog.tables]
     findings = list(check_published(tables, catalog, publication=publication))
     identities = old_columns([subject.spec for subject in subjects])
     by_name = {spec.mapping: spec for spec in (*known, *(subject.spec for subject in subjects))}
     for subject in subjects:
-        found = check_one(subject, catalog, by_name, identities=identities)
+        found = check_one(subject, catalog, by_name, identities=identities, all_known=all_known)
         findings += _ordered(found)
     return [*_in_turn(findings), *_shared_records([subject.spec for subject in subjects])]
 
@@ -92,6 +100,7 @@ def check_one(
     known: Mapping[str, MappingSpec],
     *,
     identities: Identities,
+    all_known: bool = True,
 ) -> Iterator[Finding]:
     """One mapping, among all that are `known`. `identities`: what old rows of each table have to tell."""
     spec = subject.spec
@@ -102,7 +111,7 @@ def check_one(
         yield from check_related(spec, related, catalog, identities=identities)
         yield from check_columns(spec, related)
         yield from check_sql(spec, subject.described)
-    yield from check_lookups(spec, known, catalog, related)
+    yield from check_lookups(spec, known, catalog, related, all_known=all_known)
     if subject.remote is not None:
         yield from check_external_id(spec, subject.remote, table)
         yield from check_match_on(spec, subject.remote)
