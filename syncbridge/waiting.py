@@ -130,6 +130,7 @@ class _Wait:
     _runs: dict[int, set[int]] = field(default_factory=dict)  # mapping id -> runs that are waited for
     _failed: dict[int, str] = field(default_factory=dict)
     _newest_run: int = 0  # of those that were asked for before the call
+    _set_up: bool = True  # capture has a checkpoint
     _captured: bool = False  # capture has passed the position
 
     def begin(self) -> None:
@@ -146,7 +147,7 @@ class _Wait:
         """How it stands."""
         behind = self._behind()
         if not self._captured:
-            self._captured = not behind
+            self._captured = self._set_up and not behind
             self._add_truncations()
         with self.store.transaction():  # one snapshot: a parent that is settled meanwhile leaves its children pending
             self.store.execute("set transaction isolation level repeatable read")
@@ -174,8 +175,10 @@ class _Wait:
         return list(found.values())
 
     def _behind(self) -> int:
+        """Bytes; without a checkpoint nobody can say, and `_judge` tells why."""
         checkpoint = checkpoints.read(self.store, self.slot)
-        return max(0, self._position - (checkpoint.end_lsn if checkpoint else _NOWHERE))
+        self._set_up = checkpoint is not None
+        return max(0, self._position - checkpoint.end_lsn) if checkpoint else 0
 
     def _add_truncations(self) -> None:
         """Capture asks for a run when it comes to a truncated related table, with the checkpoint behind that."""
@@ -214,6 +217,8 @@ class _Wait:
         return len(waited_for)
 
     def _judge(self, behind: int, left: tuple[Remainder, ...]) -> tuple[Verdict | None, str, str]:
+        if not self._set_up:
+            return Verdict.STUCK, "capture was never set up", "Run: syncbridge setup"
         unfinished = [each for each in left if each.unfinished]
         if not behind and not unfinished:
             return (Verdict.UNSOUND if left else Verdict.DELIVERED), "", ""

@@ -66,7 +66,8 @@ def _tell(waited: Waited) -> None:
         case Verdict.UNSOUND:
             said = Text.assemble(("delivered", "green"), f" in {took}, but for: ", (missing(waited), "yellow"))
         case Verdict.STUCK:
-            said = Text.assemble(("cannot finish: ", "bold red"), f"{waited.why}.\nMissing: {missing(waited)}.")
+            left = f"\nMissing: {missing(waited)}." if waited.behind or waited.left else ""
+            said = Text.assemble(("cannot finish: ", "bold red"), f"{waited.why}.{left}")
         case _:
             said = Text.assemble((f"not delivered within {took}: ", "bold red"), f"{missing(waited)}.")
     terminal.print(said, soft_wrap=True)

@@ -244,6 +244,15 @@ def test_capture_that_needs_a_person_is_not_waited_for(wait: Wait) -> None:
     assert waited.why == "capture has stopped: the slot is lost."
 
 
+def test_what_was_never_set_up_is_told_at_once_and_as_status_tells_it(cli_project: CliProject) -> None:
+    cli_project.store.execute("delete from syncbridge.mapping")
+    cli_project.store.execute("delete from syncbridge.checkpoint")
+    ran = cli_project.run("wait")
+    assert ran.code == 4
+    assert ran.out == "cannot finish: capture was never set up.\nRun: syncbridge setup\n"
+    assert "capture: capture was never set up" in cli_project.run("status").out
+
+
 def test_the_command_says_that_all_is_delivered(captured: CliProject) -> None:
     ran = captured.run("wait")
     assert (ran.code, ran.out.split(" in ")[0].rsplit(" ", 1)[0]) == (0, "delivered all that was committed before")

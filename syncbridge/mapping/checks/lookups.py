@@ -24,7 +24,7 @@ def check_lookups(
     *,
     all_known: bool = True,
 ) -> Iterator[Finding]:
-    """Lookups of one mapping, as far as mappings and tables can tell; without `all_known` there may be more mappings."""
+    """Lookups of one mapping, as far as mappings and tables can tell; there are more unless `all_known`."""
     for name, field in spec.fields.items():
         if field.lookup is None:
             continue
