@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from psycopg import Connection
 
 from syncbridge.destinations.base import Destination
 from syncbridge.errors import RecordRejected
 from syncbridge.model import Fields
-from syncbridge.outbound.masking import MASK
+from syncbridge.outbound.masking import masked
 from syncbridge.store import conflicts, links
 from syncbridge.store.mappings import AppliedMapping
 
@@ -34,12 +33,10 @@ def look_up(destination: Destination, applied: AppliedMapping, remote_ids: Seque
     definition = applied.definition
     matched = list(definition.get("match_on") or ())
     external = definition["external_id"]
-    fields = {name.lower(): each for name, each in definition["fields"].items()}
     # what agrees is the same in all of them: it takes the other fields to tell one from another
     others = [name for name in definition["fields"] if name.lower() not in {each.lower() for each in matched}]
     names = [*matched, *others]
     records = destination.read(applied.object, remote_ids, [*names, external], lane=applied.name)
-    hidden = {name for name in names if _sensitive(fields.get(name.lower()))}
     found = []
     for remote_id, record in zip(remote_ids, records, strict=True):
         if record is None:
@@ -47,14 +44,11 @@ def look_up(destination: Destination, applied: AppliedMapping, remote_ids: Seque
             continue
         held = {name: record.fields.get(name) for name in names}
         shown = {name: value for name, value in held.items() if name in matched or value is not None}
-        masked = {name: MASK if name in hidden and value is not None else value for name, value in shown.items()}
         key = record.fields.get(external)
-        found.append(Candidate(record.remote_id, masked, None if key in (None, "") else str(key)))
+        found.append(
+            Candidate(record.remote_id, masked(shown, applied.sensitive), None if key in (None, "") else str(key))
+        )
     return found
-
-
-def _sensitive(field: Any) -> bool:
-    return isinstance(field, dict) and bool(field.get("sensitive"))
 
 
 def choose(store: Connection, destination: Destination, applied: AppliedMapping, key: str, remote_id: str) -> str:

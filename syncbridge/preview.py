@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -22,6 +22,7 @@ from syncbridge.model import Fields, Normal, Operation, Reason
 from syncbridge.outbound.compose import Composer
 from syncbridge.outbound.first_contact import FirstContact
 from syncbridge.outbound.lookups import Lookups
+from syncbridge.outbound.masking import covered
 from syncbridge.outbound.plan import Planned, plan
 from syncbridge.source import rows
 from syncbridge.store import links
@@ -29,7 +30,6 @@ from syncbridge.store.outbox import Claimed
 
 #: Records that are composed, read and compared at once.
 PAGE = 2000
-MASK = "***"
 
 
 class Fate(StrEnum):
@@ -92,11 +92,9 @@ class Preview:
     parents: Mapping[str, int] = field(default_factory=dict)  # mappings in force by name, for lookups
     counts: Counts = field(default_factory=Counts)
     _composer: Composer = field(init=False)
-    _hidden: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self._composer = Composer(self.mapping, self.destination, self.source)
-        self._hidden = frozenset(each.remote.lower() for each in self.mapping.fields if each.sensitive)
 
     def of_keys(self, keys: Sequence[str]) -> Iterator[Previewed]:
         """These entities."""
@@ -159,30 +157,18 @@ class Preview:
         if self.store is not None and converter.lookups:
             kin = Kin(parents={each.mapping: self.parents.get(each.mapping, 0) for each in converter.lookups})
             Lookups(self.mapping_id or 0, self.mapping.name, kin, self.store).resolve(entities, converter.lookups)
-        return plan(claimed, entities, gone=self._gone(), owned=converter.owned), entities.records
-
-    def _gone(self) -> Fields | None:
-        if self.mapping.deletes.action != "set":
-            return None
-        remote = self.destination.describe(self.mapping.object)
-        return self._composer.converter.constants(self.mapping.deletes.fields, remote, self.destination)
+        return plan(claimed, entities, gone=converter.gone, owned=converter.owned), entities.records
 
     def _masked(self, previewed: Previewed) -> Previewed:
-        if not self._hidden:
+        if not self.mapping.sensitive:
             return previewed
-        differences = tuple(
-            Difference(each.field, _mask(each.before), _mask(each.after), each.sent)
-            if each.field.lower() in self._hidden
+        shown = tuple(
+            replace(each, before=covered(each.before), after=covered(each.after))
+            if each.field.lower() in self.mapping.sensitive
             else each
             for each in previewed.differences
         )
-        return Previewed(
-            previewed.key, previewed.fate, previewed.remote_id, differences, previewed.code, previewed.message
-        )
-
-
-def _mask(value: Normal) -> Normal:
-    return None if value is None else MASK
+        return replace(previewed, differences=shown)
 
 
 def _as_claimed(key: str, remote_id: str | None, base: str | None) -> Claimed:

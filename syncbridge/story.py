@@ -6,7 +6,7 @@ Values of fields that a mapping calls sensitive never leave this module: they ar
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from syncbridge.model import Fields, MappingStatus, Normal, Operation
 from syncbridge.outbound.compose import Entities, rule_refusal
 from syncbridge.outbound.convert import Converter
 from syncbridge.outbound.lookups import Lookups
-from syncbridge.outbound.masking import MASK
+from syncbridge.outbound.masking import masked
 from syncbridge.outbound.plan import plan
 from syncbridge.project import Project
 from syncbridge.source import rows
@@ -175,14 +175,11 @@ class _Telling:
         for key, message in found.refused.items():
             entities.refused[key] = RecordRejected(message, code="EXPRESSION_FAILED")
         lookups.resolve(entities, convert.lookups)
-        gone = None
-        if mapping.deletes.action == "set":
-            gone = convert.constants(mapping.deletes.fields, remote, destination)
-        story = self._with_plan(story, entities, gone, convert.owned)
+        story = self._with_plan(story, entities, convert)
         return self._with_remote(story, mapping, destination, convert.external_field, external)
 
-    def _with_plan(self, story: Story, entities: Entities, gone: Fields | None, owned: Collection[str]) -> Story:
-        planned = plan([_as_claimed(story, self.link)], entities, gone=gone, owned=owned)[0]
+    def _with_plan(self, story: Story, entities: Entities, convert: Converter) -> Story:
+        planned = plan([_as_claimed(story, self.link)], entities, gone=convert.gone, owned=convert.owned)[0]
         refusal = f"{planned.refusal.code}: {planned.refusal.message}" if planned.refusal else story.refusal
         return replace(
             story,
@@ -237,14 +234,10 @@ def _as_claimed(story: Story, link: Link | None) -> Claimed:
 
 
 def _masked(story: Story, applied: AppliedMapping) -> Story:
-    """Without the values of sensitive fields; that there is none is told."""
-    fields: Mapping[str, Any] = applied.definition["fields"]
-    hidden = {name.lower() for name, each in fields.items() if each.get("sensitive")}
+    """Without the values of sensitive fields."""
 
     def mask(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        if values is None:
-            return None
-        return {name: MASK if name.lower() in hidden and value is not None else value for name, value in values.items()}
+        return None if values is None else masked(values, applied.sensitive)
 
     return replace(
         story, row=mask(story.row), record=mask(story.record), base=mask(story.base), remote=mask(story.remote)

@@ -16,13 +16,12 @@ from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import kinship
 from syncbridge.model import MappingStatus, Priority, Reason
 from syncbridge.outbound.deliver import Deliverer, Limits
+from syncbridge.outbound.masking import MASK, pattern_of
 from syncbridge.project import Project
 from syncbridge.store import backlog, mappings, outbox, sync_log
 from syncbridge.store.backlog import Waiting
 from syncbridge.store.outbox import Claimed
 from syncbridge.store.sync_log import Logged
-
-MASK = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ class _Mask:
     def collect(self, part: Any) -> None:
         if isinstance(part, dict):
             for name, value in part.items():
-                if name.lower() in self.names and isinstance(value, str | int | float) and value != "":
+                if name.lower() in self.names and isinstance(value, str | int | float) and not isinstance(value, bool):
                     self.values.add(str(value))
                 self.collect(value)
         elif isinstance(part, list):
@@ -155,15 +154,12 @@ class _Mask:
             }
         if isinstance(part, list):
             return [self.hide(each) for each in part]
-        if isinstance(part, str):
-            for value in sorted(self.values, key=len, reverse=True):
-                part = part.replace(value, MASK)
-        return part
+        return pattern_of(self.values, with_words=False).sub(MASK, part) if isinstance(part, str) else part
 
 
 def _masked(calls: Iterable[Traced], mapping: CompiledMapping) -> list[Traced]:
     traced = list(calls)
-    mask = _Mask(frozenset(each.remote.lower() for each in mapping.fields if each.sensitive))
+    mask = _Mask(mapping.sensitive)
     if not mask.names:
         return traced
     for call in traced:

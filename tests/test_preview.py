@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from syncbridge.model import Fields
-from syncbridge.preview import MASK, PAGE, Counts, Fate, Preview, Previewed
+from syncbridge.outbound.masking import MASK
+from syncbridge.preview import PAGE, Counts, Fate, Preview, Previewed
 from syncbridge.source import rows
 from tests.fix_delivery import SmallProject, Start
 from tests.fix_family import Family

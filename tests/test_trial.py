@@ -9,8 +9,9 @@ import pytest
 from syncbridge.destinations.base import Rejected
 from syncbridge.errors import Remedy, RetryLater
 from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.outbound.masking import MASK
 from syncbridge.store import outbox
-from syncbridge.trial import MASK, send
+from syncbridge.trial import send
 from tests.fix_cli import CliProject
 from tests.fix_project import WholeProject
 

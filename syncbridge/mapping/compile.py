@@ -91,6 +91,11 @@ class CompiledMapping:
     _fan_outs: tuple[FanOut, ...] = ()
     _lookups: tuple[LookupPages, ...] = ()
 
+    @property
+    def sensitive(self) -> frozenset[str]:
+        """Remote fields whose values nobody is shown, in small letters."""
+        return frozenset(each.remote.lower() for each in self.fields if each.sensitive)
+
     def watches(self, mapping_id: int) -> tuple[Watch, ...]:
         """Tables whose changes make keys of this mapping, or join keys of its relations: the root's first."""
         return watches(self._fan_outs, Watch(mapping_id, self.schema, self.table, self.key))

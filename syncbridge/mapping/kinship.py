@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.lookup_sql import lookup_relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Child:
     @property
     def relation(self) -> str:
         """How its entities are found by the parent's key: a relation of `CompiledMapping.fan_out_page`."""
-        return f"lookup {self.field}"
+        return lookup_relation(self.field)
 
 
 @dataclass(frozen=True, slots=True)

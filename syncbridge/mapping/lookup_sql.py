@@ -14,6 +14,11 @@ from syncbridge.mapping.sql import escaped, identifiers, qualified, quoted
 from syncbridge.schemas import Column
 
 
+def lookup_relation(field: str) -> str:
+    """The relation of what a field looks up; none of `related` can have such a name."""
+    return f"lookup {field}"
+
+
 @dataclass(frozen=True, slots=True)
 class LookupKey:
     """What holds the key of a parent: SQL expressions with their columns, and the field that looks it up."""
@@ -23,8 +28,8 @@ class LookupKey:
 
     @property
     def relation(self) -> str:
-        """The name by which entities are found that look up a key; no relation of `related` can have it."""
-        return f"lookup {self.field}"
+        """The name by which entities are found that look up a key."""
+        return lookup_relation(self.field)
 
     @property
     def sql(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from syncbridge.destinations.base import Destination
@@ -45,6 +45,7 @@ class Converter:
         self.match_fields = tuple(fields.get(name) for name in mapping.match_on)
         self._comparable = external.comparable
         self._external = destination.normaliser(external)
+        self.gone = _gone(mapping, fields, destination)
         self._constants: Fields = {}
         self._steps: list[_Step] = []
         self.lookups: list[LookupField] = []
@@ -79,10 +80,13 @@ class Converter:
             record[name] = normalise(row[position] if read is None else read(row[position]))
         return record
 
-    def constants(self, values: Mapping[str, Value], remote: RemoteObject, destination: Destination) -> Fields:
-        """Fixed values (of `deletes: set`) in normal form."""
-        fields = _CaseBlind(remote)
-        return {fields.get(name).name: destination.normaliser(fields.get(name))(v) for name, v in values.items()}
+
+def _gone(mapping: CompiledMapping, fields: _CaseBlind, destination: Destination) -> Fields | None:
+    """What is written of an entity that is no more (`deletes: {set: ...}`); None where its record is deleted."""
+    if mapping.deletes.action != "set":
+        return None
+    targets = [(fields.get(name), value) for name, value in mapping.deletes.fields.items()]
+    return {target.name: destination.normaliser(target)(value) for target, value in targets}
 
 
 def _as_it_is(value: Value) -> Normal:

@@ -17,7 +17,7 @@ from syncbridge.destinations.base import Delivered, Destination
 from syncbridge.errors import RetryLater
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
-from syncbridge.model import Fields, Operation, Reason
+from syncbridge.model import Operation, Reason
 from syncbridge.outbound.compose import Composer, Entities
 from syncbridge.outbound.first_contact import FirstContact
 from syncbridge.outbound.guard import Guard, Reservation
@@ -180,11 +180,8 @@ class Deliverer:
 
     def _plan(self, claimed: Sequence[Claimed]) -> list[Planned]:
         entities = self._compose(claimed)
-        gone: Fields | None = None
-        if self.mapping.deletes.action == "set":
-            remote = self.destination.describe(self.mapping.object)
-            gone = self._composer.converter.constants(self.mapping.deletes.fields, remote, self.destination)
-        planned = plan(claimed, entities, gone=gone, owned=self._composer.converter.owned)
+        converter = self._composer.converter
+        planned = plan(claimed, entities, gone=converter.gone, owned=converter.owned)
         self._lookups.postpone_deletes(planned, self.destination)
         return planned
 

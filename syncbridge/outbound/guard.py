@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from psycopg import Connection
 
 from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.model import Lsn, MappingStatus
+from syncbridge.model import Lsn, MappingStatus, Reason
 from syncbridge.outbound.plan import Planned
 from syncbridge.store import guard_counts, mappings
 
@@ -17,7 +17,7 @@ log = logging.getLogger("syncbridge.deliver")
 
 #: A person asked for these, so they are not counted as changes. Deletes that they find are. A record that is sent again
 #: because the record it looks up is there now was counted, or asked for, when it was sent without.
-_ASKED_FOR = ("first_sync", "resync", "parent")
+_ASKED_FOR = (Reason.FIRST_SYNC, Reason.RESYNC, Reason.PARENT)
 
 #: So many records must have been tried before a share of refusals says something.
 _FEW = 20

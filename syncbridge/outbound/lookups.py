@@ -15,7 +15,7 @@ from psycopg import Connection
 from syncbridge.destinations.base import Destination
 from syncbridge.errors import SchemaDrift
 from syncbridge.mapping.kinship import Kin
-from syncbridge.model import Operation
+from syncbridge.model import Lsn, Operation
 from syncbridge.outbound.compose import Entities, Missing
 from syncbridge.outbound.convert import LookupField
 from syncbridge.outbound.plan import Planned
@@ -73,7 +73,7 @@ class Lookups:
             )
         records = entities.records
         wanted = {str(record[f.name]) for f in fields for record in records.values() if record[f.name] is not None}
-        found = awaited.remote_ids(self.store, parent_id, wanted) if wanted else {}
+        found = links.remote_ids(self.store, parent_id, wanted) if wanted else {}
         for each in fields:
             for key, record in records.items():
                 parent_key = record[each.name]
@@ -110,15 +110,10 @@ class Lookups:
                 continue
             described = destination.describe(child.object)
             name = next((n for n in described.fields if n.lower() == child.field.lower()), child.field)
-            until = max((p.claimed.lsn for p in deletes.values()), key=_position)
+            until = max(Lsn.parse(p.claimed.lsn) for p in deletes.values())
             referring = links.changing(self.store, child.mapping_id, name, deletes, until)
             for remote_id, key in referring:
                 if not (itself and key in together):
                     p = deletes[remote_id]
                     p.operation = Operation.NOTHING
                     p.postponed = f"waits for {child.mapping} {key}, which refers to it and is changed first"
-
-
-def _position(lsn: str) -> tuple[int, int]:
-    high, _, low = lsn.partition("/")
-    return int(high, 16), int(low, 16)

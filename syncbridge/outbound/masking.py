@@ -1,10 +1,11 @@
-"""Messages without the values of sensitive fields: a destination words them, and may repeat what it was sent."""
+"""Values of sensitive fields are shown to nobody: not in records, nor in messages, where a destination repeats them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from syncbridge.destinations.base import Rejected, Result
 from syncbridge.mapping.compile import CompiledMapping
@@ -26,7 +27,7 @@ class Mask:
     _pattern: re.Pattern[str] | None = None
 
     def __post_init__(self) -> None:
-        self._names = frozenset(each.remote.lower() for each in self.mapping.fields if each.sensitive)
+        self._names = self.mapping.sensitive
 
     def cover(self, planned: Iterable[Planned]) -> None:
         """From now on hide the values of these records."""
@@ -38,7 +39,7 @@ class Mask:
         if not self._batch:
             return message
         if self._pattern is None:
-            self._pattern = _pattern({text for p in self._batch for text in self._values(p)})
+            self._pattern = pattern_of({text for p in self._batch for text in self._values(p)}, with_words=True)
         return self._pattern.sub(MASK, message)
 
     def result(self, result: Result) -> Result:
@@ -54,9 +55,22 @@ class Mask:
                     yield str(value)
 
 
-def _pattern(values: set[str]) -> re.Pattern[str]:
+def masked(values: Mapping[str, Any], sensitive: Collection[str]) -> dict[str, Any]:
+    """Fields with their values, those of sensitive fields covered."""
+    return {name: covered(value) if name.lower() in sensitive else value for name, value in values.items()}
+
+
+def covered(value: object) -> str | None:
+    """What is shown in place of a value; that there is none is told."""
+    return None if value is None else MASK
+
+
+def pattern_of(values: set[str], *, with_words: bool) -> re.Pattern[str]:
+    """Finds these values in a text, and each longer word of them too if asked; short values only as words."""
     whole = {value for value in values if len(value) >= _TELLING}
-    words = {word for value in values for word in _WORD.findall(value)} | (values - whole - {""})
+    words = values - whole - {""}
+    if with_words:
+        words |= {word for value in values for word in _WORD.findall(value)}
     parts = [re.escape(value) for value in sorted(whole, key=len, reverse=True)]
     parts += [rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(words, key=len, reverse=True)]
     return re.compile("|".join(parts) or r"(?!)", re.IGNORECASE)

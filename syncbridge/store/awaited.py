@@ -9,7 +9,7 @@ Row locks are taken in the order of the primary key, and after those of the outb
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -232,14 +232,3 @@ def look_again(connection: Connection, mapping_id: int) -> int:
         (mapping_id,),
     )
     return done.rowcount
-
-
-def remote_ids(connection: Connection, parent_id: int, keys: Iterable[str]) -> Mapping[str, str]:
-    """The records of a mapping's entities: key -> remote id; those without one are left out."""
-    return dict(
-        connection.execute(
-            "select key, remote_id from syncbridge.link where mapping_id = %s and key = any(%s)",
-            (parent_id, text_array(sorted(keys))),
-            prepare=True,
-        ).fetchall()
-    )

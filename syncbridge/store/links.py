@@ -10,7 +10,7 @@ import orjson
 from psycopg import Connection
 
 from syncbridge.arrays import json_array, text_array
-from syncbridge.model import Fields
+from syncbridge.model import Fields, Lsn
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def replaced(connection: Connection, mapping_id: int, remote_ids: Mapping[str, s
 
 
 def changing(
-    connection: Connection, mapping_id: int, field: str, remote_ids: Iterable[str], until: str
+    connection: Connection, mapping_id: int, field: str, remote_ids: Iterable[str], until: Lsn
 ) -> list[tuple[str, str]]:
     """Records of a mapping that deliver changes and refer, by `field`, to one of these: (remote id, key).
 
@@ -70,7 +70,7 @@ def changing(
         " where o.mapping_id = %(mapping)s and o.status = 'pending' and o.since_lsn <= %(until)s::text::pg_lsn"
         "   and l.base ->> %(field)s = any(%(ids)s)"
         "   and (select m.status from syncbridge.mapping m where m.id = %(mapping)s) in ('active', 'waiting')",
-        {"mapping": mapping_id, "field": field, "ids": text_array(sorted(remote_ids)), "until": until},
+        {"mapping": mapping_id, "field": field, "ids": text_array(sorted(remote_ids)), "until": str(until)},
     )
     return [(remote_id, key) for remote_id, key in rows]
 
@@ -91,6 +91,16 @@ def read(connection: Connection, mapping_id: int, key: str) -> Link | None:
         (mapping_id, key),
     ).fetchone()
     return None if row is None else Link(*row)
+
+
+def remote_ids(connection: Connection, mapping_id: int, keys: Iterable[str]) -> dict[str, str]:
+    """Key -> remote id, of those of these entities that have a record."""
+    rows = connection.execute(
+        "select key, remote_id from syncbridge.link where mapping_id = %s and key = any(%s)",
+        (mapping_id, text_array(sorted(keys))),
+        prepare=True,
+    )
+    return dict(rows.fetchall())
 
 
 def holders(connection: Connection, mapping_id: int, remote_ids: Sequence[str]) -> dict[str, str]:

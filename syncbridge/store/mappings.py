@@ -34,6 +34,11 @@ class AppliedMapping:
     last_error_at: datetime | None
     approved_lsn: Lsn | None  # the guard lets pass changes up to here
 
+    @property
+    def sensitive(self) -> frozenset[str]:
+        """Remote fields whose values nobody is shown, in small letters."""
+        return frozenset(name.lower() for name, each in self.definition["fields"].items() if each.get("sensitive"))
+
 
 _COLUMNS = (
     "id, name, destination, object, definition, digest, status, reason, hint, until, status_since,"

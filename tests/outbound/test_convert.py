@@ -100,5 +100,7 @@ def test_the_key_is_normalised_as_the_external_id_stores_it(convert: Converter) 
         convert.external_value("x" * 41)
 
 
-def test_fixed_values_are_normalised_and_spelled_as_the_object_has_them(convert: Converter) -> None:
-    assert convert.constants({"ACTIVE__C": False}, CONTACT, RecordingDestination()) == {"Active__c": False}
+def test_what_is_set_of_the_gone_is_normalised_and_spelled_as_the_object_has_it(convert: Converter) -> None:
+    assert convert.gone is None
+    mapping = _mapping(TEXT + "deletes: {to_destination: {set: {ACTIVE__C: false}}}\n")
+    assert Converter(mapping, CONTACT, RecordingDestination(), TYPES).gone == {"Active__c": False}
