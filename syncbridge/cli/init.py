@@ -55,7 +55,8 @@ IGNORED = """\
 """
 
 MAPPING = """\
-# yaml-language-server: $schema=../mapping.schema.json
+# yaml-language-server: $schema=mapping.schema.json
+# An example, which nothing reads: mapping files stand in mappings/, and `syncbridge suggest` drafts them.
 # One mapping: rows of a table become records of a remote object. Every key is explained in docs/mapping.md.
 mapping: people
 destination: salesforce                # a name from syncbridge.toml
@@ -85,7 +86,7 @@ FILES = {
     "syncbridge.toml": SETTINGS,
     ".env.example": SECRETS,
     ".gitignore": IGNORED,
-    "mappings/people.yaml": MAPPING,
+    "example-mapping.yaml": MAPPING,
     "mapping.schema.json": schema_text(),
 }
 
@@ -93,17 +94,17 @@ FILES = {
 @click.command(short_help="Write a commented starter project.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 def init(folder: Path) -> None:
-    """Write syncbridge.toml, .env.example, .gitignore, one mapping and its JSON Schema into FOLDER (default: here).
+    """Write syncbridge.toml, .env.example, .gitignore, an example mapping and its JSON Schema into FOLDER, or here.
 
     Files that exist already are left as they are.
     """
+    mappings = folder / "mappings"
+    try:
+        mappings.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"{mappings}: cannot be made: {error.strerror}") from None
     for name, text in FILES.items():
         path = folder / name
-        try:
-            if not path.parent.is_dir():
-                path.parent.mkdir(parents=True)
-        except OSError as error:
-            raise click.ClickException(f"{path.parent}: cannot be made: {error.strerror}") from None
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)
@@ -125,8 +126,9 @@ def _ignores_secrets(path: Path) -> bool:
 
 def _next_steps(folder: Path) -> str:
     steps = [
-        "edit syncbridge.toml and mappings/people.yaml",
+        "edit syncbridge.toml",
         "cp .env.example .env, and fill in the secrets",
+        "syncbridge suggest TABLE --to salesforce:OBJECT --write      draft a mapping, as mappings/TABLE.yaml; edit it",
         "syncbridge check      what does not fit yet, and the SQL that mends it",
         "syncbridge setup      put it in force",
         "syncbridge run        deliver",

@@ -24,6 +24,8 @@ from syncbridge.mapping.spec import (
     RelationSpec,
 )
 
+_BEGIN = "One mapping per file, named *.yaml. To draft one: syncbridge suggest TABLE --to DESTINATION:OBJECT --write"
+
 
 @dataclass(frozen=True, slots=True)
 class MappingFiles:
@@ -47,11 +49,11 @@ def _line(finding: Finding) -> str:
 def find_mappings(folder: Path) -> MappingFiles:
     """Read all `*.yaml` of a folder; never raises."""
     if not folder.is_dir():
-        missing = Finding("error", shown(folder), "there is no such folder", "`syncbridge init` writes an example.")
+        missing = Finding("error", shown(folder), "there is no such folder", _BEGIN)
         return MappingFiles((), (missing,))
     paths = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and not p.name.startswith("."))
     if not paths:
-        empty = Finding("error", shown(folder), "holds no mapping files", "Write one mapping per file, named *.yaml.")
+        empty = Finding("error", shown(folder), "holds no mapping files", _BEGIN)
         return MappingFiles((), (empty,))
     read = [_validate(read_document(path)) for path in paths]
     specs = [spec for spec, _ in read if spec is not None]

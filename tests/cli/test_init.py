@@ -12,7 +12,7 @@ from syncbridge.cli.init import FILES, init
 from syncbridge.config import load
 from syncbridge.config_layers import variable
 from syncbridge.errors import SettingsError
-from syncbridge.mapping.files import read_mappings
+from syncbridge.mapping.files import find_mappings, parse_mapping
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,16 @@ def test_the_starter_is_read_without_a_complaint(folder: Path) -> None:
     assert run().exit_code == 0
     settings = load(None, {variable("source", "password"): "pw"})
     assert settings.destinations["salesforce"].type == "salesforce"
-    assert [spec.mapping for spec in read_mappings(settings.mappings)] == ["people"]
+    assert parse_mapping((folder / "example-mapping.yaml").read_text()).mapping == "people"
+    assert settings.mappings == folder / "mappings"
+
+
+def test_the_example_stands_in_the_way_of_no_mapping(folder: Path) -> None:
+    """It is no mapping of the project, so neither `check` nor `suggest --write` meets it."""
+    run()
+    assert (folder / "mappings").is_dir()
+    assert find_mappings(folder / "mappings").specs == ()
+    assert "syncbridge suggest TABLE" in find_mappings(folder / "mappings").findings[0].remedy
 
 
 def test_the_commented_settings_are_right_too(folder: Path) -> None:
@@ -59,9 +68,10 @@ def test_nothing_that_exists_is_overwritten(folder: Path) -> None:
 
 def test_a_folder_is_made_and_the_next_steps_are_said(folder: Path) -> None:
     result = run("new/project")
-    assert (folder / "new/project/mappings/people.yaml").is_file()
+    assert (folder / "new/project/mappings").is_dir()
     assert "cd new/project" in result.output
-    assert "syncbridge check" in result.output
+    steps = [result.output.index(f"syncbridge {command}") for command in ("suggest", "check", "setup", "run")]
+    assert steps == sorted(steps)
 
 
 def test_a_place_that_cannot_be_written_is_told(folder: Path) -> None:
