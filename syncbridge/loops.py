@@ -27,7 +27,7 @@ from syncbridge.model import MappingStatus
 from syncbridge.outbound.capture import Capture
 from syncbridge.outbound.deliver import Counts, Deliverer, Limits
 from syncbridge.project import Project, lost
-from syncbridge.store import database, fan_out, guard_counts, mappings, outbox, runs, sync_log, workers
+from syncbridge.store import claims, database, fan_out, guard_counts, mappings, outbox, runs, sync_log, workers
 
 log = logging.getLogger("syncbridge.worker")
 
@@ -280,7 +280,7 @@ class HousekeepingLoop(_Connected):
         host, silent_since = socket.gethostname(), timedelta(seconds=self.around.silence)
         for other in workers.silent(self._state, host=host, since=silent_since):
             if other.id != self.around.worker_id and (other.pid == os.getpid() or not _alive(other.pid)):
-                freed = outbox.end_leases(self._state, *workers.claim_range(other.id))
+                freed = claims.end_leases(self._state, *workers.claim_range(other.id))
                 workers.leave(self._state, other.id)
                 log.info("worker %d ended without a word; %d of its claims are free again", other.id, freed)
                 if freed:

@@ -26,7 +26,7 @@ from syncbridge.outbound.masking import covered
 from syncbridge.outbound.plan import Planned, plan
 from syncbridge.source import rows
 from syncbridge.store import links
-from syncbridge.store.outbox import Claimed
+from syncbridge.store.claims import Claimed
 
 #: Records that are composed, read and compared at once.
 PAGE = 2000

@@ -30,10 +30,10 @@ from syncbridge.project import Project
 from syncbridge.source import rows
 from syncbridge.store import backlog, conflicts, links, mappings, parents, runs, sync_log, workers
 from syncbridge.store.backlog import Waiting
+from syncbridge.store.claims import Claimed
 from syncbridge.store.conflicts import Conflict
 from syncbridge.store.links import Link
 from syncbridge.store.mappings import AppliedMapping
-from syncbridge.store.outbox import Claimed
 from syncbridge.store.parents import Parent
 from syncbridge.store.sync_log import Logged
 

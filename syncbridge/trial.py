@@ -18,9 +18,9 @@ from syncbridge.model import MappingStatus, Priority, Reason
 from syncbridge.outbound.deliver import Deliverer, Limits
 from syncbridge.outbound.masking import MASK, pattern_of
 from syncbridge.project import Project
-from syncbridge.store import backlog, mappings, outbox, sync_log
+from syncbridge.store import backlog, claims, mappings, sync_log
 from syncbridge.store.backlog import Waiting
-from syncbridge.store.outbox import Claimed
+from syncbridge.store.claims import Claimed
 from syncbridge.store.sync_log import Logged
 
 
@@ -50,14 +50,14 @@ class _Taking:
     def claim(
         self, store: Connection, mapping_id: int, *, limit: int, lease: float, number: int | None, digest: str
     ) -> tuple[int, list[Claimed]]:
-        """In place of `outbox.claim`; what somebody else delivers right now is left as it was."""
+        """In place of `claims.claim`; what somebody else delivers right now is left as it was."""
         claim = 0
         claimed: list[Claimed] = []
         with store.transaction():
             resync.enqueue(
                 store, self.source, mapping_id, [self.key], reason=Reason.RESYNC, resend=True, priority=Priority.LIVE
             )
-            claim, claimed = outbox.claim(
+            claim, claimed = claims.claim(
                 store, mapping_id, limit=1, keys=[self.key], lease=lease, number=number, digest=digest
             )
             if not claimed:

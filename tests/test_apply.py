@@ -19,7 +19,7 @@ from syncbridge.model import Fields, Reason
 from syncbridge.planning import Decisions
 from syncbridge.project import Project
 from syncbridge.resync import Progress, step
-from syncbridge.store import conflicts, forget, links, mappings, outbox, runs
+from syncbridge.store import claims, conflicts, forget, links, mappings, runs
 from tests.fix_cli import PARTS, PEOPLE, CliProject, open_cli_project
 
 TOOLS = "create table tools (id int primary key, name text); insert into tools values (1, 'Saw')"
@@ -248,9 +248,9 @@ def test_a_lane_that_knows_an_older_mapping_claims_nothing(cli_project: CliProje
     write(cli_project, "people", WITHOUT_EMAIL)
     apply(cli_project.project)
     number = cli_project.applied().id
-    assert outbox.claim(cli_project.store, number, limit=10, lease=60.0, digest=old)[1] == []
+    assert claims.claim(cli_project.store, number, limit=10, lease=60.0, digest=old)[1] == []
     now = cli_project.applied().digest
-    assert len(outbox.claim(cli_project.store, number, limit=10, lease=60.0, digest=now)[1]) == 1
+    assert len(claims.claim(cli_project.store, number, limit=10, lease=60.0, digest=now)[1]) == 1
 
 
 def test_what_another_version_wrote_in_another_way_is_delivered_all_the_same(cli_project: CliProject) -> None:

@@ -13,7 +13,7 @@ from syncbridge.errors import RetryLater
 from syncbridge.model import Reason
 from syncbridge.resync import Progress
 from syncbridge.source import rows
-from syncbridge.store import links, outbox, runs
+from syncbridge.store import claims, links, runs
 from tests.fix_delivery import SmallProject, Start
 from tests.fix_store import Open
 
@@ -235,5 +235,5 @@ def test_progress_can_be_measured_and_keys_enqueued_by_hand(project: SmallProjec
     keys = ["3", "1", "3"]
     assert resync.enqueue(project.store, source, project.mapping_id, keys, reason=Reason.RESYNC) == 2
     assert resync.enqueue(project.store, source, project.mapping_id, [], reason=Reason.RESYNC) == 0
-    claimed = outbox.claim(project.store, project.mapping_id, limit=9, lease=60)[1]
+    claimed = claims.claim(project.store, project.mapping_id, limit=9, lease=60)[1]
     assert [row.key for row in claimed] == ["1", "3"]

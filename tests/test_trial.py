@@ -10,7 +10,7 @@ from syncbridge.destinations.base import Rejected
 from syncbridge.errors import Remedy, RetryLater
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.outbound.masking import MASK
-from syncbridge.store import outbox
+from syncbridge.store import claims
 from syncbridge.trial import send
 from tests.fix_cli import CliProject
 from tests.fix_project import WholeProject
@@ -56,7 +56,7 @@ def test_a_refused_record_is_a_dead_letter_as_ever(cli_project: CliProject) -> N
 def test_what_a_worker_holds_under_lease_is_left_to_it(cli_project: CliProject) -> None:
     cli_project.enqueue("1")
     number = cli_project.applied().id
-    assert outbox.claim(cli_project.store, number, limit=1, lease=60.0)[1]
+    assert claims.claim(cli_project.store, number, limit=1, lease=60.0)[1]
     before = cli_project.store.execute("select o::text from syncbridge.outbox o").fetchall()
     with pytest.raises(RetryLater, match="just being delivered by a worker"):
         send(cli_project.project, "people", one)

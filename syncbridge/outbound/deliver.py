@@ -38,8 +38,8 @@ from syncbridge.outbound.settle import (
 )
 from syncbridge.outbound.stops import Stops
 from syncbridge.outbound.waits import Ties
-from syncbridge.store import database, mappings, outbox
-from syncbridge.store.outbox import Claimed
+from syncbridge.store import claims, database, mappings
+from syncbridge.store.claims import Claimed
 
 #: Seconds of a lease that composing may take at least; the rest is for calls.
 COMPOSE_SECONDS = 60.0
@@ -91,7 +91,7 @@ class Deliverer:
     rng: random.Random = field(default_factory=random.Random)
     counts: Counts = field(default_factory=Counts)
     clock: Callable[[], float] = time.monotonic
-    claim: Callable[..., tuple[int, list[Claimed]]] = outbox.claim  # as outbox.claim
+    claim: Callable[..., tuple[int, list[Claimed]]] = claims.claim  # as claims.claim
     _composer: Composer = field(init=False)
     _guard: Guard = field(init=False)
     _sender: Sender = field(init=False)

@@ -10,7 +10,7 @@ import orjson
 from syncbridge.errors import RecordRejected
 from syncbridge.model import Fields, Operation
 from syncbridge.outbound.compose import Entities, Missing
-from syncbridge.store.outbox import Claimed
+from syncbridge.store.claims import Claimed
 
 
 @dataclass(slots=True)

@@ -20,9 +20,9 @@ from syncbridge.outbound import waits
 from syncbridge.outbound.plan import Planned
 from syncbridge.outbound.waits import Ties
 from syncbridge.policy import Retry, after_rejection
-from syncbridge.store import conflicts, links, outbox, sync_log
+from syncbridge.store import claims, conflicts, links, sync_log
+from syncbridge.store.claims import Claimed, Kept
 from syncbridge.store.conflicts import Held
-from syncbridge.store.outbox import Claimed, Kept
 from syncbridge.store.sync_log import Entry
 
 #: Code of entities that are held at first contact.
@@ -82,13 +82,13 @@ def _write(connection: Connection, mapping_id: int, claim: int, settlement: Sett
     tied = settlement.ties if settlement.ties.kin.parents or settlement.ties.kin.children else None
     if tied is not None:
         waits.begin(connection, mapping_id, tied, {key: link[0] for key, link in linked.items()}, unlinked)
-    ours = outbox.lock(connection, mapping_id, claim, [*done, *(row.key for row in kept)])
+    ours = claims.lock(connection, mapping_id, claim, [*done, *(row.key for row in kept)])
     if len(ours) < len(done) + len(kept):
         linked = {key: link for key, link in linked.items() if key in ours}
         unlinked = [key for key in unlinked if key in ours]
         log = [entry for entry in log if entry.key in ours]
-    outbox.finish(connection, mapping_id, claim, done)
-    outbox.keep(connection, mapping_id, claim, kept)
+    claims.finish(connection, mapping_id, claim, done)
+    claims.keep(connection, mapping_id, claim, kept)
     conflicts.hold(connection, mapping_id, {key: held for key, held in settlement.held.items() if key in ours})
     links.upsert(connection, mapping_id, linked)
     links.remove(connection, mapping_id, unlinked)

@@ -17,7 +17,7 @@ from syncbridge.model import Lsn
 from syncbridge.outbound.compose import Missing
 from syncbridge.store import awaited, fan_out, links, outbox
 from syncbridge.store.awaited import Awaited, Edge
-from syncbridge.store.outbox import Claimed
+from syncbridge.store.claims import Claimed
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from syncbridge.outbound.capture import Capture, save
 from syncbridge.outbound.capture_session import Batch, Pace
 from syncbridge.source import publication
 from syncbridge.source.refusals import SlotInUse
-from syncbridge.store import database, outbox
+from syncbridge.store import claims, database
 from tests.fix_source import NEVER, CapturedDatabase, execute_all, step_until
 
 
@@ -480,9 +480,9 @@ def test_the_state_may_lie_in_another_database(people: CapturedDatabase) -> None
     assert people.outbox() == set()
 
 
-def outbox_rows(state: Connection) -> list[outbox.Claimed]:
+def outbox_rows(state: Connection) -> list[claims.Claimed]:
     state.execute(
         "insert into syncbridge.mapping (name, destination, object, definition, digest)"
         " values ('p', 'd', 'o', '{}', '')"
     )
-    return outbox.claim(state, 1, limit=10, lease=60.0)[1]
+    return claims.claim(state, 1, limit=10, lease=60.0)[1]

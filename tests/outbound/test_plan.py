@@ -12,7 +12,7 @@ from syncbridge.errors import RecordRejected
 from syncbridge.model import Fields, Operation
 from syncbridge.outbound.compose import Entities
 from syncbridge.outbound.plan import Planned, plan
-from syncbridge.store.outbox import Claimed
+from syncbridge.store.claims import Claimed
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)  # what JSON can hold
 NORMAL = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), FLOATS, st.text())

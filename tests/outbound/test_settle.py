@@ -13,8 +13,8 @@ from syncbridge.errors import RecordRejected, Remedy
 from syncbridge.model import Fields, Operation, Outcome
 from syncbridge.outbound.plan import Planned
 from syncbridge.outbound.settle import Settlement, give_back, settle, take, take_nothing, take_refusal
-from syncbridge.store import backlog, links, outbox, sync_log
-from syncbridge.store.outbox import Claimed
+from syncbridge.store import backlog, claims, links, sync_log
+from syncbridge.store.claims import Claimed
 from tests.fix_store import Open, end_leases, enqueue, make_due
 
 
@@ -124,7 +124,7 @@ def _delivered(claimed: list[Claimed]) -> Settlement:
 
 def test_a_settlement_is_written_whole(store: Connection, mapping_id: int) -> None:
     enqueue(store, mapping_id, "1", "2", "3")
-    number, claimed = outbox.claim(store, mapping_id, limit=10, lease=60)
+    number, claimed = claims.claim(store, mapping_id, limit=10, lease=60)
     settlement = _delivered([row for row in claimed if row.key != "3"])
     rejection = Rejected("X", "x", Remedy.RECORD)
     planned = Planned(next(row for row in claimed if row.key == "3"), Operation.CREATE, {"A": 1}, {"A": 1})
@@ -141,7 +141,7 @@ def test_a_settlement_is_written_whole(store: Connection, mapping_id: int) -> No
 
 def test_a_settlement_that_fails_in_the_midst_changes_nothing(store: Connection, mapping_id: int) -> None:
     enqueue(store, mapping_id, "1")
-    number, claimed = outbox.claim(store, mapping_id, limit=10, lease=60)
+    number, claimed = claims.claim(store, mapping_id, limit=10, lease=60)
     store.execute("alter table syncbridge.sync_log add constraint broken check (false) not valid")
     with pytest.raises(Exception, match="broken"):
         settle(store, mapping_id, number, _delivered(claimed))
@@ -153,9 +153,9 @@ def test_a_settlement_that_fails_in_the_midst_changes_nothing(store: Connection,
 
 def test_what_another_claim_took_over_is_left_out(store: Connection, open_store: Open, mapping_id: int) -> None:
     enqueue(store, mapping_id, "1", "2")
-    number, claimed = outbox.claim(store, mapping_id, limit=10, lease=60)
+    number, claimed = claims.claim(store, mapping_id, limit=10, lease=60)
     store.execute("update syncbridge.outbox set lease_until = now() where key = '1'")
-    outbox.claim(open_store(), mapping_id, limit=10, lease=60)
+    claims.claim(open_store(), mapping_id, limit=10, lease=60)
     settle(store, mapping_id, number, _delivered(claimed))
     assert links.read(store, mapping_id, "1") is None
     assert links.read(store, mapping_id, "2") is not None
@@ -166,9 +166,9 @@ def test_an_answer_after_the_lease_still_counts_while_nobody_else_claimed_the_ro
     store: Connection, mapping_id: int
 ) -> None:
     enqueue(store, mapping_id, "1")
-    number, claimed = outbox.claim(store, mapping_id, limit=10, lease=60)
+    number, claimed = claims.claim(store, mapping_id, limit=10, lease=60)
     end_leases(store)
     settle(store, mapping_id, number, _delivered(claimed))
     assert links.count(store, mapping_id) == 1
     make_due(store)
-    assert outbox.claim(store, mapping_id, limit=10, lease=60)[1] == []
+    assert claims.claim(store, mapping_id, limit=10, lease=60)[1] == []

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from psycopg import Connection
 
-from syncbridge.store import backlog, conflicts, outbox
+from syncbridge.store import backlog, claims, conflicts
+from syncbridge.store.claims import Kept
 from syncbridge.store.conflicts import Held
-from syncbridge.store.outbox import Kept
 from tests.fix_store import apply_mapping, enqueue
 
 
 def park(store: Connection, mapping_id: int, **candidates: tuple[str, ...]) -> None:
     """Hold these keys, as a settlement does."""
     enqueue(store, mapping_id, *candidates)
-    number, rows = outbox.claim(store, mapping_id, limit=100, lease=60)
-    outbox.keep(store, mapping_id, number, [Kept(row.key, row.version, parked="held") for row in rows])
+    number, rows = claims.claim(store, mapping_id, limit=100, lease=60)
+    claims.keep(store, mapping_id, number, [Kept(row.key, row.version, parked="held") for row in rows])
     conflicts.hold(store, mapping_id, {key: Held(ids, "two") for key, ids in candidates.items()})
 
 
 def due(store: Connection, mapping_id: int) -> set[str]:
-    return {row.key for row in outbox.claim(store, mapping_id, limit=100, lease=60)[1]}
+    return {row.key for row in claims.claim(store, mapping_id, limit=100, lease=60)[1]}
 
 
 def test_a_held_row_is_listed_and_not_claimed(store: Connection, mapping_id: int) -> None:
@@ -41,9 +41,9 @@ def test_a_change_of_the_row_makes_it_due_again(store: Connection, mapping_id: i
 
 def test_a_row_that_changed_while_it_was_looked_at_is_not_held(store: Connection, mapping_id: int) -> None:
     enqueue(store, mapping_id, "a")
-    number, rows = outbox.claim(store, mapping_id, limit=1, lease=60)
+    number, rows = claims.claim(store, mapping_id, limit=1, lease=60)
     enqueue(store, mapping_id, "a", lsn=200)
-    outbox.keep(store, mapping_id, number, [Kept("a", rows[0].version, parked="held")])
+    claims.keep(store, mapping_id, number, [Kept("a", rows[0].version, parked="held")])
     assert due(store, mapping_id) == {"a"}
 
 

@@ -8,13 +8,13 @@ import pytest
 from psycopg import Connection
 
 from syncbridge.model import Lsn, MappingStatus, Priority, Reason
-from syncbridge.store import backlog, links, mappings, outbox, workers
-from syncbridge.store.outbox import Claimed, Kept
+from syncbridge.store import backlog, claims, links, mappings, outbox, workers
+from syncbridge.store.claims import Claimed, Kept
 from tests.fix_store import MOMENT, Open, apply_mapping, end_leases, enqueue, make_due
 
 
 def _claim(store: Connection, mapping_id: int, limit: int = 100) -> tuple[int, dict[str, Claimed]]:
-    number, rows = outbox.claim(store, mapping_id, limit=limit, lease=60)
+    number, rows = claims.claim(store, mapping_id, limit=limit, lease=60)
     return number, {row.key: row for row in rows}
 
 
@@ -85,7 +85,7 @@ def test_a_truncated_table_marks_every_key_that_has_a_record_or_waits_for_one(
 def test_the_position_of_a_dead_letter_still_counts_after_its_row_changed(store: Connection, mapping_id: int) -> None:
     enqueue(store, mapping_id, "a", lsn=100)
     number, rows = _claim(store, mapping_id)
-    outbox.keep(store, mapping_id, number, [Kept("a", rows["a"].version, dead=True, message="no")])
+    claims.keep(store, mapping_id, number, [Kept("a", rows["a"].version, dead=True, message="no")])
     enqueue(store, mapping_id, "a", lsn=500)
     assert backlog.undelivered(store, Lsn(100)) == (1, 0)
 
@@ -104,9 +104,9 @@ def test_numbers_of_a_dead_worker_s_claims_free_its_rows_and_no_others(store: Co
     enqueue(store, mapping_id, "a", "b")
     for worker in (dead, alive):
         number = next(workers.claim_numbers(worker))
-        outbox.claim(store, mapping_id, limit=1, lease=600, number=number)
-    assert outbox.end_leases(store, *workers.claim_range(dead)) == 1
-    assert outbox.end_leases(store, *workers.claim_range(dead)) == 0
+        claims.claim(store, mapping_id, limit=1, lease=600, number=number)
+    assert claims.end_leases(store, *workers.claim_range(dead)) == 1
+    assert claims.end_leases(store, *workers.claim_range(dead)) == 0
     (row,) = _claim(store, mapping_id)[1].values()
     assert row.resend
 
@@ -118,7 +118,7 @@ def test_the_time_of_the_next_try_is_known(store: Connection, mapping_id: int) -
     assert due is not None
     assert due <= 0
     number, rows = _claim(store, mapping_id)
-    outbox.keep(store, mapping_id, number, [Kept("a", rows["a"].version, delay=500.0)])
+    claims.keep(store, mapping_id, number, [Kept("a", rows["a"].version, delay=500.0)])
     due = outbox.next_due(store, mapping_id)
     assert due is not None
     assert 400 < due <= 500
@@ -131,7 +131,7 @@ def test_the_time_of_the_next_try_is_known(store: Connection, mapping_id: int) -
 def test_a_delay_keeps_a_row_from_being_claimed_and_a_change_makes_it_due(store: Connection, mapping_id: int) -> None:
     enqueue(store, mapping_id, "a")
     number, rows = _claim(store, mapping_id)
-    outbox.keep(store, mapping_id, number, [Kept("a", rows["a"].version, delay=500.0, message="no")])
+    claims.keep(store, mapping_id, number, [Kept("a", rows["a"].version, delay=500.0, message="no")])
     assert _claim(store, mapping_id)[1] == {}
     enqueue(store, mapping_id, "a")
     assert _claim(store, mapping_id)[1]["a"].attempts == 0
@@ -142,7 +142,7 @@ def test_attempts_are_counted_only_when_something_was_tried(store: Connection, m
     for tried, expected in ((True, 1), (False, 1), (True, 2)):
         make_due(store)
         number, rows = _claim(store, mapping_id)
-        outbox.keep(store, mapping_id, number, [Kept("a", rows["a"].version, tried=tried)])
+        claims.keep(store, mapping_id, number, [Kept("a", rows["a"].version, tried=tried)])
         waiting = backlog.waiting(store, mapping_id, "a")
         assert waiting is not None
         assert waiting.attempts == expected
@@ -151,13 +151,13 @@ def test_attempts_are_counted_only_when_something_was_tried(store: Connection, m
 def test_the_last_error_is_shown_until_a_delivery_succeeds(store: Connection, mapping_id: int) -> None:
     enqueue(store, mapping_id, "a")
     number, rows = _claim(store, mapping_id)
-    outbox.keep(store, mapping_id, number, [Kept("a", 1, code="LOCKED", message="locked")])
+    claims.keep(store, mapping_id, number, [Kept("a", 1, code="LOCKED", message="locked")])
     number, rows = _claim(store, mapping_id)
     enqueue(store, mapping_id, "a")
     waiting = backlog.waiting(store, mapping_id, "a")
     assert waiting is not None
     assert (waiting.code, waiting.message) == ("LOCKED", "locked")
-    outbox.finish(store, mapping_id, number, {"a": rows["a"].version})
+    claims.finish(store, mapping_id, number, {"a": rows["a"].version})
     waiting = backlog.waiting(store, mapping_id, "a")
     assert waiting is not None
     assert (waiting.code, waiting.message) == (None, None)
@@ -173,7 +173,7 @@ def test_enqueuing_tells_who_listens_when_it_commits_and_so_does_a_requeue(
         assert list(listener.notifies(timeout=0)) == []
     assert [notice.payload for notice in listener.notifies(timeout=5, stop_after=1)] == [str(mapping_id)]
     number, rows = _claim(store, mapping_id)
-    outbox.keep(store, mapping_id, number, [Kept(k, r.version, dead=True) for k, r in rows.items()])
+    claims.keep(store, mapping_id, number, [Kept(k, r.version, dead=True) for k, r in rows.items()])
     backlog.requeue(store, mapping_id, None)
     assert [notice.payload for notice in listener.notifies(timeout=5, stop_after=1)] == [str(mapping_id)]
 
@@ -187,7 +187,7 @@ def test_enough_bulk_rows_are_told_apart_from_too_few(store: Connection, mapping
 
 def test_empty_calls_do_nothing(store: Connection, mapping_id: int) -> None:
     outbox.enqueue_changes(store, mapping_id, {})
-    assert outbox.finish(store, mapping_id, 1, {}) == set()
-    assert outbox.keep(store, mapping_id, 1, []) == set()
+    assert claims.finish(store, mapping_id, 1, {}) == set()
+    assert claims.keep(store, mapping_id, 1, []) == set()
     assert _claim(store, mapping_id)[1] == {}
     end_leases(store)

@@ -13,14 +13,14 @@ from psycopg import Connection
 from syncbridge.model import Operation
 from syncbridge.outbound.plan import Planned
 from syncbridge.outbound.settle import Settlement, give_back, settle, take_nothing
-from syncbridge.store import backlog, outbox
+from syncbridge.store import backlog, claims
 from tests.fix_store import Open, enqueue
 
 KEYS = [f"k{n:02}" for n in range(40)]
 ROUNDS = 60
 
 
-def _settlement(rows: list[outbox.Claimed], rng: random.Random) -> Settlement:
+def _settlement(rows: list[claims.Claimed], rng: random.Random) -> Settlement:
     """Most rows are done, some are given back, in any order."""
     settlement = Settlement()
     rng.shuffle(rows)
@@ -49,7 +49,7 @@ def test_capture_lanes_and_people_at_once_lose_nothing(store: Connection, open_s
         rng = random.Random(seed)
         start.wait()
         for _ in range(ROUNDS):
-            number, rows = outbox.claim(connection, mapping_id, limit=20, lease=600)
+            number, rows = claims.claim(connection, mapping_id, limit=20, lease=600)
             with guard:
                 twice.extend(row.key for row in rows if held[row.key])
                 held.update(row.key for row in rows)
@@ -62,7 +62,7 @@ def test_capture_lanes_and_people_at_once_lose_nothing(store: Connection, open_s
         start.wait()
         for _ in range(ROUNDS):
             backlog.requeue(connection, mapping_id, None)
-            outbox.end_leases(connection, 1 << 40, 1 << 41)
+            claims.end_leases(connection, 1 << 40, 1 << 41)
 
     with ThreadPoolExecutor(5) as pool:
         running = [
@@ -77,8 +77,8 @@ def test_capture_lanes_and_people_at_once_lose_nothing(store: Connection, open_s
     assert twice == []
     deadlocks = store.execute("select deadlocks from pg_stat_database where datname = current_database()").fetchone()
     assert deadlocks == (0,)
-    number, rows = outbox.claim(store, mapping_id, limit=100, lease=600)
-    outbox.finish(store, mapping_id, number, {row.key: row.version for row in rows})
+    number, rows = claims.claim(store, mapping_id, limit=100, lease=600)
+    claims.finish(store, mapping_id, number, {row.key: row.version for row in rows})
     assert store.execute("select count(*) from syncbridge.outbox").fetchone() == (0,)
 
 
@@ -100,7 +100,7 @@ def test_every_key_is_delivered_after_its_last_change(store: Connection, open_st
     def lane(connection: Connection) -> None:
         while True:
             over = done.is_set()
-            number, rows = outbox.claim(connection, mapping_id, limit=7, lease=600)
+            number, rows = claims.claim(connection, mapping_id, limit=7, lease=600)
             if not rows and over:
                 return
             current: dict[str, int] = dict(
@@ -126,7 +126,7 @@ def test_a_settlement_takes_its_locks_in_key_order_whatever_it_does_with_them(
 ) -> None:
     """An enqueue that holds one key and comes to the other meets a settlement that does different things to both."""
     enqueue(store, mapping_id, "a", "z")
-    number, rows = outbox.claim(store, mapping_id, limit=10, lease=600)
+    number, rows = claims.claim(store, mapping_id, limit=10, lease=600)
     enqueue(store, mapping_id, changed)
     settlement = Settlement()
     for row in rows:

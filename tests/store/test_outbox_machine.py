@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from psycopg import Connection
 
 from syncbridge.model import Lsn, Priority, Reason
-from syncbridge.store import backlog, outbox
-from syncbridge.store.outbox import Claimed, Kept
+from syncbridge.store import backlog, claims
+from syncbridge.store.claims import Claimed, Kept
 from tests.fix_store import enqueue, make_due
 
 KEYS = st.sampled_from(["a", "B", "ä", "z"])
@@ -87,7 +87,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def claim(self, limit: int) -> None:
         make_due(self.store)
         due = {k for k, r in self.rows.items() if not r.dead and (r.claim is None or r.lease_over)}
-        number, claimed = outbox.claim(self.store, self.mapping_id, limit=limit, lease=600)
+        number, claimed = claims.claim(self.store, self.mapping_id, limit=limit, lease=600)
         assert len(claimed) == min(limit, len(due))
         assert {row.key for row in claimed} <= due
         for got in claimed:
@@ -110,7 +110,7 @@ class OutboxMachine(RuleBasedStateMachine):
         claim, keys = self._some(data)
         ours = {key for key in keys if key in self.rows and self.rows[key].claim == claim.number}
         done = {key: claim.rows.pop(key).version for key in keys}
-        assert outbox.finish(self.store, self.mapping_id, claim.number, done) == ours
+        assert claims.finish(self.store, self.mapping_id, claim.number, done) == ours
         for key in ours:
             row = self.rows[key]
             row.undelivered -= row.covered
@@ -125,7 +125,7 @@ class OutboxMachine(RuleBasedStateMachine):
         claim, keys = self._some(data)
         ours = {key for key in keys if key in self.rows and self.rows[key].claim == claim.number}
         kept = [Kept(k, claim.rows[k].version, delay=60, dead=dead, resend=resend, message="no") for k in keys]
-        assert outbox.keep(self.store, self.mapping_id, claim.number, kept) == ours
+        assert claims.keep(self.store, self.mapping_id, claim.number, kept) == ours
         for key in keys:
             taken = claim.rows.pop(key)
             if key in ours:
@@ -147,7 +147,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def end_the_leases_of_a_dead_worker(self, data: st.DataObject) -> None:
         numbers = [claim.number for claim in self.claims]
         first = data.draw(st.sampled_from(numbers)) if numbers else 0
-        freed = outbox.end_leases(self.store, first, first)
+        freed = claims.end_leases(self.store, first, first)
         held = [row for row in self.rows.values() if row.claim == first and first]
         assert freed == sum(not row.lease_over for row in held)
         for row in held:

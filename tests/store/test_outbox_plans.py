@@ -9,7 +9,7 @@ import pytest
 from psycopg import Connection
 
 from syncbridge.arrays import bigint_array, boolean_array, text_array
-from syncbridge.store import database, outbox
+from syncbridge.store import claims, database, outbox
 from tests.fix_store import apply_mapping
 
 _FILL = """
@@ -72,7 +72,7 @@ def _assert_nothing_is_read_whole(nodes: list[Mapping[str, Any]]) -> None:
 
 def test_a_claim_reads_the_rows_that_are_next_in_order_and_their_links_by_key(store: Connection, filled: int) -> None:
     parameters = {"mapping": filled, "limit": 1000, "claim": 7, "lease": 60, "digest": None}
-    for nodes in _plans(store, outbox._CLAIM, parameters):
+    for nodes in _plans(store, claims._CLAIM, parameters):
         _assert_nothing_is_read_whole(nodes)
         assert any(node.get("Index Name") == "outbox_next" for node in nodes)
         _assert_found_by_whole_key(nodes, "link_pkey")

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from psycopg import Connection
 
 from syncbridge.model import Lsn
-from syncbridge.store import backlog, checkpoints, links, outbox, workers
+from syncbridge.store import backlog, checkpoints, claims, links, workers
 from syncbridge.store.checkpoints import Checkpoint
-from syncbridge.store.outbox import Kept
+from syncbridge.store.claims import Kept
 from tests.fix_store import MOMENT, apply_mapping, enqueue
 
 # -- links --------------------------------------------------------------------------------------------------------
@@ -76,11 +76,11 @@ def test_a_slot_that_is_made_anew_starts_where_it_starts(store: Connection) -> N
 
 
 def _give_up(store: Connection, mapping_id: int, *keys: str, code: str = "X") -> None:
-    number, rows = outbox.claim(store, mapping_id, limit=100, lease=60)
+    number, rows = claims.claim(store, mapping_id, limit=100, lease=60)
     kept = [
         Kept(row.key, row.version, dead=row.key in keys, code=code, message="no", tried=row.key in keys) for row in rows
     ]
-    outbox.keep(store, mapping_id, number, kept)
+    claims.keep(store, mapping_id, number, kept)
 
 
 def test_the_backlog_tells_pending_dead_and_retrying_apart(store: Connection, mapping_id: int) -> None:
@@ -89,8 +89,8 @@ def test_the_backlog_tells_pending_dead_and_retrying_apart(store: Connection, ma
     _give_up(store, mapping_id, "dead")
     enqueue(store, mapping_id, "a", moment=MOMENT)
     enqueue(store, mapping_id, "a", "b", moment=MOMENT + timedelta(hours=1))
-    number, rows = outbox.claim(store, mapping_id, limit=1, lease=60)
-    outbox.keep(store, mapping_id, number, [Kept(rows[0].key, rows[0].version, message="no")])
+    number, rows = claims.claim(store, mapping_id, limit=1, lease=60)
+    claims.keep(store, mapping_id, number, [Kept(rows[0].key, rows[0].version, message="no")])
     found = backlog.summary(store)[mapping_id]
     assert (found.pending, found.dead, found.retrying, found.oldest) == (2, 1, 1, MOMENT)
 
@@ -114,7 +114,7 @@ def test_a_person_requeues_by_key_by_code_or_all(store: Connection, mapping_id: 
     assert backlog.requeue(store, mapping_id, None, code="Y") == 1
     assert backlog.requeue(store, mapping_id, None) == 1
     assert backlog.requeue(store, mapping_id, None) == 0
-    rows = outbox.claim(store, mapping_id, limit=10, lease=60)[1]
+    rows = claims.claim(store, mapping_id, limit=10, lease=60)[1]
     assert {(row.key, row.reason, row.attempts) for row in rows} == {(key, "requeue", 0) for key in "abc"}
 
 

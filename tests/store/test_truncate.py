@@ -8,7 +8,7 @@ import psycopg
 
 from syncbridge.arrays import register
 from syncbridge.model import Lsn, Priority, Reason
-from syncbridge.store import database, links, outbox
+from syncbridge.store import claims, database, links, outbox
 
 
 def test_an_entity_in_its_first_delivery_is_marked_too(connection: psycopg.Connection) -> None:
@@ -28,11 +28,11 @@ def test_an_entity_in_its_first_delivery_is_marked_too(connection: psycopg.Conne
         lsn=Lsn(1),
         moment=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    claim, claimed = outbox.claim(connection, 1, limit=10, lease=60)
+    claim, claimed = claims.claim(connection, 1, limit=10, lease=60)
     assert [row.key for row in claimed] == ["in flight"]
 
     outbox.enqueue_linked(connection, 1, (2, 0))
-    outbox.finish(connection, 1, claim, {"in flight": claimed[0].version})
+    claims.finish(connection, 1, claim, {"in flight": claimed[0].version})
 
-    _, again = outbox.claim(connection, 1, limit=10, lease=60)
+    _, again = claims.claim(connection, 1, limit=10, lease=60)
     assert sorted(row.key for row in again) == ["in flight", "linked"]
