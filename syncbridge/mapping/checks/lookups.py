@@ -39,8 +39,12 @@ def check_lookups(
         elif parent.destination != spec.destination:
             message = f"{label}: {parent.mapping} goes to {parent.destination}, this mapping to {spec.destination}"
             yield Finding("error", where, message, "Records can only refer to records of their own destination.")
-        elif related is not None:
-            yield from _check_key(spec, name, field, parent, catalog, related)
+        else:
+            if field.missing == "wait" and parent.entity.where is not None:
+                message = f"{label}: {parent.mapping} has a `where`: what looks up a row it leaves out waits for good"
+                yield Finding("warning", where, message, "With `missing: empty` it is sent without the field.")
+            if related is not None:
+                yield from _check_key(spec, name, field, parent, catalog, related)
 
 
 def _check_key(

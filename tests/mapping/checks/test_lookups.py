@@ -99,6 +99,17 @@ def test_what_does_not_fit_is_told(field: str, message: str) -> None:
     assert all(each.severity == "error" and each.where.startswith("people.yaml:") for each in found)
 
 
+def test_a_lookup_that_waits_for_what_a_filter_leaves_out_is_told() -> None:
+    filtered = COMPANIES.replace("key: id}", "key: id, where: active}")
+    (found,) = _findings(OWNED, filtered)
+    assert (found.severity, found.where) == ("warning", "people.yaml:8")
+    assert "companies has a `where`: what looks up a row it leaves out waits for good" in found.message
+    assert "missing: empty" in found.remedy
+    account = OWNED.replace("Owner__c", "AccountId").replace("company_id}", "company_id, missing: empty}")
+    assert "`where`" not in str(_findings(account, filtered))
+    assert "`where`" not in str(_findings(OWNED))
+
+
 def test_a_mapping_of_another_destination_cannot_be_looked_up() -> None:
     (found,) = _findings(OWNED, COMPANIES.replace("destination: crm", "destination: erp"))
     assert found.message == "fields.Owner__c.lookup: companies goes to erp, this mapping to crm"
