@@ -81,8 +81,9 @@ def check_mappings(
 
 
 def _in_turn(findings: Sequence[Finding]) -> Iterator[Finding]:
-    """With statements that can be run one after another: a publication is created once, and gets each table once."""
+    """With statements that can be run one after another: of a publication or an index none is made twice."""
     told: set[str] = set()
+    indexes: set[str] = set()
     for finding in findings:
         sql = finding.sql
         if sql.startswith("CREATE PUBLICATION ") and told:
@@ -91,6 +92,11 @@ def _in_turn(findings: Sequence[Finding]) -> Iterator[Finding]:
             table = sql.split(" TABLE ", 1)[1]
             sql = "" if table in told else sql
             told.add(table)
+        if sql.startswith("CREATE INDEX "):
+            if sql in indexes:
+                yield replace(finding, sql="", remedy="The index that another finding asks for is enough.")
+                continue
+            indexes.add(sql)
         yield finding if sql == finding.sql else replace(finding, sql=sql)
 
 

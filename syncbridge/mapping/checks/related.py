@@ -161,6 +161,8 @@ def _indexed(table: Table, columns: Sequence[str]) -> bool:
 
 
 def _create_index(table: Table, columns: Sequence[str]) -> str:
+    """Columns in the table's order: whatever asks for an index of the same columns then asks for the same one."""
     # Postgres makes no index of a partitioned table concurrently
     how = "INDEX" if table.kind == "p" else "INDEX CONCURRENTLY"
-    return f"CREATE {how} ON {sql_name(table)} ({', '.join(map(quoted, dict.fromkeys(columns)))});"
+    listed = ", ".join(quoted(name) for name in table.columns if name in columns)
+    return f"CREATE {how} ON {sql_name(table)} ({listed});"

@@ -214,6 +214,22 @@ def test_an_index_that_is_missing_is_a_warning_with_the_statement(
     assert check(shop, ENTITY) == []
 
 
+def test_one_index_is_asked_for_where_two_would_differ_in_the_order_of_columns_only(shop: Connection) -> None:
+    shop.execute("drop index orders_person_id_idx, orders_product_id_idx")
+    entity = "entity: {table: people, key: id, related: {orders: {table: orders, on: ON, rollup: {n: count(*)}}}}\n"
+    pairs = ["orders.person_id = people.id", "orders.product_id = people.manager_id"]
+    shop.execute("alter table people alter manager_id type int")
+    entities = [entity.replace("ON", " and ".join(order)) for order in (pairs, pairs[::-1])]
+    found = check(shop, *entities, rest="fields: {Name: name, N: orders.n}\n")
+    asked = [each for each in found if "no index finds the orders" in each.message]
+    statement = 'CREATE INDEX CONCURRENTLY ON "public"."orders" ("person_id", "product_id");'
+    assert [each.sql for each in asked] == [statement, ""]
+    assert asked[1].remedy == "The index that another finding asks for is enough."
+    shop.execute(statement)
+    found = check(shop, *entities, rest="fields: {Name: name, N: orders.n}\n")
+    assert not any("no index finds the orders" in each.message for each in found)
+
+
 def test_an_index_that_the_columns_do_not_lead_is_of_no_use(shop: Connection) -> None:
     shop.execute("drop index people_company_id_idx; create index on people (name, company_id)")
     shop.execute("create index on people (company_id) where company_id > 5; create index on people ((company_id + 1))")
