@@ -102,4 +102,4 @@ class Guard:
             hint=hint,
             only_from=(MappingStatus.ACTIVE,),
         )
-        log.warning("mapping %s paused: %s", self.mapping.name, reason)
+        log.warning("mapping %s stopped by its guard: %s", self.mapping.name, reason)

@@ -174,7 +174,7 @@ def test_the_stop_is_logged(start: Start, caplog: pytest.LogCaptureFixture) -> N
     project.change("delete from people", 1, 2, 3, 4)
     with caplog.at_level(logging.WARNING, "syncbridge.deliver"):
         project.deliver()
-    assert "mapping people paused" in caplog.text
+    assert "mapping people stopped by its guard: 4 more deletes" in caplog.text
 
 
 def test_lanes_share_the_guard(start: Start) -> None:
