@@ -9,7 +9,7 @@ import pytest
 from psycopg import Connection
 
 from syncbridge.arrays import bigint_array, boolean_array, text_array
-from syncbridge.store import claims, database, outbox
+from syncbridge.store import claims, database
 from tests.fix_store import apply_mapping
 
 _FILL = """
@@ -93,6 +93,6 @@ def test_settling_finds_each_row_by_its_whole_key(store: Connection, filled: int
         "codes": text_array([None] * several),
         "messages": text_array([None] * several),
     }
-    for nodes in _plans(store, getattr(outbox, statement), parameters):
+    for nodes in _plans(store, getattr(claims, statement), parameters):
         _assert_nothing_is_read_whole(nodes)
         _assert_found_by_whole_key(nodes, "outbox_pkey")
