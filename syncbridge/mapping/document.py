@@ -18,6 +18,8 @@ Route = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
 _DEEPEST = 20
+_QUOTES = "Put a text that holds `: ` in quotes."
+_ONE_COLUMN = "Look at the indent: keys of one level begin in the same column."
 _MOST = 20_000  # values in one file; aliases of aliases could make billions
 
 
@@ -137,7 +139,10 @@ def _yaml_remedy(text: str, line: int, problem: str) -> str:
     if 0 < line <= len(lines) and "\t" in lines[line - 1]:
         return "There is a tab in this line; YAML is indented with blanks."
     if "mapping values are not allowed" in problem:
-        return "Put a text that holds `: ` in quotes."
+        several = 0 < line <= len(lines) and lines[line - 1].count(": ") > 1
+        return " ".join((_QUOTES, _ONE_COLUMN) if several else (_ONE_COLUMN, _QUOTES))
+    if "<block end>" in problem:
+        return _ONE_COLUMN
     return ""
 
 

@@ -343,3 +343,13 @@ def test_no_value_whatever_ends_in_anything_but_a_mapping_error(data: dict[str, 
     whole = {"entity": entity, **base, **data} if "entity" not in base else {**base, **data}
     with suppress(MappingError):
         restore_mapping(whole)
+
+
+@pytest.mark.parametrize("indent", ["", " ", "   ", "    "])
+def test_a_wrong_indent_is_told_as_such(tmp_path: Path, indent: str) -> None:
+    (tmp_path / "m.yaml").write_text(f"{GOOD}{indent}B: b\n")
+    (found,) = find_mappings(tmp_path).findings
+    if indent:
+        assert found.remedy.startswith("Look at the indent: keys of one level begin in the same column.")
+    else:
+        assert "unknown key 'B'" in found.message
