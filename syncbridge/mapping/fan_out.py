@@ -7,13 +7,13 @@ or when an anchor's row changes its side of the equality.
 * A row that changes in place has its own columns in the stream, and a row that goes or moves its old ones too, as they
   are in the replica identity (`check` sees to it). These texts are the *join keys*. Whoever hangs on the row is found
   by them: the anchor's rows that equal them, the rows these hang on in turn, up to the root.
-* The anchors are read as they are at look-up, not as they were at the change. That is enough: an anchor's row that came
-  to equal a join key, or ceased to, since the change was itself changed, and reports itself in the same way, with its
-  own old and new join keys, up to the root, which reports the entity's key. A look-up comes after its commit can be
-  seen, and an entity is composed after its look-up; so whichever of two changes comes last finds the other one done.
+* The anchors are read as they are at the look, not as they were at the change. That is enough: an anchor's row that
+  came to equal a join key, or ceased to, since the change was itself changed, and reports itself in the same way,
+  with its own old and new join keys, up to the root, which reports the entity's key. A look comes after its commit can
+  be seen, and an entity is composed after its look; so whichever of two changes comes last finds the other one done.
 * Neither the entity's filter nor a relation's `where` is applied: a row that stops passing must be looked at too.
 
-A relation that hangs on the root by exactly the columns of its key needs no look-up: its join keys are entity keys.
+A relation that hangs on the root by exactly the columns of its key needs no look: its join keys are entity keys.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from syncbridge.mapping.key_sql import GIVEN, cast, key_parts, key_text
-from syncbridge.mapping.queries import behind
+from syncbridge.mapping.key_sql import GIVEN, key_parts
+from syncbridge.mapping.queries import entities_page
 from syncbridge.mapping.related import Related, Relation
 from syncbridge.mapping.sql import escaped, qualified, quoted
 from syncbridge.schemas import Column, Watch
@@ -34,7 +34,7 @@ _OWN_TEXTS = frozenset({"uuid", "bool", "date", "enum"})
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """What one relation's changes tell, and the look-up of the entities they concern."""
+    """What one relation's changes tell, and the look for the entities they concern."""
 
     relation: str
     watch: Watch  # with the mapping id 0
@@ -52,7 +52,7 @@ def watches(fan_outs: Sequence[FanOut], root: Watch) -> tuple[Watch, ...]:
     ways: dict[object, Watch] = {(root.schema, root.table, root.columns): root}
     for fan_out in fan_outs:
         watch = fan_out.watch
-        # relations over one table that hang on the same anchor by the same columns have the same look-up
+        # relations over one table that hang on the same anchor by the same columns have the same look
         way = (watch.schema, watch.table, watch.columns, *([fan_out.first] if watch.relation else []))
         found = Watch(root.mapping_id, watch.schema, watch.table, watch.columns, watch.relation, watch.related)
         ways.setdefault(way, found)
@@ -88,10 +88,9 @@ def _same_text(one: Column, other: Column) -> bool:
 
 
 def _look_up(related: Related, relation: Relation, key: Sequence[Column], *, after: bool) -> str:
-    """Keys of the entities that join keys concern, distinct, a page of them in key order.
+    """Keys of the entities that join keys concern.
 
-    Join keys are cast to what they came from, never a column, so that indexes of the columns serve. All keys are found
-    before they are sorted: in the key's order the planner might walk the whole table for a page of few.
+    Join keys are cast to what they came from, never a column, so that indexes of the columns serve.
     """
     root = related.root.name
     own = [relation.table.columns[name] for name in relation.branch.on.own]
@@ -110,15 +109,7 @@ def _look_up(related: Related, relation: Relation, key: Sequence[Column], *, aft
             for mine, anchored in zip(on.own, on.anchored, strict=True)
         ]
     sources.append(_joined(related.root.schema, root, root, matches))
-    columns = [qualified(root, column.name) for column in key]
-    filters = f" where {behind(columns, [cast(column) for column in key])}" if after else ""
-    listed = escaped(", ".join(columns))
-    return (
-        f"with _syncbridge_found as materialized (select distinct {listed} from {GIVEN}"  # noqa: S608 - quoted names
-        f"{escaped(''.join(sources))}{filters})"
-        f" select {escaped(key_text(root, key))} from _syncbridge_found as {escaped(quoted(root))}"
-        f" order by {listed} limit %s"
-    )
+    return entities_page(root, key, GIVEN + escaped("".join(sources)), after=after)
 
 
 def _joined(schema: str, table: str, alias: str, matches: Sequence[str]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from syncbridge.errors import SchemaDrift
-from syncbridge.mapping.key_sql import GIVEN, cast, key_parts, key_text, text_of
-from syncbridge.mapping.queries import behind
+from syncbridge.mapping.key_sql import GIVEN, key_parts, text_of
+from syncbridge.mapping.queries import entities_page
 from syncbridge.mapping.related import Related
 from syncbridge.mapping.spec import FieldSpec, MappingSpec
 from syncbridge.mapping.sql import escaped, identifiers, qualified, quoted
@@ -40,7 +40,7 @@ class LookupKey:
 
 @dataclass(frozen=True, slots=True)
 class LookupPages:
-    """The look-up of entities by the keys that they look up; as those of a relation, of which it is none."""
+    """The look for entities by the keys that they look up; as those of a relation, of which it is none."""
 
     relation: str
     first: str  # parameters: keys, limit
@@ -67,7 +67,6 @@ def lookup_pages(related: Related, lookup: LookupKey, key: Sequence[Column]) -> 
 
 
 def _page(related: Related, lookup: LookupKey, key: Sequence[Column], *, after: bool) -> str:
-    """All are found before they are sorted, as for relations."""
     root = related.root
     given = key_parts([replace(column, name=expression) for expression, column in lookup.parts])
     matches = " and ".join(f"{column.name} = {part}" for column, part in given)
@@ -76,12 +75,4 @@ def _page(related: Related, lookup: LookupKey, key: Sequence[Column], *, after: 
     needed = {name for joined in joins if joined.name in words for name in joined.path}
     source = f"{qualified(root.schema, root.name)} as {quoted(root.name)}"
     source += "".join(joined.sql for joined in joins if joined.name in needed)
-    columns = [qualified(root.name, column.name) for column in key]
-    filters = f" and {behind(columns, [cast(column) for column in key])}" if after else ""
-    listed = escaped(", ".join(columns))
-    return (
-        f"with _syncbridge_found as materialized (select distinct {listed} from {GIVEN}, {escaped(source)}"  # noqa: S608 - quoted names
-        f" where {escaped(matches)}{filters})"
-        f" select {escaped(key_text(root.name, key))} from _syncbridge_found as {escaped(quoted(root.name))}"
-        f" order by {listed} limit %s"
-    )
+    return entities_page(root.name, key, f"{GIVEN}, {escaped(source)} where {escaped(matches)}", after=after)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from syncbridge.errors import ConfigurationError
 from syncbridge.mapping.key_sql import GIVEN, KEY, PLAIN_KEYS, cast, key_parts, key_text
 from syncbridge.mapping.related import Joined
-from syncbridge.mapping.sql import enclosed, escaped, fragment_fault, identifiers, literal, qualified
+from syncbridge.mapping.sql import enclosed, escaped, fragment_fault, identifiers, literal, qualified, quoted
 from syncbridge.schemas import Column
 
 
@@ -77,6 +77,23 @@ def behind(columns: Sequence[str], casts: Sequence[str]) -> str:
     """The condition of a row behind a key; a row comparison over the key's columns is one range of its index."""
     texts = ", ".join(f"%s::{escaped(cast)}" for cast in casts)
     return f"({escaped(', '.join(columns))}) > ({texts})"
+
+
+def entities_page(table: str, key: Sequence[Column], found: str, *, after: bool) -> str:
+    """Keys of the rows of a table that `found` gives, distinct, a page of them in key order.
+
+    `found` is escaped, and ends with a condition. Its parameters come first, then the column texts of the last key (if
+    `after`) and the limit. All are found before they are sorted: in the key's order the planner might walk the whole
+    table for a page of few.
+    """
+    columns = [qualified(table, column.name) for column in key]
+    further = f" and {behind(columns, [cast(column) for column in key])}" if after else ""
+    listed = escaped(", ".join(columns))
+    return (
+        f"with _syncbridge_found as materialized (select distinct {listed} from {found}{further})"  # noqa: S608 - quoted names
+        f" select {escaped(key_text(table, key))} from _syncbridge_found as {escaped(quoted(table))}"
+        f" order by {listed} limit %s"
+    )
 
 
 def compose_sql(

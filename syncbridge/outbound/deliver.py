@@ -175,7 +175,7 @@ class Deliverer:
         So the calls begin only while enough of the lease is left for them.
         """
         rounds = -(-self.limits.batch // (self.destination.batch_size * self.destination.calls_in_flight))
-        calls = self.destination.call_seconds * (rounds + 2)  # deletes and upserts both round up; one look-up
+        calls = self.destination.call_seconds * (rounds + 2)  # deletes and upserts both round up; one look
         return max(self.limits.lease, COMPOSE_SECONDS + calls), calls
 
     def _plan(self, claimed: Sequence[Claimed]) -> list[Planned]:

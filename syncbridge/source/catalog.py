@@ -40,7 +40,7 @@ where a.attrelid = any(%s::oid[]) and a.attnum > 0 and not a.attisdropped
 order by a.attrelid, a.attnum
 """
 
-# Only indexes that a key, a replica identity or a look-up could rest on: valid, not partial, over plain columns.
+# Only indexes that a key, a replica identity or a look could rest on: valid, not partial, over plain columns.
 _INDEXES = """
 select i.indrelid::int8, quote_ident(c.relname), i.indisunique, i.indisprimary, i.indisreplident, i.indimmediate,
        array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality as k(number, place)
