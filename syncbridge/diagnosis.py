@@ -118,7 +118,8 @@ def _of_parents(mapping: MappingState) -> Iterator[Finding]:
         if crowd.state in why:
             record = f"{crowd.parent} {shlex.quote(crowd.example)}"
             records = "record waits" if crowd.entities == 1 else "records wait"
-            message = f"{crowd.entities:,} {records} for {crowd.parent} that are {why[crowd.state]}, as {crowd.example}"
+            which = f"{crowd.parent} that are {why[crowd.state]}, such as {crowd.example}"
+            message = f"{crowd.entities:,} {records} for {which}"
             yield Finding("warning", mapping.name, message, f"Run: syncbridge show {record}")
 
 

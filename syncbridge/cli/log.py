@@ -109,7 +109,7 @@ def log(
                 for new in following(store, wanted, entries, begin, time.sleep):
                     shown.print(new)
         elif not entries and not json:
-            console(stderr=True).print("nothing is logged that fits", style="dim")
+            console(stderr=True).print("nothing is logged that fits.", style="dim")
 
 
 def following(
@@ -148,7 +148,7 @@ class _Shown:
 
     def _table(self, entries: Sequence[Logged]) -> Table:
         rows = [
-            (moment_text(entry.at), entry.mapping, entry.key, _operation(entry), entry.outcome) for entry in entries
+            (moment_text(entry.at), entry.mapping, entry.key, operation_text(entry), entry.outcome) for entry in entries
         ]
         self._widths = [max(width, *(len(row[i]) for row in rows)) for i, width in enumerate(self._widths)]
         made = Table.grid(padding=(0, 2))
@@ -161,7 +161,8 @@ class _Shown:
         return made
 
 
-def _operation(entry: Logged) -> str:
+def operation_text(entry: Logged) -> str:
+    """What was sent; empty when nothing was."""
     return "" if entry.operation == "nothing" else entry.operation
 
 

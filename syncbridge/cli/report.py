@@ -88,8 +88,19 @@ def console(*, stderr: bool = False) -> Console:
     """A terminal to print to; where the output is none, wide enough that a line of a table is one line."""
     chosen = Console(stderr=stderr, highlight=False, soft_wrap=False)
     if not chosen.is_terminal:
-        chosen = Console(stderr=stderr, highlight=False, width=400)
+        chosen = _Piped(stderr=stderr, highlight=False, width=400)
     return chosen
+
+
+class _Piped(Console):
+    """For an output that is no terminal: tables fill their columns with blanks, but no line ends with them."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with self.capture() as captured:
+            super().print(*objects, **options)
+        lines = captured.get().split("\n")
+        self.file.write("\n".join(line.rstrip(" ") for line in lines))
+        self.file.flush()
 
 
 def complain(error: SyncbridgeError) -> None:

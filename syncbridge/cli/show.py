@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from syncbridge.cli.keys import spelled, spelled_by_source
-from syncbridge.cli.log import STYLES, described
+from syncbridge.cli.log import STYLES, described, operation_text
 from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json, reason_text
 from syncbridge.errors import SyncbridgeError
 from syncbridge.model import Operation, Outcome
@@ -179,6 +179,6 @@ def _history(story: Story) -> Table:
     for turn, entry in enumerate(story.history):
         outcome = Text(entry.outcome, STYLES[Outcome(entry.outcome)])
         title = "" if turn else "history"
-        made.add_row(Text(title, "bold"), moment_text(entry.at), entry.operation, outcome, described(entry))
+        made.add_row(Text(title, "bold"), moment_text(entry.at), operation_text(entry), outcome, described(entry))
     made.columns[-1].overflow = "fold"
     return made

@@ -187,7 +187,7 @@ def _details(state: MappingState) -> Iterator[RenderableType]:
         yield Text(f"{run_name(run)}: {_progress(run)}")
     for crowd in state.waits:
         waits = "waits" if crowd.entities == 1 else "wait"
-        yield Text(f"{crowd.entities:,} {waits} for {crowd.parent} ({crowd.state}, as {crowd.example})", "yellow")
+        yield Text(f"{crowd.entities:,} {waits} for {crowd.parent} ({crowd.state}, such as {crowd.example})", "yellow")
     if state.last_error and state.last_error_at:
         key = f", record {state.last_error_key}" if state.last_error_key else ""
         yield Text(f"last error {moment_text(state.last_error_at)}{key}: {state.last_error}", "dim")

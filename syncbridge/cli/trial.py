@@ -10,7 +10,7 @@ from rich.text import Text
 
 from syncbridge.cli.keys import spelled_by_source
 from syncbridge.cli.report import as_json, console, find_mapping, open_project, print_json
-from syncbridge.model import MappingStatus, Outcome
+from syncbridge.model import MappingStatus, Operation, Outcome
 from syncbridge.status import in_words
 from syncbridge.trial import Trial, send
 
@@ -72,4 +72,5 @@ def _outcome(trial: Trial) -> str:
     remote = f" {entry.remote_id}" if entry.remote_id else ""
     fields = f", {entry.fields}" if entry.fields else ""
     why = f": {entry.code}: {entry.message}" if entry.code else ""
-    return f"{entry.outcome}: {entry.operation}{remote}{fields}{why}"
+    did = ", not sent" if entry.operation == Operation.NOTHING else f": {entry.operation}{remote}{fields}"
+    return f"{entry.outcome}{did}{why}"

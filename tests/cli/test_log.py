@@ -85,7 +85,7 @@ def test_a_key_means_nothing_without_its_mapping(logged: CliProject) -> None:
 
 def test_an_empty_log_says_so_where_programs_do_not_read(cli_project: CliProject) -> None:
     ran = cli_project.run("log")
-    assert (ran.code, ran.out, ran.err) == (0, "", "nothing is logged that fits\n")
+    assert (ran.code, ran.out, ran.err) == (0, "", "nothing is logged that fits.\n")
     assert cli_project.run("log", "--json").err == ""
 
 

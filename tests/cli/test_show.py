@@ -267,3 +267,15 @@ def test_the_hint_of_a_halted_mapping_is_the_remedy(delivered: CliProject) -> No
         delivered.store, delivered.applied().id, MappingStatus.HALTED, reason="no field X", hint="Mend the mapping."
     )
     assert headline(delivered, "2")[1][1:] == ["waits: people is halted: no field X", "Mend the mapping."]
+
+
+def test_what_was_not_sent_is_not_said_to_be_an_operation_and_no_line_ends_with_blanks(cli: CliProject) -> None:
+    cli.source.execute("update people set last_name = 'Nobody' where id = 1")
+    tried = cli.run("test", "people", "--key", "1")
+    assert "dead, not sent: RULE_NOT_HELD: the mapping requires what does not hold: somebody" in tried.out
+    shown = cli.run("show", "people", "1")
+    (history,) = (line for line in shown.out.splitlines() if line.startswith("history"))
+    assert "dead" in history
+    assert "nothing" not in history
+    for ran in (tried, shown, cli.run("status"), cli.run("log"), cli.run("dead")):
+        assert [line for line in ran.out.splitlines() if line.endswith(" ")] == []

@@ -121,8 +121,8 @@ def test_status_says_who_waits_for_what_cannot_come(cli: CliProject) -> None:
     (state,) = [each for each in ran.json["mappings"] if each["name"] == "staff"]
     assert state["waits"] == [{"parent": "firms", "state": "gone", "entities": 1, "example": "7"}]
     told = [finding["message"] for finding in ran.json["findings"] if finding["where"] == "staff"]
-    assert told == ["1 record waits for firms that are not in Postgres, or left out by the filter, as 7"]
-    assert "1 waits for firms (gone, as 7)" in cli.run("status").out
+    assert told == ["1 record waits for firms that are not in Postgres, or left out by the filter, such as 7"]
+    assert "1 waits for firms (gone, such as 7)" in cli.run("status").out
 
 
 def test_wait_does_not_hang_on_what_cannot_come(cli: CliProject) -> None:
