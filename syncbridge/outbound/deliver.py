@@ -228,7 +228,7 @@ class Deliverer:
             self._stops.stop_for(error)
             return
         self.counts.add(len(decided), settlement)
-        self._guard.judge(settlement.delivered, settlement.dead)
+        self._guard.judge(settlement.delivered, settlement.dead - settlement.dead_again)
         if settlement.last_error is not None:
             mappings.record_error(self.store, self.mapping_id, *settlement.last_error)
         if stopped is not None:

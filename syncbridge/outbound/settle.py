@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from syncbridge.destinations.base import Delivered, Rejected, Result
 from syncbridge.errors import Remedy
-from syncbridge.model import Fields, Operation, Outcome
+from syncbridge.model import Fields, Operation, Outcome, Reason
 from syncbridge.outbound import waits
 from syncbridge.outbound.plan import Planned
 from syncbridge.outbound.waits import Ties
@@ -48,6 +48,7 @@ class Settlement:
     delivered: int = 0
     same: int = 0
     dead: int = 0
+    dead_again: int = 0  # of these: a resync came to them, and they are refused as before
     retried: int = 0
     waiting: int = 0
     worst: Rejected | None = None  # one that says the mapping must wait or halt
@@ -194,6 +195,9 @@ def keep_for(
         )
     )
     settlement.dead += retry.dead
+    # what is refused for good at its first try was a dead letter when it was refused so before
+    again = row.reason == Reason.RESYNC and not row.attempts and row.error_code == code
+    settlement.dead_again += retry.dead and again
     settlement.retried += not retry.dead
     settlement.last_error = (f"{code}: {message}", row.key)
     outcome = Outcome.DEAD if retry.dead else Outcome.RETRY

@@ -28,6 +28,7 @@ class Claimed(NamedTuple):
     resend: bool
     remote_id: str | None
     base: str | None  # JSON
+    error_code: str | None = None  # of the last try, also of one before the newest change
 
 
 # A row that somebody changed between this statement's snapshot and its lock is not claimed this time: its new version
@@ -52,7 +53,8 @@ update syncbridge.outbox o
   from next left join lateral (select remote_id, base from syncbridge.link
                                 where mapping_id = %(mapping)s and key = next.key offset 0) as l on true
  where o.ctid = next.ctid
-returning o.key, o.version, o.lsn::text, o.commit_time, o.reason, o.attempts, o.resend, l.remote_id, l.base::text
+returning o.key, o.version, o.lsn::text, o.commit_time, o.reason, o.attempts, o.resend, l.remote_id, l.base::text,
+    o.error_code
 """
 
 _CLAIM_KEYS = _CLAIM.replace("m.status = 'active' and", "").replace(

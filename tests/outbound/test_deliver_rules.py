@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncbridge.model import MappingStatus
+from syncbridge.model import MappingStatus, Reason
 from syncbridge.store import mappings
 from tests.fix_delivery import SmallProject, Start
 
@@ -86,6 +86,19 @@ def test_too_large_a_share_of_refusals_stops_the_mapping_and_resuming_counts_ane
     _insert(project, 30, "none")
     project.deliver()
     assert project.status() is MappingStatus.ACTIVE
+
+
+def test_what_a_resync_finds_refused_as_before_counts_once(start: Start) -> None:
+    project = start(RULES, SHARE)
+    for key in range(1, 40):
+        _insert(project, key, "none" if key % 4 == 0 else "a@b.c")
+    project.deliver()
+    project.touch(*range(4, 40, 4), reason=Reason.RESYNC)
+    project.deliver()
+    assert project.status() is MappingStatus.ACTIVE  # 9 of 39, and these again
+    project.change("update people set email = 'none'", *range(1, 40))
+    project.deliver()
+    assert project.status() is MappingStatus.GUARD
 
 
 def test_a_share_that_is_not_passed_stops_nothing(start: Start) -> None:
