@@ -7,13 +7,20 @@ server of that version; anything else is taken as the conninfo of a running serv
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from syncbridge.sandbox.postgres import LocalPostgres, all_binaries
+
+#: Bytes that a server of tests may come to need: write-ahead log, and the databases of a few tests at a time.
+ROOM = 4 * 1024**3
 
 _serial = count(1)
 
@@ -25,8 +32,23 @@ def postgres_server() -> Iterator[str]:
     if chosen and not chosen.isdigit():
         yield chosen
         return
-    with LocalPostgres(binaries=all_binaries()[int(chosen)] if chosen else None) as server:
+    with (
+        _in_memory() as folder,
+        LocalPostgres(binaries=all_binaries()[int(chosen)] if chosen else None, folder=folder) as server,
+    ):
         yield server.dsn
+
+
+@contextmanager
+def _in_memory() -> Iterator[Path | None]:
+    """A folder in memory, where there is room: each test makes and drops a database, which disks are slow at."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < ROOM:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="syncbridge-tests-", dir=memory) as folder:
+        Path(folder).chmod(0o777)  # the server may run as another user
+        yield Path(folder)
 
 
 @pytest.fixture
