@@ -17,6 +17,7 @@ from psycopg import Connection
 from syncbridge import planning
 from syncbridge.destinations.base import Delivered
 from syncbridge.errors import RetryLater, SettingsError, SyncbridgeError
+from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.planning import Change, Decisions, Kind, Outlook
 from syncbridge.project import Project
@@ -143,27 +144,7 @@ class _Applying:
     def _register(self, change: Change) -> None:
         mapping = change.compiled
         assert mapping is not None  # it has a file
-        with self.store.transaction():
-            if change.compose and change.applied is not None:
-                fan_out.discard(self.store, change.applied.id)  # the run covers them, and they may mean something else
-            number, _ = mappings.apply(
-                self.store,
-                name=mapping.name,
-                destination=mapping.destination,
-                object=mapping.object,
-                definition=dict(mapping.definition),
-                digest=mapping.digest,
-                paused="put in force paused" if self.decisions.paused else "",
-            )
-            if change.kind is Kind.MOVED:
-                forget.records(self.store, number)
-                for child in self._children(mapping.name):
-                    runs.ask(self.store, child, Reason.RESYNC)
-            if change.before is not None and change.before.match_on != mapping.match_on:
-                conflicts.start_anew(self.store, number)
-            if change.compose:
-                first = change.kind in (Kind.NEW, Kind.MOVED)
-                runs.ask(self.store, number, Reason.FIRST_SYNC if first else Reason.RESYNC)
+        database.transact(self.store, lambda: self._record(change, mapping))
         paused = " and paused" if self.decisions.paused else ""
         words = {
             Kind.NEW: f"new{paused}, {mapping.schema}.{mapping.table} -> {mapping.object}",
@@ -171,6 +152,29 @@ class _Applying:
             Kind.MOVED: "changed; its links are forgotten",
         }
         self.applied.did(f"mapping {mapping.name}: {words[change.kind]}")
+
+    def _record(self, change: Change, mapping: CompiledMapping) -> None:
+        """The mapping, what is forgotten of its records, and the runs it asks for: all of it or nothing."""
+        if change.compose and change.applied is not None:
+            fan_out.discard(self.store, change.applied.id)  # the run covers them, and they may mean something else
+        number, _ = mappings.apply(
+            self.store,
+            name=mapping.name,
+            destination=mapping.destination,
+            object=mapping.object,
+            definition=dict(mapping.definition),
+            digest=mapping.digest,
+            paused="put in force paused" if self.decisions.paused else "",
+        )
+        if change.kind is Kind.MOVED:
+            forget.records(self.store, number)
+            for child in self._children(mapping.name):
+                runs.ask(self.store, child, Reason.RESYNC)
+        if change.before is not None and change.before.match_on != mapping.match_on:
+            conflicts.start_anew(self.store, number)
+        if change.compose:
+            first = change.kind in (Kind.NEW, Kind.MOVED)
+            runs.ask(self.store, number, Reason.FIRST_SYNC if first else Reason.RESYNC)
 
     def _children(self, name: str) -> list[int]:
         """Mappings in force that look up this one: they hold the ids of its records."""
@@ -180,8 +184,8 @@ class _Applying:
     def _remove(self, change: Change) -> None:
         if change.applied is None or change.name not in self.decisions.remove:
             return
-        with self.store.transaction():
-            forget.mapping(self.store, change.applied.id)
+        gone = change.applied.id
+        database.transact(self.store, lambda: forget.mapping(self.store, gone))
         self.applied.did(f"mapping {change.name}: removed; its remote records stay as they are")
 
     def _delete_old(self, change: Change) -> None:

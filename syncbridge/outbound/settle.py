@@ -10,7 +10,6 @@ import random
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
-import psycopg
 from psycopg import Connection
 
 from syncbridge.destinations.base import Delivered, Rejected, Result
@@ -20,7 +19,7 @@ from syncbridge.outbound import waits
 from syncbridge.outbound.plan import Planned
 from syncbridge.outbound.waits import Ties
 from syncbridge.policy import Retry, after_rejection
-from syncbridge.store import claims, conflicts, links, sync_log
+from syncbridge.store import claims, conflicts, database, links, sync_log
 from syncbridge.store.claims import Claimed, Kept
 from syncbridge.store.conflicts import Held
 from syncbridge.store.sync_log import Entry
@@ -64,17 +63,14 @@ def settle(
     With `matching` (of a mapping that looks for existing records) conflicts of what was delivered are over, and those
     who were held for the same records are due again.
     """
-    for attempt in range(5):
-        try:
-            with connection.transaction():
-                ours = _write(connection, mapping_id, claim, settlement)
-                if matching:
-                    over = conflicts.remove(connection, mapping_id, settlement.done.keys() & ours)
-                    conflicts.release(connection, mapping_id, over)
-            return
-        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
-            if attempt == 4:
-                raise
+
+    def write() -> None:
+        ours = _write(connection, mapping_id, claim, settlement)
+        if matching:
+            over = conflicts.remove(connection, mapping_id, settlement.done.keys() & ours)
+            conflicts.release(connection, mapping_id, over)
+
+    database.transact(connection, write)
 
 
 def _write(connection: Connection, mapping_id: int, claim: int, settlement: Settlement) -> set[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import Connection
@@ -100,6 +101,24 @@ def prefer_indexes(connection: Connection) -> None:
     """
     for costly in ("sort", "bitmapscan", "seqscan", "hashjoin", "mergejoin"):
         connection.execute("select set_config(%s, 'off', false)", (f"enable_{costly}",))
+
+
+T = TypeVar("T")
+
+
+def transact(connection: Connection, work: Callable[[], T]) -> T:
+    """Do `work` in one transaction, up to five times when Postgres breaks it off for another one (a deadlock).
+
+    `work` must do nothing that a rollback does not undo.
+    """
+    for _ in range(4):
+        try:
+            with connection.transaction():
+                return work()
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+            continue
+    with connection.transaction():
+        return work()
 
 
 def setup(connection: Connection) -> list[str]:

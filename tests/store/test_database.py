@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
+from threading import Barrier
 
 import psycopg
 import pytest
@@ -134,3 +135,28 @@ def test_options_of_the_settings_are_kept_beside_ours(dsn: str) -> None:
             " current_setting('application_name')"
         ).fetchone()
     assert row == ("elsewhere", "ISO, MDY", "UTC", "syncbridge test")
+
+
+def test_who_is_broken_off_for_a_deadlock_does_its_work_again(open_store: Open) -> None:
+    first, second = open_store(), open_store()
+    first.execute("create table two (id int primary key, touched int not null)")
+    first.execute("insert into two values (1, 0), (2, 0)")
+    both_hold_one = Barrier(2)
+    tried: list[int] = []
+
+    def touch(connection: Connection, ids: tuple[int, int]) -> None:
+        connection.execute("set deadlock_timeout = '20ms'")
+
+        def work() -> None:
+            connection.execute("update two set touched = touched + 1 where id = %s", (ids[0],))
+            tried.append(ids[0])
+            if tried.count(ids[0]) == 1:
+                both_hold_one.wait(10)
+            connection.execute("update two set touched = touched + 1 where id = %s", (ids[1],))
+
+        database.transact(connection, work)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(touch, (first, second), ((1, 2), (2, 1))))
+    assert first.execute("select touched from two order by id").fetchall() == [(2,), (2,)]
+    assert len(tried) > 2  # one of them was broken off
