@@ -12,7 +12,7 @@ from tests.seams.conftest import Killing
 pytestmark = [pytest.mark.seams, pytest.mark.timeout(240)]
 
 #: Workers that die at each point.
-KILLS = 40
+KILLS = 27
 #: Workers that are started as a whole process each time, which takes longer.
 PLAIN_KILLS = 12
 
