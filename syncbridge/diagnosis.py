@@ -24,7 +24,7 @@ _MUCH_LOG = 10_000_000_000
 
 def diagnose(snapshot: Snapshot) -> list[Finding]:
     """What a person should do something about, what stands still first."""
-    found = [*_of_workers(snapshot), *_of_capture(snapshot)]
+    found = [*of_workers(snapshot), *of_capture(snapshot)]
     if not snapshot.mappings:
         found.append(Finding("error", "mappings", "no mapping is in force", "Run: syncbridge setup"))
     for mapping in snapshot.mappings:
@@ -32,7 +32,8 @@ def diagnose(snapshot: Snapshot) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.severity != "error")
 
 
-def _of_workers(snapshot: Snapshot) -> Iterator[Finding]:
+def of_workers(snapshot: Snapshot) -> Iterator[Finding]:
+    """What of the work no worker does."""
     roles = {role for worker in snapshot.workers if worker.alive for role in worker.roles}
     if not roles:
         yield Finding(
@@ -44,7 +45,8 @@ def _of_workers(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("error", "worker", "no worker delivers: changes wait in the outbox", "Run: syncbridge run")
 
 
-def _of_capture(snapshot: Snapshot) -> Iterator[Finding]:
+def of_capture(snapshot: Snapshot) -> Iterator[Finding]:
+    """The source, the slot, and whether capture goes on."""
     capture = snapshot.capture
     if capture.unreachable:
         yield Finding("error", "source", capture.unreachable, "Is the server running and reachable from here?")

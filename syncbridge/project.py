@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -55,19 +56,24 @@ class Project:
 
     settings: Settings
     _destinations: dict[str, Destination] = field(default_factory=dict)
+    _opening: threading.Lock = field(default_factory=threading.Lock)
 
     def destination(self, name: str) -> Destination:
-        """The destination of this name; SettingsError when the settings have none."""
-        if name not in self._destinations:
-            section = self.settings.destinations.get(name)
-            if section is None:
-                known = ", ".join(sorted(self.settings.destinations)) or "none"
-                raise SettingsError(
-                    f"no destination named {name!r} in the settings",
-                    hint=f"Write [destinations.{name}] in syncbridge.toml. There are: {known}.",
-                )
-            self._destinations[name] = open_destination(name, section.type, section.values, section.from_file)
-        return self._destinations[name]
+        """The destination of this name, one for all threads; SettingsError when the settings have none."""
+        with self._opening:  # lanes start at once, and must share calls in flight and the allowance
+            if name not in self._destinations:
+                self._destinations[name] = self._open(name)
+            return self._destinations[name]
+
+    def _open(self, name: str) -> Destination:
+        section = self.settings.destinations.get(name)
+        if section is None:
+            known = ", ".join(sorted(self.settings.destinations)) or "none"
+            raise SettingsError(
+                f"no destination named {name!r} in the settings",
+                hint=f"Write [destinations.{name}] in syncbridge.toml. There are: {known}.",
+            )
+        return open_destination(name, section.type, section.values, section.from_file)
 
     def store(self, purpose: str, *, ready: bool = True) -> Connection:
         """A connection to the state; SettingsError when its schema was never set up (unless not `ready`)."""

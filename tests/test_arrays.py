@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
@@ -88,7 +88,7 @@ def test_a_nul_is_refused_by_the_server_and_not_cut(server: Connection) -> None:
     truths=st.lists(st.booleans()),
     moments=st.lists(MOMENTS),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_every_array_comes_back_as_it_went(
     server: Connection,
     texts: list[str | None],

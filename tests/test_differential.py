@@ -290,7 +290,6 @@ def tables(captured: CapturedDatabase) -> CapturedDatabase:
 
 @settings(
     max_examples=15,
-    deadline=None,
     derandomize=True,
     phases=(Phase.generate,),  # to shrink takes minutes: each example is a schema of its own
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],

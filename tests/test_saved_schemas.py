@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncbridge import saved_schemas
@@ -129,7 +129,7 @@ def _kept_table(table: Table) -> dict[str, Any]:
     return _kept(table, columns={name: _kept(column) for name, column in table.columns.items()})
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(table=_TABLES, remote=_REMOTES)
 def test_no_fact_is_forgotten_that_a_check_could_ask_for(tmp_path: Path, table: Table, remote: RemoteObject) -> None:
     place = (table.schema, table.name)
@@ -143,7 +143,7 @@ def test_no_fact_is_forgotten_that_a_check_could_ask_for(tmp_path: Path, table: 
     assert _kept(back, fields=None) == _kept(remote, fields=None)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(catalog=_any(Catalog, tables=st.just({}), settings=st.dictionaries(st.text(), st.text(), max_size=3)))
 def test_no_fact_of_the_server_is_forgotten(tmp_path: Path, catalog: Catalog) -> None:
     assert _kept(_round_trip(tmp_path, SavedSchemas(catalog, "mine")).catalog) == _kept(catalog)

@@ -14,7 +14,7 @@ from enum import Enum
 
 from syncbridge.config_alerts import AlertSettings
 from syncbridge.config_sections import readable
-from syncbridge.diagnosis import diagnose, of_slot
+from syncbridge.diagnosis import of_capture, of_slot, of_workers
 from syncbridge.model import MappingStatus
 from syncbridge.source.refusals import RECREATE
 from syncbridge.status import DestinationState, MappingState, Snapshot, in_words
@@ -94,7 +94,7 @@ def _of_lag(mapping: MappingState, limit: float, spelled: str) -> Reading:
 
 def _of_workers(snapshot: Snapshot) -> Iterator[Reading]:
     """Capture that stands still, and halves of the work that no worker does."""
-    found = {finding.where: finding for finding in reversed(diagnose(snapshot))}
+    found = {finding.where: finding for finding in (*of_workers(snapshot), *of_capture(snapshot))}
     for about, title, well in (
         ("capture", "capture stands still", "capture is ready"),
         ("worker", "a part of the work has no worker", "workers capture and deliver"),

@@ -30,6 +30,9 @@ PAYLOAD = 25
 _MOST_FRAMES = 5_000
 _MOST_BYTES = 4_000_000
 
+#: Seconds in which the server may answer the end of a stream; it may have much to say before it reads ours.
+_PARTING = 2.0
+
 _keepalive = Struct(">xQqB").unpack_from
 _data_head = Struct(">xQQq").unpack_from
 _status = Struct(">cQQQqB").pack
@@ -281,10 +284,23 @@ class ReplicationStream:
         try:
             with self._lock:
                 self._send_status()
+                self._part()
         except psycopg.Error:
             pass
         self._status_thread.join()
         self._connection.close()
+
+    def _part(self) -> None:
+        """End the copy and let go what still comes; the caller holds the lock.
+
+        A socket closed over unread frames is reset, and a reset may take our last status with it.
+        """
+        pgconn, until = self._pgconn, self._clock() + _PARTING
+        pgconn.put_copy_end()
+        pgconn.flush()
+        while (length := pgconn.get_copy_data(1)[0]) >= 0 and (left := until - self._clock()) > 0:
+            if not length and self._poll.poll(_ms(left)):
+                pgconn.consume_input()  # sends what is left to send, too
 
 
 def _start_command(slot: str, publication: str, start: Lsn) -> str:

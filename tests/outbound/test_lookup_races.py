@@ -6,7 +6,7 @@ import random
 import threading
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
@@ -152,12 +152,7 @@ def _assert_right(family: Family) -> None:
 PEOPLE_OF = st.lists(st.tuples(st.none() | st.integers(1, 3), st.none() | st.integers(1, 9)), min_size=9, max_size=9)
 
 
-@settings(
-    deadline=None,
-    max_examples=25,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=25, derandomize=True)
 @given(people=PEOPLE_OF, batch=st.sampled_from([1, 2, 100]), order=st.randoms(use_true_random=False))
 def test_any_graph_of_managers_converges_and_sends_no_record_more_than_twice(
     start_shared: Family, people: list[tuple[int | None, int | None]], batch: int, order: random.Random

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import pack
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncbridge.errors import SourceUnusable
@@ -119,7 +119,7 @@ CHANGE = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(transactions=st.lists(st.lists(CHANGE, min_size=1, max_size=4), min_size=1, max_size=4))
 def test_every_parent_whose_children_changed_is_touched_and_no_other(
     family: CapturedDatabase, transactions: list[list[tuple[str, int, int | None]]]

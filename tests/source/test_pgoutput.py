@@ -6,7 +6,7 @@ import secrets
 from struct import pack
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncbridge.errors import SourceUnusable
@@ -45,7 +45,7 @@ def test_a_key_is_the_text_that_the_output_function_gives(captured: CapturedData
     assert captured.touched() == shown
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(rows=st.dictionaries(st.text(st.characters(exclude_characters="\0", codec="utf-8")), st.integers(0, 9)))
 def test_every_row_written_is_touched_and_no_other(people_by_name: CapturedDatabase, rows: dict[str, int]) -> None:
     people_by_name.admin.execute("delete from t")

@@ -173,6 +173,20 @@ def test_confirming_moves_the_slot_and_never_back(people: CapturedDatabase) -> N
     assert people.confirmed() == end
 
 
+def test_the_last_status_arrives_though_frames_lie_unread(people: CapturedDatabase) -> None:
+    for _ in range(20):  # a reset loses the status now and then only
+        stream = people.stream()
+        with people.admin.transaction():
+            people.admin.execute("insert into people select i from generate_series(1, 500) i on conflict do nothing")
+            people.admin.execute("delete from people")
+        end = people.end_of_log()
+        receive_until(stream, lambda frames: any(frame[0] == DATA for frame in frames))
+        stream.confirm(end)
+        stream.close()
+        people.released()
+        assert people.confirmed() == end
+
+
 def test_a_closed_stream_can_be_closed_again(people: CapturedDatabase) -> None:
     stream = people.stream()
     stream.close()
