@@ -20,11 +20,12 @@ What every destination promises, and `tests/contract/destination.py` proves:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple
 
-from syncbridge.errors import Finding, Remedy
+from syncbridge.errors import Finding, Remedy, RetryLater
 from syncbridge.model import Fields, Normal, Normaliser
 from syncbridge.schemas import RemoteField, RemoteObject
 
@@ -83,9 +84,114 @@ class Traced:
     answer: Any
 
 
+BulkOperation = Literal["upsert", "delete"]
+
+
+class BulkState(StrEnum):
+    """How far a bulk job is."""
+
+    OPEN = "open"  # its records were not uploaded, or not all of them: it does nothing until they are
+    RUNNING = "running"  # uploaded; it waits for its turn, or works
+    DONE = "done"  # it ended, perhaps before its last record: `results` tells what became of each
+    LOST = "lost"  # the destination does not know it, or no longer
+
+
+@dataclass(frozen=True, slots=True)
+class BulkJob:
+    """A job of the destination. These four are all that has to be kept to go on with it after a restart."""
+
+    id: str
+    object: str
+    operation: BulkOperation
+    key_field: str = ""  # the external id that records are upserted by; empty for deletes
+
+
+@dataclass(frozen=True, slots=True)
+class BulkProgress:
+    """What the destination says of a job."""
+
+    state: BulkState
+    processed: int = 0  # records, those that failed included
+    failed: int = 0
+    failure: Rejected | None = None  # why the job ended before its last record; what that means for those left over
+
+
+class BulkUpload(NamedTuple):
+    """What came of an upload."""
+
+    taken: (
+        int  # records that were read from the iterable, `unfit` ones included; what it still holds is for another job
+    )
+    unfit: tuple[Normal, ...]  # keys of those that a job cannot carry and calls can: they were left out
+
+
+class BulkResult(NamedTuple):
+    """What became of one record of a job."""
+
+    key: Normal  # as it was uploaded: the value of `key_field`, the remote id for deletes
+    result: Result
+    sent: Fields  # the other fields that were uploaded, in normal form; nothing for deletes
+
+
+class BulkRefused(RetryLater):
+    """No job is to be had: not for this object or this login, or the day's jobs are used up. Calls may still work.
+
+    `delay` says when to ask for a job again.
+    """
+
+
+class BulkLoading(ABC):
+    """Jobs that carry many records at few calls, and are done by the destination in its own time.
+
+    A job goes `begin`, `upload`, `progress` until it is DONE, `results`. Its id is known before anything is sent, so
+    that whoever keeps it (with the other parts of `BulkJob`) can go on with the job after a crash, from any process,
+    and sends nothing twice. What a job was given comes back with its results: nothing of it has to be kept.
+
+    Errors are those of every call. `Remedy.RETRY_SMALLER` in a result means: send this record by calls.
+    """
+
+    bulk_from: int  # records due from which a job is worth its time
+    most_records: int  # of one job
+    jobs_in_flight: int  # of one destination, over all mappings
+
+    @abstractmethod
+    def begin(self, object: str, operation: BulkOperation, key_field: str = "") -> BulkJob:
+        """Create a job; nothing is sent yet. Raises BulkRefused where calls have to do. `key_field`: for upserts."""
+
+    @abstractmethod
+    def upload(self, job: BulkJob, columns: Sequence[str], records: Iterable[Fields | str]) -> BulkUpload:
+        """Send records to an OPEN job, once, and let it run.
+
+        `columns` are the fields that occur, `key_field` among them. A record of an upsert holds `key_field` and those
+        of the fields that are to be written: None clears one, one that is missing stays as it is. For a delete
+        `columns` is empty, and a record is its remote id. Records are read as long as there is room in the job.
+        Memory stays small, and records are put in the order that avoids locks.
+
+        When this raises, ask `progress`: of an OPEN job nothing was done nor will be (`abort` it, its records are
+        free); any other goes on by itself and was given all that was read.
+        """
+
+    @abstractmethod
+    def progress(self, job: BulkJob) -> BulkProgress:
+        """What the job is at: one call."""
+
+    @abstractmethod
+    def results(self, job: BulkJob, progress: BulkProgress) -> Iterator[BulkResult]:
+        """Of a DONE job and its last `progress`, as a stream, in no order; can be asked for again, from the start.
+
+        Each record that was uploaded comes once, those that the job did not come to as Rejected by its `failure`. Few
+        may be missing when the destination lost them: they are as if never sent.
+        """
+
+    @abstractmethod
+    def abort(self, job: BulkJob) -> None:
+        """End a job as soon as may be; what is done stays done. Nothing happens to one that has ended or is LOST."""
+
+
 class Destination(ABC):
     """One configured remote system."""
 
+    bulk: BulkLoading | None = None  # None where there is no such thing, or the settings say never
     trace: Callable[[Traced], None] | None = None  # is told of every call while it is set; it sees values of records
     name: str  # as in the settings
     type: str  # as in the registry

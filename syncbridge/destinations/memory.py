@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from syncbridge.destinations.base import (
     Delivered,
@@ -27,6 +27,8 @@ from syncbridge.destinations.base import (
     Result,
     Traced,
 )
+from syncbridge.destinations.memory_bulk import MemoryBulk
+from syncbridge.destinations.memory_faults import Faults
 from syncbridge.errors import Finding, RecordRejected, Remedy, RetryLater, SchemaDrift, SettingsError
 from syncbridge.model import Fields, Normal, Normaliser, Value
 from syncbridge.schemas import FieldKind, RemoteField, RemoteObject
@@ -38,6 +40,7 @@ class MemorySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     objects: dict[str, dict[str, FieldKind]] = {}
+    bulk_from: int = Field(0, ge=0, description="records due from which bulk jobs carry them; 0: never")
 
 
 def open(name: str, values: Mapping[str, Any], from_file: frozenset[str] = frozenset()) -> MemoryDestination:
@@ -51,54 +54,13 @@ def open(name: str, values: Mapping[str, Any], from_file: frozenset[str] = froze
         RemoteObject(object, {field: _declared(field, kind) for field, kind in fields.items()})
         for object, fields in settings.objects.items()
     ]
-    return MemoryDestination(name, objects)
+    return MemoryDestination(name, objects, bulk_from=settings.bulk_from)
 
 
 def _declared(name: str, kind: FieldKind) -> RemoteField:
     """Any text can carry keys here."""
     text = kind is FieldKind.STRING
     return RemoteField(name, kind, external_id=text, unique=text)
-
-
-@dataclass(slots=True)
-class Faults:
-    """What shall go wrong. Each is consumed once per call (`reject`: stays until cleared)."""
-
-    rejections: dict[str, Rejected] = field(default_factory=dict)  # by external or remote id
-    raising: list[Exception] = field(default_factory=list)
-    lost_answers: int = 0
-    held: bool = False
-    slow: threading.Event | None = None
-    login: Exception | None = None
-
-    def reject(self, key: str, code: str, *, remedy: Remedy = Remedy.RECORD) -> None:
-        """Refuse the record with this external id (upsert) or remote id (delete) until `clear`."""
-        self.rejections[key] = Rejected(code, f"refused: {code}", remedy)
-
-    def fail(self, error: Exception) -> None:
-        """Let the next call raise `error`, before anything is written."""
-        self.raising.append(error)
-
-    def fail_after_write(self, calls: int = 1) -> None:
-        """Apply the next calls but lose their answers."""
-        self.lost_answers = calls
-
-    def refuse_login(self, error: Exception) -> None:
-        """Let every call raise `error` until `clear`."""
-        self.login = error
-
-    def hold(self) -> None:
-        """Be unavailable until `clear`."""
-        self.held = True
-
-    def slow_until(self, event: threading.Event) -> None:
-        """Let calls wait for `event` before they do anything."""
-        self.slow = event
-
-    def clear(self) -> None:
-        """Nothing goes wrong any more."""
-        self.rejections, self.raising, self.lost_answers, self.held = {}, [], 0, False
-        self.slow = self.login = None
 
 
 @dataclass(slots=True)
@@ -120,6 +82,7 @@ class MemoryDestination(Destination):
         batch_size: int = 200,
         call_seconds: float = 5.0,
         calls_in_flight: int = 4,
+        bulk_from: int = 0,
     ) -> None:
         self.name = name
         self.batch_size = batch_size
@@ -131,6 +94,7 @@ class MemoryDestination(Destination):
         self._records: dict[str, dict[str, _Stored]] = {name: {} for name in self._objects}
         self._lock = threading.Lock()
         self._created = 0
+        self.bulk = MemoryBulk(self, bulk_from=bulk_from) if bulk_from else None
 
     def verify(self) -> list[Finding]:
         """Nothing can be wrong with it but a fault that was asked for."""
@@ -154,23 +118,31 @@ class MemoryDestination(Destination):
         return normaliser(field)
 
     def upsert(self, object: str, external_id: str, records: Sequence[Fields], *, lane: str = "") -> list[Result]:
-        described = self._begin("upsert", object, len(records))
+        self.begin_call("upsert", object, len(records))
+        return self._answer(self.upsert_all(object, external_id, records), "upsert", object, records)
+
+    def upsert_all(self, object: str, external_id: str, records: Sequence[Fields]) -> list[Result]:
+        """Store or refuse each record; this is no call."""
+        described = self.describe(object)
         with self._lock:
             stored = self._records[described.name.lower()].values()
             key = self._field(described, external_id)
             known = {key.comparable(one.fields.get(key.name)): one for one in stored}
-            results = [self._upsert_one(described, key, record, known) for record in records]
-        return self._answer(results, "upsert", object, records)
+            return [self._upsert_one(described, key, record, known) for record in records]
 
     def update(self, object: str, records: Sequence[tuple[str, Fields]], *, lane: str = "") -> list[Result]:
-        described = self._begin("update", object, len(records))
+        described = self.begin_call("update", object, len(records))
         with self._lock:
             results = [self._update_one(described, remote_id, fields) for remote_id, fields in records]
         return self._answer(results, "update", object, [fields for _, fields in records])
 
     def delete(self, object: str, remote_ids: Sequence[str], *, lane: str = "") -> list[Result]:
-        described = self._begin("delete", object, len(remote_ids))
-        stored = self._records[described.name.lower()]
+        self.begin_call("delete", object, len(remote_ids))
+        return self._answer(self.delete_all(object, remote_ids), "delete", object, remote_ids)
+
+    def delete_all(self, object: str, remote_ids: Sequence[str]) -> list[Result]:
+        """Remove or refuse each record; this is no call."""
+        stored = self._records[self.describe(object).name.lower()]
         results: list[Result] = []
         with self._lock:
             for remote_id in remote_ids:
@@ -178,12 +150,12 @@ class MemoryDestination(Destination):
                 if refused is None:
                     stored.pop(remote_id, None)
                 results.append(refused or Delivered(remote_id))
-        return self._answer(results, "delete", object, remote_ids)
+        return results
 
     def read(
         self, object: str, remote_ids: Sequence[str], fields: Sequence[str], *, lane: str = ""
     ) -> list[RemoteRecord | None]:
-        described = self._begin("read", object, len(remote_ids))
+        described = self.begin_call("read", object, len(remote_ids))
         names = [self._field(described, field).name for field in fields]
         with self._lock:
             found = [self._records[described.name.lower()].get(remote_id) for remote_id in remote_ids]
@@ -192,7 +164,7 @@ class MemoryDestination(Destination):
     def find(
         self, object: str, field: str, values: Sequence[Normal], fields: Sequence[str] = (), *, lane: str = ""
     ) -> dict[Normal, list[RemoteRecord]]:
-        described = self._begin("find", object, len(values))
+        described = self.begin_call("find", object, len(values))
         sought = self._field(described, field)
         name = sought.name
         names = [name, *(self._field(described, other).name for other in fields)]
@@ -228,7 +200,8 @@ class MemoryDestination(Destination):
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    def _begin(self, operation: str, object: str, count: int) -> RemoteObject:
+    def begin_call(self, operation: str, object: str, count: int) -> RemoteObject:
+        """Count a call, and do what was asked for through `faults`."""
         described = self.describe(object)
         if not count:
             return described
