@@ -25,7 +25,8 @@ from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import MappingStatus
 from syncbridge.outbound.capture import Capture
-from syncbridge.outbound.deliver import Counts, Deliverer, Limits
+from syncbridge.outbound.deliver import Deliverer, Limits
+from syncbridge.outbound.recording import Counts
 from syncbridge.project import Project, lost
 from syncbridge.store import claims, database, fan_out, guard_counts, mappings, outbox, runs, sync_log, workers
 

@@ -30,7 +30,7 @@ from syncbridge.mapping.kinship import kinship
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.outbound.capture import Capture, CaptureSettings
 from syncbridge.outbound.capture_session import Pace
-from syncbridge.outbound.deliver import Counts
+from syncbridge.outbound.recording import Counts
 from syncbridge.policy import backoff
 from syncbridge.project import Project
 from syncbridge.schemas import Watch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from syncbridge.model import MappingStatus, Reason
-from syncbridge.outbound.deliver import DESCRIBE_EVERY
+from syncbridge.outbound.comparing import DESCRIBE_EVERY
 from syncbridge.schemas import RemoteObject
 from syncbridge.store import mappings
 from tests.fix_delivery import SmallProject

@@ -30,7 +30,7 @@ import syncbridge.loops
 import syncbridge.worker
 from syncbridge import config, log
 from syncbridge.fan_out import FanOut, Progress
-from syncbridge.outbound import capture, deliver
+from syncbridge.outbound import capture, recording
 from syncbridge.outbound.capture import CaptureSettings
 from syncbridge.outbound.capture_session import Batch
 from syncbridge.project import Project
@@ -102,7 +102,7 @@ def arm(order: Mapping[str, Any]) -> None:
         name = "finish" if seam == "fan_out" else "advance_pass"
         setattr(fan_out, name, killing(getattr(fan_out, name), point, at_call))
     elif seam == "settle":
-        deliver.settle = killing(deliver.settle, point, at_call)  # type: ignore[attr-defined]
+        recording.settle = killing(recording.settle, point, at_call)  # type: ignore[attr-defined]
 
 
 def work(settings: Path, order: Mapping[str, Any]) -> None:
