@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import re
 import zlib
 from contextlib import suppress
 from email.utils import formatdate
@@ -20,10 +19,10 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from syncbridge.sandbox.salesforce.auth import AuthRefusal, expired_session
-from syncbridge.sandbox.salesforce.call import Action, Call, Reply, answer
-from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches, not_found
+from syncbridge.sandbox.salesforce.call import Action, Call, Reply, answer, refused
+from syncbridge.sandbox.salesforce.errors import Refusal, not_found
 from syncbridge.sandbox.salesforce.faults import Rule, daily_limit, objects_in, refusal_of
-from syncbridge.sandbox.salesforce.rest.metadata import NEWEST_VERSION, OLDEST_VERSION
+from syncbridge.sandbox.salesforce.rest.metadata import check_version
 from syncbridge.sandbox.salesforce.sandbox import Sandbox
 from syncbridge.sandbox.salesforce.streams import in_turn, received
 
@@ -32,7 +31,6 @@ GZIP_LEVEL = 1
 DROP = "syncbridge.drop"
 LONGEST_HEAD = 16_384
 URI_TOO_LONG = Refusal("URI_TOO_LONG", "The URI and the headers are longer than 16384 bytes", status=414)
-VERSION = re.compile(r"\d\d\.0")
 
 
 class Endpoint:
@@ -98,18 +96,16 @@ class Endpoint:
         try:
             with self._sandbox.lock:
                 return self._run(call, action, rule)
-        except SeveralMatches as several:
-            return answer(several.urls, 300)
         except AuthRefusal as refusal:
             return answer(refusal.body, 400)
         except Refusal as refusal:
-            return answer(refusal.as_body(), refusal.status)
+            return refused(refusal)
 
     def _run(self, call: Call, action: Action | None, rule: Rule | None) -> Reply:
         if action is None:
             text = f"HTTP Method '{call.method}' not allowed. Allowed are {','.join(self._actions)}"
             raise Refusal("METHOD_NOT_ALLOWED", text, status=405)
-        _check_version(call)
+        check_version(call, action)
         if action.area == "data":
             call.token = self._sandbox.sessions.check_header(call.headers.get("authorization"))
         if rule is not None and rule.kind != "drop_after":
@@ -197,14 +193,6 @@ def _read(sandbox: Sandbox, request: Request, body: bytes) -> Call:
         body=body,
         server="{}:{}".format(*request.scope["server"]),
     )
-
-
-def _check_version(call: Call) -> None:
-    version = call.params.get("version")
-    if version is None:
-        return
-    if not VERSION.fullmatch(version) or not OLDEST_VERSION <= float(version) <= NEWEST_VERSION:
-        raise not_found()
 
 
 async def _drop(scope: Scope, receive: Receive) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
-from syncbridge.sandbox.salesforce.errors import Refusal, not_found
+from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches, not_found
 from syncbridge.sandbox.salesforce.faults import Rule
 from syncbridge.sandbox.salesforce.org.model import ObjectType
 from syncbridge.sandbox.salesforce.sandbox import Sandbox
@@ -93,15 +93,24 @@ Handler = Callable[[Call], Reply]
 class Action:
     """What a path does for one method. Counts and faults know it by `name`. Only `data` needs a session and quota.
 
-    The body of an `upload` goes to a file, which the action may keep, and is never in memory as a whole.
+    The body of an `upload` goes to a file, which the action may keep, and is never in memory as a whole. API versions
+    below `since` do not have it.
     """
 
     name: str
     run: Handler
     area: Literal["data", "login", "control"] = "data"
     upload: bool = False
+    since: float = 0.0
 
 
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
     """Return a JSON reply."""
     return Reply(status, orjson.dumps(value), headers or {})
+
+
+def refused(refusal: Refusal) -> Reply:
+    """Return the reply to a request that is refused as a whole."""
+    if isinstance(refusal, SeveralMatches):
+        return answer(refusal.urls, 300)
+    return answer(refusal.as_body(), refusal.status)

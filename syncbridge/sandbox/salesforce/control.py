@@ -155,6 +155,15 @@ class Control:
         with self._sandbox.lock:
             return self._sandbox.deletes.undelete(self._object(object), ids)
 
+    def merge(self, object: str, master_id: str, loser_ids: list[str], **values: Any) -> list[str]:
+        """Merge up to two records into another one, which gets `values`; return the ids of what was reparented.
+
+        A Refusal says why it is not possible.
+        """
+        with self._sandbox.lock:
+            done = self._sandbox.merges.merge(self._object(object), master_id, loser_ids, values)
+        return done.related_ids
+
     def set_values(self, object: str, record_id: str, values: dict[str, Stored]) -> None:
         """Overwrite stored values as they are: no checks, no normal form, no new SystemModstamp."""
         target = self._object(object)

@@ -8,7 +8,11 @@ from syncbridge.sandbox.salesforce.app import Application, Endpoint
 from syncbridge.sandbox.salesforce.bulk import ingest_calls, query_calls
 from syncbridge.sandbox.salesforce.call import Action
 from syncbridge.sandbox.salesforce.control_routes import control_routes
-from syncbridge.sandbox.salesforce.rest import changed, collections, logins, metadata, query, records
+from syncbridge.sandbox.salesforce.rest import changed, collections, composite, logins, metadata, query, records, tree
+from syncbridge.sandbox.salesforce.rest.batch import Batches
+from syncbridge.sandbox.salesforce.rest.composite import Composite
+from syncbridge.sandbox.salesforce.rest.graph import Graphs
+from syncbridge.sandbox.salesforce.rest.subrequests import Subrequests
 from syncbridge.sandbox.salesforce.sandbox import Sandbox
 
 V = "/services/data/v{version}"
@@ -34,15 +38,18 @@ DATA_PATHS: Paths = {
     f"{V}/query/{{locator}}": {"GET": Action("query_more", query.query_more)},
     f"{V}/queryAll/{{locator}}": {"GET": Action("query_more", query.query_more)},
     f"{V}/composite/sobjects": {
-        "POST": Action("collections_create", collections.create),
-        "PATCH": Action("collections_update", collections.update),
-        "DELETE": Action("collections_delete", collections.delete),
+        "POST": Action("collections_create", collections.create, since=42),
+        "PATCH": Action("collections_update", collections.update, since=42),
+        "DELETE": Action("collections_delete", collections.delete, since=42),
     },
     f"{V}/composite/sobjects/{{object}}": {
-        "GET": Action("collections_retrieve", collections.retrieve),
-        "POST": Action("collections_retrieve", collections.retrieve),
+        "GET": Action("collections_retrieve", collections.retrieve, since=42),
+        "POST": Action("collections_retrieve", collections.retrieve, since=42),
     },
-    f"{V}/composite/sobjects/{{object}}/{{field}}": {"PATCH": Action("collections_upsert", collections.upsert)},
+    f"{V}/composite/sobjects/{{object}}/{{field}}": {
+        "PATCH": Action("collections_upsert", collections.upsert, since=46),
+    },
+    f"{V}/composite/tree/{{object}}": {"POST": Action("tree", tree.create, since=34)},
     f"{V}/sobjects": {"GET": Action("global_describe", metadata.global_describe)},
     f"{V}/sobjects/{{object}}": {
         "GET": Action("object_info", metadata.object_info),
@@ -61,6 +68,17 @@ DATA_PATHS: Paths = {
         "PATCH": Action("upsert", records.upsert),
         "DELETE": Action("delete_by_key", records.delete_by_key),
     },
+}  # fmt: skip
+
+SUBREQUESTS = Subrequests(DATA_PATHS)
+COMPOSITE = Composite(SUBREQUESTS)
+COMPOSITE_PATHS: Paths = {
+    f"{V}/composite": {
+        "GET": Action("composite_resources", composite.resources, since=34),
+        "POST": Action("composite", COMPOSITE.composite, since=38),
+    },
+    f"{V}/composite/batch": {"POST": Action("batch", Batches(SUBREQUESTS).batch, since=34)},
+    f"{V}/composite/graph": {"POST": Action("graph", Graphs(COMPOSITE).graph, since=50)},
 }  # fmt: skip
 
 BULK_PATHS: Paths = {
@@ -91,6 +109,6 @@ BULK_PATHS: Paths = {
 
 def application(sandbox: Sandbox) -> Application:
     """Return the ASGI application of a sandbox."""
-    paths = LOGIN_PATHS | DATA_PATHS | BULK_PATHS
+    paths = LOGIN_PATHS | COMPOSITE_PATHS | DATA_PATHS | BULK_PATHS
     routes = [Route(path, Endpoint(sandbox, actions)) for path, actions in paths.items()]
     return Application(Router([*routes, *control_routes(sandbox)], redirect_slashes=False))

@@ -16,6 +16,7 @@ from syncbridge.sandbox.salesforce.org.model import Org
 from syncbridge.sandbox.salesforce.org.org_file import load_org
 from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.deletes import Deletes
+from syncbridge.sandbox.salesforce.store.merges import Merges
 from syncbridge.sandbox.salesforce.store.storage import ORGANIZATION_ID, USER_ID, Storage
 from syncbridge.sandbox.salesforce.store.values import Stored
 from syncbridge.sandbox.salesforce.store.writes import Writes
@@ -71,6 +72,7 @@ class Sandbox:
         self.lock = self.storage.lock
         self.writes = Writes(self.org, self.storage, self.clock)
         self.deletes = Deletes(self.org, self.storage, self.clock)
+        self.merges = Merges(self.org, self.storage, self.clock, self.writes)
         self.sessions = Sessions(credentials or Credentials(), self.clock)
         self.faults = Faults()
         self.bulk = Bulk(

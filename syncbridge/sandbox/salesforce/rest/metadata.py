@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
 import orjson
 
-from syncbridge.sandbox.salesforce.call import Call, Reply, answer
+from syncbridge.sandbox.salesforce.call import Action, Call, Reply, answer
+from syncbridge.sandbox.salesforce.errors import not_found
 from syncbridge.sandbox.salesforce.org.describe import describe_all, describe_briefly, describe_object
 
 OLDEST_VERSION, NEWEST_VERSION = 31, 66
+VERSION = re.compile(r"\d\d\.0")
 SEASONS = ("Winter", "Spring", "Summer")
 RESOURCES = ("composite", "jobs", "limits", "query", "queryAll", "sobjects")
 OTHER_LIMITS = {
@@ -19,6 +22,15 @@ OTHER_LIMITS = {
     "DataStorageMB": 5, "FileStorageMB": 20,
     "HourlyPublishedPlatformEvents": 50000,
 }  # fmt: skip
+
+
+def check_version(call: Call, action: Action) -> None:
+    """Refuse a path of an API version that the org does not have, or that does not have the action yet."""
+    version = call.params.get("version")
+    if version is None:
+        return
+    if not VERSION.fullmatch(version) or not max(OLDEST_VERSION, action.since) <= float(version) <= NEWEST_VERSION:
+        raise not_found()
 
 
 def versions(call: Call) -> Reply:

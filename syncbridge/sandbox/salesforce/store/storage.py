@@ -75,14 +75,17 @@ class Storage:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what is written inside, or none of it."""
-        self._connection.execute("begin immediate")
+        """Commit what is written inside, or none of it. One inside another is undone alone, or with the outer one."""
+        nested = self._connection.in_transaction
+        self._connection.execute("savepoint nested" if nested else "begin immediate")
         try:
             yield
         except BaseException:
-            self._connection.execute("rollback")
+            self._connection.execute("rollback to nested" if nested else "rollback")
+            if nested:
+                self._connection.execute("release nested")
             raise
-        self._connection.execute("commit")
+        self._connection.execute("release nested" if nested else "commit")
 
     def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""

@@ -261,4 +261,4 @@ def take_id(change: Change, given: Any) -> None:
         return
     if change.id[:3] != change.target.prefix:
         text = f"{field.label}: id value of incorrect type: {given}"
-        change.refusal = Refusal("INVALID_FIELD" if to_18(change.id) is None else "MALFORMED_ID", text)
+        change.refusal = Refusal("INVALID_FIELD" if to_18(change.id) is None else "MALFORMED_ID", text, fields=["Id"])

@@ -1,0 +1,81 @@
+"""Requests inside a request: the paths of composite, batch and graph calls, run here without HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import orjson
+from starlette.routing import compile_path
+
+from syncbridge.sandbox.salesforce.call import Action, Call, Reply, refused
+from syncbridge.sandbox.salesforce.errors import Refusal, not_found
+from syncbridge.sandbox.salesforce.rest.metadata import check_version
+
+JSON_BODY = {"content-type": "application/json"}
+
+
+class Subrequests:
+    """Finds and runs the action of a URL, as the server does for a request of its own."""
+
+    def __init__(self, paths: Mapping[str, Mapping[str, Action]]) -> None:
+        self._routes = [(compile_path(path)[0], actions) for path, actions in paths.items()]
+
+    def run(
+        self, outer: Call, method: str, url: str, *, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Run one subrequest and return its reply, also when it is refused. Session and quota are the outer call's."""
+        path, _, query = url.partition("?")
+        call = replace(
+            outer,
+            method=method,
+            path=unquote(path),
+            url=url,
+            query=dict(parse_qsl(query, keep_blank_values=True)),
+            headers={"host": outer.headers.get("host", "")} | JSON_BODY | _lowered(headers or {}),
+            body=b"" if body is None else orjson.dumps(body),
+        )
+        try:
+            action, call.params = self._find(call)
+            check_version(call, action)
+            call.row_rules = _row_rules(outer, call, action)
+            return action.run(call)
+        except Refusal as refusal:
+            return refused(refusal)
+
+    def _find(self, call: Call) -> tuple[Action, dict[str, str]]:
+        path = call.path.rstrip("/")
+        for pattern, actions in self._routes:
+            match = pattern.match(path)
+            if match is None:
+                continue
+            action = actions.get(call.method)
+            if action is None:
+                allowed = ",".join(actions)
+                text = f"HTTP Method '{call.method}' not allowed. Allowed are {allowed}"
+                raise Refusal("METHOD_NOT_ALLOWED", text, status=405)
+            return action, match.groupdict()
+        raise not_found()
+
+
+def resource_of(url: str) -> str:
+    """Return what a URL asks for below its API version, in lower case: `sobjects/account`."""
+    path = unquote(url.partition("?")[0]).strip("/")
+    return path.removeprefix("services/data/").partition("/")[2].lower()
+
+
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): str(value) for name, value in headers.items()}
+
+
+def _row_rules(outer: Call, call: Call, action: Action) -> list[Any]:
+    """Return the fault rules for rows of the outer call, and those that are for the subrequest alone."""
+    object = call.params.get("object", "").lower()
+    own = [
+        each
+        for each in outer.sandbox.faults.rules()
+        if each.kind == "rows" and each.wants(call.method, call.url, action.name, {object})
+    ]
+    return outer.row_rules + [each for each in own if each not in outer.row_rules]
