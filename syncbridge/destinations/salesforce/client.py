@@ -81,7 +81,7 @@ class Client:
         return self._settings.connect_timeout + self._settings.read_timeout
 
     def call(self, request: Request, *, until: float) -> Any:
-        """Make the call and return its JSON; no attempt begins after `until`.
+        """Make the call and return its JSON, or what else the request says; no attempt begins after `until`.
 
         Raises an error by remedy for what concerns every call, CallRejected for what concerns the records in this one.
         """
@@ -151,7 +151,7 @@ class Client:
         connection = self._connection()
         self._allowance.count(request.kind)
         try:
-            body = connection.send(request, session)
+            response = connection.send(request, session)
         except SalesforceError as error:
             self._note(connection)
             self._trace(request, connection.status, error.content)
@@ -160,8 +160,11 @@ class Client:
             self._trace(request, None, type(error).__name__)
             raise _transport(error) from None
         self._note(connection)
+        if request.answers != "json":
+            self._trace(request, connection.status, None)
+            return response if request.answers == "stream" else None
         try:
-            answer = orjson.loads(body)
+            answer = orjson.loads(response.content)
         except orjson.JSONDecodeError:
             raise CallRejected(Rejected("NOT_JSON", "the answer is not JSON", Remedy.RETRY, uncertain=True)) from None
         self._trace(request, connection.status, answer)

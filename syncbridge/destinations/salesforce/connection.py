@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any, Literal
 from urllib.parse import urlsplit
 
 import requests
@@ -30,6 +30,9 @@ class Request:
     path: str
     body: bytes | None = None
     params: Mapping[str, str] | None = None
+    file: IO[bytes] | None = None  # sent instead of a body, from its start
+    content_type: str = "application/json"
+    answers: Literal["json", "nothing", "stream"] = "json"  # a stream is the response, to be read and closed
 
 
 class _WithoutQuery(logging.Filter):
@@ -56,16 +59,23 @@ class Connection:
         self.status: int | None = None  # of the last answer
         http.hooks["response"].append(self._remember)
 
-    def send(self, request: Request, session: Session) -> bytes:
+    def send(self, request: Request, session: Session) -> requests.Response:
         """Send through simple-salesforce; its exceptions and those of requests come out as they are."""
         client = self._client_for(session)
         self._headers, self.status = {}, None
         base = f"https://{session.instance}" if request.path.startswith("/") else client.base_url
-        response = client._call_salesforce(
-            request.method, base + request.path, data=request.body, params=request.params, allow_redirects=False
+        if request.file is not None:
+            request.file.seek(0)
+        response: requests.Response = client._call_salesforce(
+            request.method,
+            base + request.path,
+            data=request.file or request.body,
+            params=request.params,
+            headers={"Content-Type": request.content_type},
+            allow_redirects=False,
+            stream=request.answers == "stream",
         )
-        content: bytes = response.content
-        return content
+        return response
 
     def usage(self) -> tuple[int, int] | None:
         """API calls used and allowed, as the last answer told them (also when it was a refusal)."""

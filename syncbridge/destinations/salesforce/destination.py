@@ -13,6 +13,7 @@ import orjson
 from syncbridge.destinations.allowance import Allowance
 from syncbridge.destinations.base import Destination, Limits, Rejected, RemoteRecord, Result, Traced
 from syncbridge.destinations.calls import Calls
+from syncbridge.destinations.salesforce.bulk.jobs import SalesforceBulk
 from syncbridge.destinations.salesforce.client import LIMITS, CallRejected, Client, Time
 from syncbridge.destinations.salesforce.connection import Request
 from syncbridge.destinations.salesforce.describe import Descriptions, field_of, near
@@ -56,6 +57,8 @@ class SalesforceDestination(Destination):
         self._client.trace = self._traced
         self._calls = Calls(settings.calls_in_flight, name=f"{name}-calls")
         self._descriptions = Descriptions(self._fetch_description)
+        if settings.bulk_from:
+            self.bulk = SalesforceBulk(self._client, self.describe, settings, times.clock)
         # No attempt begins after one call's time; the last one may then take as long again.
         self.call_seconds = 2 * self._client.one_call
 

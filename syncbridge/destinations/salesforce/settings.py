@@ -53,6 +53,8 @@ class SalesforceSettings(BaseModel):
     session_id: SecretStr | None = Field(None, description="secret: an access token that somebody else obtained")
     api_version: str = Field("66.0", pattern=r"^\d{2,3}\.0$", description="REST API version")
     calls_in_flight: int = Field(4, ge=1, le=25, description="calls at the same time, over all mappings")
+    bulk_from: int = Field(2000, ge=0, description="records due from which bulk jobs carry them; `0`: never")
+    bulk_jobs: int = Field(3, ge=1, le=20, description="bulk jobs at the same time, over all mappings")
     connect_timeout: Seconds = Field(10.0, gt=0, le=60, description="seconds")
     read_timeout: Seconds = Field(60.0, gt=0, le=600, description="seconds until an answer must begin")
     daily_share: float = Field(0.8, gt=0, le=1, description="part of the org's daily API calls after which we stop")

@@ -44,21 +44,25 @@ class SalesforceRemote(Remote):
         self.server.control.expire_tokens()
 
 
+def remote_on(server: SandboxServer, fake_time: FakeTime) -> SalesforceRemote:
+    return SalesforceRemote(
+        destination=open_for(server, fake_time),
+        server=server,
+        object="Contact",
+        key="External_Key__c",
+        text="FirstName",
+        required="LastName",
+        number="Balance__c",
+        moment="Seen_At__c",
+        secrets=(server.credentials.client_secret, server.credentials.token),
+    )
+
+
 class TestSalesforce(DestinationContract):
     @pytest.fixture
     def remote(self, server: SandboxServer, fake_time: FakeTime) -> Iterator[Remote]:
         known = server.credentials
-        destination = open_for(server, fake_time)
-        yield SalesforceRemote(
-            destination=destination,
-            server=server,
-            object="Contact",
-            key="External_Key__c",
-            text="FirstName",
-            required="LastName",
-            number="Balance__c",
-            moment="Seen_At__c",
-            secrets=(known.client_secret, known.token),
-        )
-        destination.close()
+        remote = remote_on(server, fake_time)
+        yield remote
+        remote.destination.close()
         server.sandbox.sessions.credentials = known
