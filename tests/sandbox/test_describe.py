@@ -220,12 +220,17 @@ def test_the_global_describe_lists_all_objects(api: Api) -> None:
     prefixes = {each["name"]: each["keyPrefix"] for each in body["sobjects"]}
     assert prefixes == {
         "Account": "001",
+        "ApexClass": "01p",
+        "ApexTrigger": "01q",
         "Case": "500",
         "Contact": "003",
         "Lead": "00Q",
         "Opportunity": "006",
         "Organization": "00D",
+        "Profile": "00e",
+        "RecordType": "012",
         "User": "005",
+        "UserRole": "00E",
     }
     assert body["sobjects"][0]["urls"]["describe"] == "/services/data/v59.0/sobjects/Account/describe"
 

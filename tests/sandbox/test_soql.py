@@ -73,7 +73,7 @@ def test_an_error_points_at_the_place() -> None:
         ("SELECT Id FROM Nope", "INVALID_TYPE", "sObject type 'Nope' is not supported."),
         ("SELECT Nope FROM Account", "INVALID_FIELD", "No such column 'Nope' on entity 'Account'."),
         ("SELECT Nope.Name FROM Account", "INVALID_FIELD", "Didn't understand relationship 'Nope' in field path."),
-        ("SELECT RecordType.Name FROM Account", "INVALID_FIELD", "Didn't understand relationship 'RecordType'"),
+        ("SELECT DandbCompany.Name FROM Account", "INVALID_FIELD", "Didn't understand relationship 'DandbCompany'"),
         ("SELECT Account.Nope FROM Contact", "INVALID_FIELD", "No such column 'Nope' on entity 'Account'."),
         ("SELECT Id FROM Account ORDER BY Nope", "INVALID_FIELD", "No such column 'Nope'"),
         ("SELECT Id, id FROM Account", "MALFORMED_QUERY", "duplicate field selected: Id"),

@@ -18,9 +18,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
-from syncbridge.sandbox.salesforce.auth import AuthRefusal, expired_session
+from syncbridge.sandbox.salesforce.auth import expired_session
+from syncbridge.sandbox.salesforce.auth_codes import AuthRefusal
 from syncbridge.sandbox.salesforce.call import Action, Call, Reply, answer, refused
-from syncbridge.sandbox.salesforce.errors import Refusal, not_found
+from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.faults import Rule, daily_limit, objects_in, refusal_of
 from syncbridge.sandbox.salesforce.rest.metadata import check_version
 from syncbridge.sandbox.salesforce.sandbox import Sandbox
@@ -149,18 +150,23 @@ class Endpoint:
 
 
 class Application:
-    """The outermost layer: trailing slashes, method override, and the answer for paths that are not there."""
+    """The outermost layer: slashes too many, method override, and the answer for paths that are not there.
+
+    `sf org login access-token` keeps an instance URL that ends in a slash, so that all its paths begin with two.
+    """
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._router.default = _missing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         path: str = scope["path"]
         if len(path) > 1 and scope["raw_path"].partition(b"?")[0].endswith(b"/"):
-            scope["path"] = path.rstrip("/")
+            path = path.rstrip("/")
+        if path.startswith("//"):
+            path = "/" + path.lstrip("/")
+        scope["path"] = path
         query: bytes = scope["query_string"]
         if len(path) + len(query) + sum(len(name) + len(value) for name, value in scope["headers"]) > LONGEST_HEAD:
             await _send(send, answer(URI_TOO_LONG.as_body(), URI_TOO_LONG.status), None)
@@ -168,10 +174,6 @@ class Application:
         if scope["method"] == "POST" and b"_HttpMethod=" in query:
             scope["method"] = dict(parse_qsl(query.decode())).get("_HttpMethod", "POST").upper()
         await self._router(scope, receive, send)
-
-
-async def _missing(scope: Scope, receive: Receive, send: Send) -> None:
-    await _send(send, answer(not_found().as_body(), 404), None)
 
 
 def _read(sandbox: Sandbox, request: Request, body: bytes) -> Call:

@@ -12,11 +12,15 @@ from typing import Any
 
 import orjson
 
+from syncbridge.sandbox.salesforce.auth_codes import AuthRefusal, Codes
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.storage import ORGANIZATION_ID, USER_ID
 
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+GRANTS = frozenset({"password", "client_credentials", "refresh_token", "authorization_code"})
+#: The connected app of the `sf` command, which every org knows; it has no secret.
+CLI_CLIENT = "PlatformCLI"
 SESSION_SECONDS = 7200
 SCOPE = "api id refresh_token"
 
@@ -35,14 +39,6 @@ class Credentials:
     public_key: str | None = None
 
 
-class AuthRefusal(Exception):
-    """A login is refused: OAuth errors have their own shape."""
-
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(f"{error}: {description}")
-        self.body = {"error": error, "error_description": description}
-
-
 class Sessions:
     """The valid session ids of the org's one user."""
 
@@ -50,10 +46,12 @@ class Sessions:
         self.credentials = credentials
         self._clock = clock
         self._issued: dict[str, float] = {}
+        self.codes = Codes()
         self.reset()
 
     def reset(self) -> None:
         """Forget all sessions but the one that is valid from the start."""
+        self.codes.clear()
         self._issued = {self.credentials.token: self._clock.seconds()}
 
     def issue(self) -> str:
@@ -93,9 +91,13 @@ class Sessions:
         scheme, _, token = header.partition(" ")
         if scheme.lower() not in ("bearer", "oauth") or not token.strip():
             raise Refusal("INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE", status=401)
-        if not self.is_valid(token.strip()):
+        return self.check(token.strip())
+
+    def check(self, token: str) -> str:
+        """Return a session id that is valid, or refuse it."""
+        if not self.is_valid(token):
             raise expired_session()
-        return token.strip()
+        return token
 
     def grant(self, form: dict[str, str], basic: str | None, url: str) -> dict[str, Any]:
         """Answer the token endpoint, or raise AuthRefusal."""
@@ -105,13 +107,16 @@ class Sessions:
         if kind == JWT_GRANT:
             self._check_assertion(form.get("assertion", ""))
             return self._answer(url, with_signature=False)
-        if kind not in ("password", "client_credentials", "refresh_token"):
+        if kind not in GRANTS:
             raise AuthRefusal("unsupported_grant_type", "grant type not supported")
-        self._check_client(form)
+        self.check_client(form)
         if kind == "password" and not self.is_user(form.get("username"), form.get("password")):
             raise AuthRefusal("invalid_grant", "authentication failure")
         if kind == "refresh_token" and form.get("refresh_token") != self.credentials.refresh_token:
             raise AuthRefusal("invalid_grant", "expired access/refresh token")
+        if kind == "authorization_code":
+            self.codes.take(form)
+            return self._answer(url) | {"refresh_token": self.credentials.refresh_token}
         answer = self._answer(url)
         return answer | {"api_instance_url": url} if kind == "client_credentials" else answer
 
@@ -120,12 +125,13 @@ class Sessions:
         known = self.credentials
         return user == known.user and password in (known.password, known.password + known.security_token)
 
-    def _check_client(self, form: dict[str, str]) -> None:
-        if form.get("client_id") != self.credentials.client_id:
+    def check_client(self, form: dict[str, str]) -> None:
+        """Check the client and its secret, which public clients of a user's own flows may leave out."""
+        if form.get("client_id") not in (self.credentials.client_id, CLI_CLIENT):
             raise AuthRefusal("invalid_client_id", "client identifier invalid")
         secret = form.get("client_secret")
-        optional = form["grant_type"] == "refresh_token"
-        if not (optional and secret is None) and secret != self.credentials.client_secret:
+        optional = form.get("grant_type") in ("refresh_token", "authorization_code")
+        if not (optional and not secret) and secret != self.credentials.client_secret:
             raise AuthRefusal("invalid_client", "invalid client credentials")
 
     def _check_assertion(self, assertion: str) -> None:
@@ -133,7 +139,7 @@ class Sessions:
         claims = _claims(assertion)
         if self.credentials.public_key:
             _check_signature(assertion, self.credentials.public_key)
-        if claims.get("iss") != self.credentials.client_id:
+        if claims.get("iss") not in (self.credentials.client_id, CLI_CLIENT):
             raise AuthRefusal("invalid_client_id", "client identifier invalid")
         if claims.get("sub") != self.credentials.user:
             raise AuthRefusal("invalid_grant", "user hasn't approved this consumer")

@@ -56,6 +56,14 @@ class Call:
         """The path of the API version asked for."""
         return f"/services/data/v{self.params['version']}"
 
+    @property
+    def own_url(self) -> str:
+        """The address by which the client reached this server, also when it asked for a Salesforce host."""
+        host = self.headers.get("host", "")
+        if not host or host.split(":")[0].endswith("salesforce.com"):
+            host = self.server
+        return f"http://{host}"
+
     def json(self) -> Any:
         """Return the body as JSON, or refuse it."""
         try:

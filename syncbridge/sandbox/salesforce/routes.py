@@ -6,9 +6,21 @@ from starlette.routing import Route, Router
 
 from syncbridge.sandbox.salesforce.app import Application, Endpoint
 from syncbridge.sandbox.salesforce.bulk import ingest_calls, query_calls
-from syncbridge.sandbox.salesforce.call import Action
+from syncbridge.sandbox.salesforce.call import Action, Call, Reply
 from syncbridge.sandbox.salesforce.control_routes import control_routes
-from syncbridge.sandbox.salesforce.rest import changed, collections, composite, logins, metadata, query, records, tree
+from syncbridge.sandbox.salesforce.errors import not_found
+from syncbridge.sandbox.salesforce.rest import (
+    changed,
+    collections,
+    composite,
+    identity,
+    logins,
+    metadata,
+    query,
+    records,
+    tooling,
+    tree,
+)
 from syncbridge.sandbox.salesforce.rest.batch import Batches
 from syncbridge.sandbox.salesforce.rest.composite import Composite
 from syncbridge.sandbox.salesforce.rest.graph import Graphs
@@ -21,11 +33,18 @@ Paths = dict[str, dict[str, Action]]
 LOGIN_PATHS: Paths = {
     "/services/oauth2/token": {"POST": Action("token", logins.token, "login")},
     "/services/oauth2/introspect": {"POST": Action("introspect", logins.introspect, "login")},
-    "/services/oauth2/revoke": {"POST": Action("revoke", logins.revoke, "login")},
-    "/services/oauth2/userinfo": {
-        "GET": Action("userinfo", logins.userinfo),
-        "POST": Action("userinfo", logins.userinfo),
+    "/services/oauth2/revoke": {
+        "GET": Action("revoke", logins.revoke, "login"),
+        "POST": Action("revoke", logins.revoke, "login"),
     },
+    "/services/oauth2/authorize": {"GET": Action("authorize", logins.authorize, "login")},
+    "/services/oauth2/userinfo": {
+        "GET": Action("userinfo", identity.userinfo, "login"),
+        "POST": Action("userinfo", identity.userinfo, "login"),
+    },
+    "/.well-known/openid-configuration": {"GET": Action("discovery", identity.discovery, "login")},
+    "/id/keys": {"GET": Action("keys", identity.keys, "login")},
+    "/id/{organization}/{user}": {"GET": Action("identity", identity.identity, "login")},
     "/services/Soap/u/{soap_version:path}": {"POST": Action("soap_login", logins.soap, "login")},
     "/services/data": {"GET": Action("versions", metadata.versions, "login")},
 }
@@ -81,6 +100,18 @@ COMPOSITE_PATHS: Paths = {
     f"{V}/composite/graph": {"POST": Action("graph", Graphs(COMPOSITE).graph, since=50)},
 }  # fmt: skip
 
+TOOLING_PATHS: Paths = {
+    f"{V}/tooling": {"GET": Action("tooling", tooling.resources)},
+    f"{V}/tooling/executeAnonymous": {"GET": Action("tooling_execute", tooling.execute_anonymous)},
+    f"{V}/tooling/query": {"GET": Action("tooling_query", query.query)},
+    f"{V}/tooling/queryAll": {"GET": Action("tooling_query", query.query_all)},
+    f"{V}/tooling/query/{{locator}}": {"GET": Action("tooling_query_more", query.query_more)},
+    f"{V}/tooling/sobjects": {"GET": Action("tooling_global_describe", metadata.global_describe)},
+    f"{V}/tooling/sobjects/{{object}}": {"GET": Action("tooling_object_info", metadata.object_info)},
+    f"{V}/tooling/sobjects/{{object}}/describe": {"GET": Action("tooling_describe", metadata.describe)},
+    f"{V}/tooling/sobjects/{{object}}/{{id}}": {"GET": Action("tooling_read", records.read)},
+}  # fmt: skip
+
 BULK_PATHS: Paths = {
     f"{V}/jobs/ingest": {
         "GET": Action("bulk_list", ingest_calls.list_jobs),
@@ -109,6 +140,17 @@ BULK_PATHS: Paths = {
 
 def application(sandbox: Sandbox) -> Application:
     """Return the ASGI application of a sandbox."""
-    paths = LOGIN_PATHS | COMPOSITE_PATHS | DATA_PATHS | BULK_PATHS
+    paths = LOGIN_PATHS | COMPOSITE_PATHS | DATA_PATHS | TOOLING_PATHS | BULK_PATHS
     routes = [Route(path, Endpoint(sandbox, actions)) for path, actions in paths.items()]
-    return Application(Router([*routes, *control_routes(sandbox)], redirect_slashes=False))
+    router = Router([*routes, *control_routes(sandbox)], redirect_slashes=False)
+    router.default = Endpoint(sandbox, dict.fromkeys(METHODS, NO_SUCH_PATH))
+    return Application(router)
+
+
+def _no_such_path(call: Call) -> Reply:
+    """Any other path: 404, and in the log of requests, so that one sees what a client misses"""
+    raise not_found()
+
+
+NO_SUCH_PATH = Action("missing", _no_such_path, "login")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -17,7 +17,7 @@ from syncbridge.sandbox.salesforce.org.org_file import load_org
 from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.deletes import Deletes
 from syncbridge.sandbox.salesforce.store.merges import Merges
-from syncbridge.sandbox.salesforce.store.storage import ORGANIZATION_ID, USER_ID, Storage
+from syncbridge.sandbox.salesforce.store.storage import ORGANIZATION_ID, PROFILE_ID, USER_ID, Storage
 from syncbridge.sandbox.salesforce.store.values import Stored
 from syncbridge.sandbox.salesforce.store.writes import Writes
 
@@ -118,24 +118,27 @@ class Sandbox:
             self._seed()
 
     def _seed(self) -> None:
-        """Create the organization and its user, unless the data file has them."""
-        user, organization = self.org.original("User"), self.org.original("Organization")
-        if self.storage.select('select 1 from "User" where "Id" = ?', (USER_ID,)):
-            return
+        """Create the organization, its user and the user's profile, unless the data file has them."""
         stamp = self.clock.stamp()
         email = self.sessions.credentials.user
         audit: dict[str, Stored] = {"CreatedDate": stamp, "LastModifiedDate": stamp, "SystemModstamp": stamp}
-        self._insert(user, audit | {
+        self._plant("Profile", audit | {"Id": PROFILE_ID, "Name": "System Administrator", "UserType": "Standard"})
+        self._plant("User", audit | {
             "Id": USER_ID, "Username": email, "Email": email, "FirstName": "Sandbox", "LastName": "User",
             "Alias": "sandbox", "CommunityNickname": "sandbox", "TimeZoneSidKey": "UTC", "LocaleSidKey": "en_US",
             "EmailEncodingKey": "UTF-8", "LanguageLocaleKey": "en_US", "UserType": "Standard",
+            "ProfileId": PROFILE_ID,
         })  # fmt: skip
-        self._insert(organization, audit | {
+        self._plant("Organization", audit | {
             "Id": ORGANIZATION_ID, "Name": "syncbridge sandbox", "OrganizationType": "Developer Edition",
             "InstanceName": "SBX1", "IsSandbox": 1, "TimeZoneSidKey": "UTC", "LanguageLocaleKey": "en_US",
             "DefaultLocaleSidKey": "en_US", "PrimaryContact": "Sandbox User",
         })  # fmt: skip
 
-    def _insert(self, target: Any, values: dict[str, Stored]) -> None:
+    def _plant(self, name: str, values: dict[str, Stored]) -> None:
+        """Create a record that every org has, unless it is there."""
+        target = self.org.original(name)
+        if self.storage.rows_with(target, ("Id",), "Id", [values["Id"]]):
+            return
         with self.storage.transaction():
             self.storage.insert(target, tuple(values), [tuple(values.values())])

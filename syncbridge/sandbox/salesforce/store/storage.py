@@ -21,6 +21,7 @@ from syncbridge.sandbox.salesforce.store.values import Stored, fold
 
 ORGANIZATION_ID = make_id("00D", 1)
 USER_ID = make_id("005", 1)
+PROFILE_ID = make_id("00e", 1)
 CACHED_STATEMENTS = 512
 BINARY_TEXT = frozenset({"id", "reference", "date", "datetime", "time", "address"})
 INDEXED_SYSTEM_FIELD = "SystemModstamp"
