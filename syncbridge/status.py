@@ -89,6 +89,7 @@ class DestinationState:
     calls: int = 0
     state: str = "unknown"  # ok | slow | stopped; unknown while no worker runs
     detail: str = ""
+    lowered: str = ""  # that a worker has fewer calls in flight than the settings allow, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +242,7 @@ def _destination_state(name: str, present: Sequence[Worker]) -> DestinationState
         calls=sum(facts.get("calls") or 0 for facts in told),
         state=str(newest.get("state") or "unknown"),
         detail=str(newest.get("detail") or ""),
+        lowered=next((str(said) for facts in told if (said := facts.get("lowered"))), ""),
     )
 
 

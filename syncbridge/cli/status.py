@@ -249,6 +249,8 @@ def _destination(destination: DestinationState) -> RenderableType:
         said.append(
             f"; {destination.state}: {destination.detail}", "bold red" if destination.state == "stopped" else "yellow"
         )
+    if destination.lowered:
+        said.append(f"; {destination.lowered}", "yellow")
     return said
 
 

@@ -71,6 +71,7 @@ class Limits:
     calls: int = 0  # made by this process since it started
     state: str = "ok"  # ok | slow | stopped
     detail: str = ""
+    lowered: str = ""  # while fewer calls may be in flight than the settings allow: how many, and why
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 
+import orjson
 import psycopg
 import pytest
 
@@ -131,6 +132,14 @@ def test_capture_that_stopped_is_told_with_its_reason(cli_project: CliProject) -
     ran = cli_project.run("status")
     assert ran.code == 1
     assert "! capture: capture has stopped: the slot is lost. Recreate it." in ran.out
+
+
+def test_fewer_calls_in_flight_are_shown_with_the_reason(healthy: CliProject) -> None:
+    lowered = "2 of 4 calls in flight, after SERVER_UNAVAILABLE: busy"
+    healthy.worker(capture=STREAMING, destinations={"memory": {"calls": 3, "state": "ok", "lowered": lowered}})
+    ran = healthy.run("status", "--json")
+    assert orjson.loads(ran.out)["destinations"][0]["lowered"] == lowered
+    assert lowered in " ".join(healthy.run("status").out.split())
 
 
 def test_a_slot_that_is_missing_is_told_with_what_to_do(healthy: CliProject) -> None:

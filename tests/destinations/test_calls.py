@@ -22,11 +22,12 @@ class Work:
         self._threads: list[threading.Thread] = []
         self.answers: dict[str, list[object]] = {}
 
-    def start(self, lane: str, count: int, *, limit: float | None = None) -> None:
+    def start(self, lane: str, count: int, *, lock: str = "", limit: float | None = None) -> None:
         """Ask for `count` calls in this lane from a thread of its own; returns when they are in the queue."""
 
         def ask() -> None:
-            self.answers[lane] = self.calls.run(lane, [lambda: self._one(lane)] * count, limit=limit)
+            locks = [frozenset({lock} if lock else ())] * count
+            self.answers[lane] = self.calls.run(lane, [lambda: self._one(lane)] * count, locks=locks, limit=limit)
 
         thread = threading.Thread(target=ask)
         self._threads.append(thread)
@@ -125,6 +126,48 @@ def test_lanes_take_turns(work: Work) -> None:
     work.let_go("z", 3)
     began = work.wait_until_began(7)[4:]
     assert sorted(began) == ["a", "b", "c"]
+
+
+def test_calls_that_lock_the_same_are_made_one_after_another_whatever_their_lanes(work: Work) -> None:
+    work.start("a", 2, lock="parent")
+    work.start("b", 1, lock="parent")
+    work.start("c", 1, lock="other")
+    assert (work.calls.waiting("a"), work.calls.waiting("b")) == (1, 1)
+    assert sorted(work.wait_until_began(2)) == ["a", "c"]
+    work.let_go("b")  # it may end as soon as it begins
+    work.let_go("a")
+    work.let_go("a")
+    assert sorted(work.wait_until_began(4)[2:]) == ["a", "b"]
+    assert work.calls.waiting("a") == work.calls.waiting("b") == 0
+
+
+def test_a_call_that_waits_for_a_lock_lets_others_go_first(work: Work) -> None:
+    calls = [lambda: work._one("a")] * 3
+    locks = [frozenset({"parent"}), frozenset({"parent"}), frozenset({"other"})]
+    asking = threading.Thread(target=work.calls.run, args=("a", calls), kwargs={"locks": locks})
+    asking.start()
+    work.wait_until_began(2)
+    assert work.calls.waiting("a") == 1
+    work.let_go("a", 3)
+    asking.join(10)
+    assert not asking.is_alive()
+
+
+def test_a_call_that_waits_for_a_lock_is_not_overtaken_by_one_that_wants_it_too(work: Work) -> None:
+    begun: list[str] = []
+    first = frozenset({"p"})
+    work.start("z", 1, lock="p")
+    work.wait_until_began(1)
+    calls = [lambda name=name: begun.append(name) for name in ("both", "single")]
+    locks = [first | {"q"}, frozenset({"q"})]
+    asking = threading.Thread(target=work.calls.run, args=("a", calls), kwargs={"locks": locks})
+    asking.start()
+    while work.calls.waiting("a") < 2:
+        pass
+    assert begun == []
+    work.let_go("z")
+    asking.join(10)
+    assert begun == ["both", "single"]
 
 
 def test_a_call_that_does_not_begin_in_time_is_not_made(work: Work) -> None:

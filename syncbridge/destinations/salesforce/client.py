@@ -24,6 +24,7 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from syncbridge.destinations.allowance import Allowance
 from syncbridge.destinations.base import Rejected
+from syncbridge.destinations.pace import Pace
 from syncbridge.destinations.salesforce.connection import Connection, Request, login_domain, new_http
 from syncbridge.destinations.salesforce.errors import refusal
 from syncbridge.destinations.salesforce.login import Session, SignIn
@@ -43,11 +44,12 @@ class CallRejected(Exception):
 
 
 class _TryAgain(Exception):
-    """The same call may work in a moment; `outcome` is what to raise when it does not."""
+    """The same call may work in a moment; `outcome` is what to raise when it does not, `busy` that the org says so."""
 
-    def __init__(self, outcome: Exception) -> None:
+    def __init__(self, outcome: Exception, *, busy: bool = False) -> None:
         super().__init__(str(outcome))
         self.outcome = outcome
+        self.busy = busy
 
 
 LIMITS = Request("limits", "GET", "limits")
@@ -65,9 +67,10 @@ class Time:
 class Client:
     """Makes calls from any thread. `close` closes every thread's connection."""
 
-    def __init__(self, settings: SalesforceSettings, allowance: Allowance, times: Time) -> None:
+    def __init__(self, settings: SalesforceSettings, allowance: Allowance, pace: Pace, times: Time) -> None:
         self._settings = settings
         self._allowance = allowance
+        self._pace = pace
         self._times = times
         self._own = threading.local()
         self._lock = threading.Lock()
@@ -102,6 +105,14 @@ class Client:
         # Whatever came after, an earlier attempt may have been applied.
         raise CallRejected(lost[0]) if lost else outcome
 
+    def pause(self, round: int, *, until: float) -> bool:
+        """Wait before something is sent again, longer at each `round` (from 1); False when there is no time for it."""
+        wait = backoff(round, base=0.5, cap=4.0, rng=self._times.rng)
+        if self._times.clock() + wait > until:
+            return False
+        self._times.sleep(wait)
+        return True
+
     def sign_in_again(self) -> None:
         """Let the next call sign in, so that the credentials are proved."""
         self._sign_in.forget()
@@ -118,7 +129,16 @@ class Client:
         self._check_time(until)
         self._keep_within_allowance(until)
         try:
-            return self._send_signed_in(request, until)
+            with self._pace.turn(until - self._times.clock()) as began:
+                self._check_time(until)
+                try:
+                    answer = self._send_signed_in(request, until)
+                except _TryAgain as again:
+                    if again.busy and isinstance(again.outcome, RetryLater):
+                        self._pace.refused(again.outcome.message, began=began, delay=again.outcome.delay)
+                    raise
+            self._pace.got_through()
+            return answer
         except _TryAgain as again:
             if isinstance(again.outcome, CallRejected):
                 lost.append(again.outcome.rejected)
@@ -143,7 +163,8 @@ class Client:
             with suppress(CallRejected, _TryAgain):  # then it stays stopped, and looks again later
                 self._send_signed_in(LIMITS, until)
             self._check_time(until)
-        wait = self._allowance.reserve(until - self._times.clock())
+        patience = until - self._times.clock()
+        wait = max(self._pace.reserve(patience), self._allowance.reserve(patience))
         if wait > 0:
             self._times.sleep(wait)
 
@@ -191,7 +212,7 @@ class Client:
             outcome.delay = self._allowance.refused(outcome.message)
             return outcome
         if isinstance(outcome, RetryLater):
-            return _TryAgain(outcome)
+            return _TryAgain(outcome, busy=True)
         if isinstance(outcome, Rejected):
             rejected = CallRejected(outcome)
             return _TryAgain(rejected) if outcome.uncertain else rejected

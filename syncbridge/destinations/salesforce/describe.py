@@ -77,6 +77,11 @@ class Descriptions:
                 self._known[object.lower()] = known
         return known
 
+    def known(self, object: str) -> RemoteObject | None:
+        """The description if there is one already; nothing is asked for."""
+        with self._lock:
+            return self._known.get(object.lower())
+
     def forget(self, object: str) -> None:
         """Describe again when asked next: Salesforce refused a field or the object."""
         with self._lock:

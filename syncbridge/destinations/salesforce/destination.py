@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,15 +12,18 @@ import orjson
 
 from syncbridge.destinations.allowance import Allowance
 from syncbridge.destinations.base import Destination, Limits, Rejected, RemoteRecord, Result, Traced
-from syncbridge.destinations.calls import Calls
+from syncbridge.destinations.pace import Pace
+from syncbridge.destinations.salesforce.batches import BATCH, Parents, calls_for, held_by, parent_fields, parents_of
 from syncbridge.destinations.salesforce.bulk.jobs import SalesforceBulk
 from syncbridge.destinations.salesforce.client import LIMITS, CallRejected, Client, Time
 from syncbridge.destinations.salesforce.connection import Request
 from syncbridge.destinations.salesforce.describe import Descriptions, field_of, near
+from syncbridge.destinations.salesforce.flights import Flights, Part
 from syncbridge.destinations.salesforce.normal_form import normaliser
 from syncbridge.destinations.salesforce.reading import Shape, by_value, lookups
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
-from syncbridge.destinations.salesforce.writes import BATCH, Send, Write, calls_for, deletes, send_all, updates, upserts
+from syncbridge.destinations.salesforce.smaller import send_all
+from syncbridge.destinations.salesforce.writes import Send, Write, deletes, updates, upserts
 from syncbridge.errors import (
     Finding,
     NeedsOperator,
@@ -36,8 +39,6 @@ from syncbridge.schemas import RemoteField, RemoteObject
 READ_BATCH = 2000
 _NAME = re.compile(r"[A-Za-z]\w*")
 T = TypeVar("T")
-#: What one worker thread does: it is given the way to make calls.
-Part = Callable[[Send], T]
 
 
 class SalesforceDestination(Destination):
@@ -53,9 +54,10 @@ class SalesforceDestination(Destination):
         self._settings = settings
         self._clock = times.clock
         self._allowance = Allowance(slow_at=settings.slow_at, stop_at=settings.daily_share, clock=times.clock)
-        self._client = Client(settings, self._allowance, times)
+        self._pace = Pace(settings.calls_in_flight, clock=times.clock)
+        self._client = Client(settings, self._allowance, self._pace, times)
         self._client.trace = self._traced
-        self._calls = Calls(settings.calls_in_flight, name=f"{name}-calls")
+        self._flights = Flights(self._client, settings.calls_in_flight, name=f"{name}-calls", clock=times.clock)
         self._descriptions = Descriptions(self._fetch_description)
         if settings.bulk_from:
             self.bulk = SalesforceBulk(self._client, self.describe, settings, times.clock)
@@ -93,7 +95,8 @@ class SalesforceDestination(Destination):
         if None in keys or "" in keys:
             return self._upsert_those_with_keys(object, external_id, records, lane)
         folded = [str(key).lower() for key in keys]
-        return self._write(upserts(_checked(object), _checked(external_id)), object, folded, records, lane)
+        write = upserts(_checked(object), _checked(external_id))
+        return self._write(write, object, folded, records, self._parents(object, records), lane)
 
     def _upsert_those_with_keys(
         self, object: str, external_id: str, records: Sequence[Fields], lane: str
@@ -107,17 +110,32 @@ class SalesforceDestination(Destination):
 
     def update(self, object: str, records: Sequence[tuple[str, Fields]], *, lane: str = "") -> list[Result]:
         ids = [remote_id for remote_id, _ in records]
-        return self._write(updates(_checked(object)), object, ids, records, lane)
+        referred = self._parents(object, [fields for _, fields in records])
+        parents = [(*others, own) for own, others in zip(ids, referred, strict=True)]
+        return self._write(updates(_checked(object)), object, ids, records, parents, lane)
 
     def delete(self, object: str, remote_ids: Sequence[str], *, lane: str = "") -> list[Result]:
-        return self._write(deletes(), object, remote_ids, remote_ids, lane)
+        return self._write(deletes(), object, remote_ids, remote_ids, [(own,) for own in remote_ids], lane)
 
-    def _write(self, write: Write, object: str, keys: Sequence[str], records: Sequence[Any], lane: str) -> list[Result]:
+    def _parents(self, object: str, records: Sequence[Fields]) -> list[Parents]:
+        return parents_of(records, parent_fields(self._descriptions.known(object)))
+
+    def _write(
+        self,
+        write: Write,
+        object: str,
+        keys: Sequence[str],
+        records: Sequence[Any],
+        parents: Sequence[Parents],
+        lane: str,
+    ) -> list[Result]:
         results: list[Result | None] = [None] * len(records)
-        until = self._until(len(records) / BATCH)
+        until = self._flights.until(len(records) / BATCH)
         stop: SyncbridgeError | None = None
-        for wave in calls_for(keys):
-            stop = stop or self._send_wave(write, wave, records, results, lane, until)
+        for wave in calls_for(keys, parents):
+            if stop is None:
+                locks = [held_by(call, parents) for call in wave]
+                stop = self._send_wave(write, wave, locks, records, results, lane, until)
         if stop is not None and not any(results):
             raise self._explained(stop, object)
         unsent = _unsent(stop) if stop is not None else None
@@ -129,6 +147,7 @@ class SalesforceDestination(Destination):
         self,
         write: Write,
         wave: list[list[int]],
+        locks: list[frozenset[str]],
         records: Sequence[Any],
         results: list[Result | None],
         lane: str,
@@ -136,36 +155,17 @@ class SalesforceDestination(Destination):
     ) -> SyncbridgeError | None:
         """Fill in the results of one wave of calls; what stopped some of them, if anything did."""
         stop: SyncbridgeError | None = None
-        parts = [partial(send_all, write, [records[at] for at in positions]) for positions in wave]
-        for positions, answer in zip(wave, self._in_flight(lane, parts, until), strict=True):
+        pause = partial(self._client.pause, until=until)
+        parts = [partial(send_all, write, [records[at] for at in positions], pause=pause) for positions in wave]
+        for positions, answer in zip(wave, self._flights.run(lane, parts, until, locks), strict=True):
             if isinstance(answer, SyncbridgeError):
                 stop = answer
-            elif isinstance(answer, BaseException):
+            elif isinstance(answer, Exception):
                 raise answer
             else:
                 for position, result in zip(positions, answer, strict=True):
                     results[position] = result
         return stop
-
-    def _until(self, calls: float) -> float:
-        """When the last attempt may begin, so that all ends within `call_seconds` for each round of calls."""
-        return self._clock() + self._client.one_call * max(1, math.ceil(calls / self.calls_in_flight))
-
-    def _in_flight(self, lane: str, parts: Sequence[Part[T]], until: float) -> list[Any]:
-        """Run parts on the worker threads. After an error that concerns every call, parts that wait are not begun."""
-        stopped: list[SyncbridgeError] = []
-
-        def begin(part: Part[T]) -> T:
-            if stopped:
-                raise stopped[0]
-            try:
-                return part(partial(self._client.call, until=until))
-            except SyncbridgeError as error:
-                stopped.append(error)
-                raise
-
-        limit = max(0.0, until - self._clock())
-        return self._calls.run(lane, [partial(begin, part) for part in parts], limit=limit)
 
     def _forget_drift(self, object: str, results: Sequence[Result | None]) -> None:
         if any(type(result) is Rejected and result.remedy is Remedy.SCHEMA for result in results):
@@ -223,14 +223,15 @@ class SalesforceDestination(Destination):
 
     def _answers(self, object: str, lane: str, parts: Sequence[Part[T]]) -> list[T]:
         """All answers of calls that only read; the first failure is raised."""
-        answers = self._in_flight(lane, parts, self._until(len(parts)))
-        for answer in answers:
+        answers: list[T] = []
+        for answer in self._flights.run(lane, parts, self._flights.until(len(parts))):
             if isinstance(answer, SyncbridgeError):
                 raise self._explained(answer, object)
             if isinstance(answer, CallRejected):
                 raise _of_a_read(answer.rejected)
-            if isinstance(answer, BaseException):
+            if isinstance(answer, Exception):
                 raise answer
+            answers.append(answer)
         return answers
 
     def _ask(self, request: Request) -> Any:
@@ -266,10 +267,11 @@ class SalesforceDestination(Destination):
         self.trace(Traced(request.method, f"{below}{request.path}", sent, status, answer))
 
     def limits(self) -> Limits:
-        return self._allowance.limits()
+        lowered = self._pace.lowered()
+        return replace(self._allowance.limits(), lowered=str(lowered) if lowered is not None else "")
 
     def close(self) -> None:
-        self._calls.close()
+        self._flights.close()
         self._client.close()
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from syncbridge.destinations.base import Rejected
+from syncbridge.destinations.base import Rejected, Result
 from syncbridge.destinations.salesforce.normal_form import long_id
 from syncbridge.errors import (
     LoginRefused,
@@ -45,6 +45,7 @@ class Rule:
     remedy: Remedy
     hint: str = ""
     cut: str = ""
+    delay: float | None = None  # seconds that a refused row waits at least
 
 
 _AFTER_COLON = r"(?<=: )[^:]*$"
@@ -59,19 +60,25 @@ RULES: Mapping[str, Rule] = {
     "API_CURRENTLY_DISABLED": Rule(Place.OPERATOR, Remedy.WAIT, "Give the user the permission `API Enabled`."),
     "FUNCTIONALITY_NOT_ENABLED": Rule(Place.OPERATOR, Remedy.WAIT, "Enable the feature in Salesforce's setup."),
     "SERVER_UNAVAILABLE": Rule(Place.BUSY, Remedy.RETRY),
-    "UNABLE_TO_LOCK_ROW": Rule(Place.RECORDS, Remedy.RETRY),
+    "UNABLE_TO_LOCK_ROW": Rule(Place.RECORDS, Remedy.RETRY_SMALLER),
+    "TooManyLockFailure": Rule(Place.RECORDS, Remedy.RETRY_SMALLER),
     "QUERY_TIMEOUT": Rule(Place.RECORDS, Remedy.RETRY_SMALLER),
     "REQUEST_RUNNING_TOO_LONG": Rule(Place.RECORDS, Remedy.RETRY_SMALLER),
+    "QUERY_TOO_COMPLICATED": Rule(Place.RECORDS, Remedy.RETRY_SMALLER),
+    "INVALID_QUERY_LOCATOR": Rule(Place.RECORDS, Remedy.RETRY),  # the query begins anew
+    "INVALID_REPLICATION_DATE": Rule(Place.OPERATOR, Remedy.WAIT, "Salesforce keeps no changes so old: resync."),
     "OPERATION_TOO_LARGE": Rule(Place.RECORDS, Remedy.RECORD, "Give the user `View All Data`."),
-    "EXCEEDED_ID_LIMIT": Rule(Place.RECORDS, Remedy.RECORD),
+    "EXCEEDED_ID_LIMIT": Rule(Place.RECORDS, Remedy.RETRY_SMALLER),
     "TXN_SECURITY_METERING_ERROR": Rule(
         Place.BUSY, Remedy.RETRY, "Give the user `Exempt from Transaction Security` if this goes on."
     ),
-    "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": Rule(Place.BUSY, Remedy.WAIT),
+    "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": Rule(Place.BUSY, Remedy.WAIT, delay=300.0),
     "STORAGE_LIMIT_EXCEEDED": Rule(
-        Place.RECORDS, Remedy.WAIT, "The org's data storage is full: free some or buy more."
+        Place.RECORDS, Remedy.WAIT, "The org's data storage is full: free some or buy more.", delay=900.0
     ),
-    "LICENSE_LIMIT_EXCEEDED": Rule(Place.RECORDS, Remedy.WAIT, "The org has no licence left for this kind of record."),
+    "LICENSE_LIMIT_EXCEEDED": Rule(
+        Place.RECORDS, Remedy.WAIT, "The org has no licence left for this kind of record.", delay=900.0
+    ),
     "TOO_MANY_APEX_REQUESTS": Rule(Place.BUSY, Remedy.RETRY_SMALLER),
     # -- the schema ---------------------------------------------------------------------------------------------------
     "INVALID_FIELD": Rule(
@@ -130,10 +137,15 @@ _RAISED: Mapping[Place, type[SyncbridgeError]] = {
 }
 _OTHER = Rule(Place.RECORDS, Remedy.RECORD)
 _DELETED_CODES = frozenset(("ENTITY_IS_DELETED", "NOT_FOUND", "INVALID_CROSS_REFERENCE_KEY"))
-_WRAPPED = (
-    (re.compile(r"UNABLE_TO_LOCK_ROW|exclusive access"), Remedy.RETRY),
-    (re.compile(r"Too many SOQL|Too many DML|Apex (?:heap size|CPU time limit)", re.IGNORECASE), Remedy.RETRY_SMALLER),
+_LOCK = re.compile(r"UNABLE_TO_LOCK_ROW|exclusive access|lock request time out", re.IGNORECASE)
+#: What a transaction of Apex code or of a flow may use; a smaller call uses less.
+_APEX_LIMIT = re.compile(
+    r"System\.LimitException|CPU time limit|heap size|"
+    r"too many (?:SOQL|SOSL|DML|query rows|callouts|future calls|queueable|email)",
+    re.IGNORECASE,
 )
+#: An exception that nobody caught in a trigger or a flow breaks off the whole transaction: every row of it is refused.
+_BREAK_OFF = frozenset(("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER", "APEX_ERROR"))
 _MISSING_PARENT = re.compile(r"(?<=Foreign key external ID: ).*(?= not found for field)")
 _HOLDER = re.compile(r"with id: ([0-9A-Za-z]{18}|[0-9A-Za-z]{15})")
 _DUPLICATE_FIELD = re.compile(r"duplicate value found: (\w+)")
@@ -153,7 +165,27 @@ def rejected(error: Mapping[str, Any]) -> Rejected:
         _remedy(code, text, rule),
         fields=fields or _fields_in(text),
         remote_id=long_id(match[1]) if (match := _HOLDER.search(text)) else None,
+        delay=rule.delay,
     )
+
+
+def is_lock(result: Result) -> bool:
+    """Whether somebody else holds the record or its parent: it works when they are done."""
+    return isinstance(result, Rejected) and (
+        result.code in ("UNABLE_TO_LOCK_ROW", "TooManyLockFailure") or bool(_LOCK.search(result.message))
+    )
+
+
+def is_too_much(result: Result) -> bool:
+    """Whether a call was perhaps refused for its size alone."""
+    if not isinstance(result, Rejected):
+        return False
+    return _remedy(result.code, result.message, RULES.get(result.code, _OTHER)) is Remedy.RETRY_SMALLER
+
+
+def breaks_off(result: Result) -> bool:
+    """Whether the refusal of one record can take all others of its call with it."""
+    return isinstance(result, Rejected) and result.code in _BREAK_OFF and result.remedy is Remedy.RECORD
 
 
 def is_gone(errors: Sequence[Mapping[str, Any]]) -> bool:
@@ -212,9 +244,8 @@ def _by_status(status: int, code: str, message: str, delay: float | None) -> Syn
 
 
 def _remedy(code: str, text: str, rule: Rule) -> Remedy:
-    for pattern, remedy in _WRAPPED:
-        if pattern.search(text):
-            return remedy
+    if _LOCK.search(text) or _APEX_LIMIT.search(text):
+        return Remedy.RETRY_SMALLER
     if code == "INVALID_FIELD" and _MISSING_PARENT.search(text):
         return Remedy.AFTER_PARENT
     if code == "DUPLICATE_VALUE" and not _HOLDER.search(text):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Iterator
+from typing import Any
 
+import orjson
 import pytest
 
 from syncbridge.destinations.allowance import RECHECK
 from syncbridge.destinations.base import Delivered, Rejected, Result
+from syncbridge.destinations.pace import RISE_AFTER
 from syncbridge.destinations.salesforce import SalesforceDestination
+from syncbridge.destinations.salesforce.connection import Request
 from syncbridge.errors import NeedsOperator, QuotaExhausted, RateLimited, Remedy, RetryLater, SchemaDrift
 from syncbridge.model import Fields
 from syncbridge.sandbox.salesforce.faults import Kind
@@ -157,8 +161,24 @@ def test_too_many_long_calls_are_a_rate_limit_and_no_quota(
     server.faults.add("concurrent_limit", route="collections_upsert")
     with pytest.raises(RateLimited):
         upsert(destination)
+    assert destination.limits().state == "ok"
     server.faults.clear()
     assert isinstance(upsert(destination)[0], Delivered)
+
+
+@pytest.mark.parametrize("kind", ["concurrent_limit", "unavailable", "too_many_requests"])
+def test_a_busy_org_gets_fewer_calls_at_once_and_more_again_as_they_get_through(
+    server: SandboxServer, fake_time: FakeTime, kind: Kind
+) -> None:
+    destination = open_for(server, fake_time, calls_in_flight=4)
+    server.faults.add(kind, route="collections_upsert", times=1)
+    assert isinstance(upsert(destination)[0], Delivered)
+    assert destination.limits().lowered.startswith("2 of 4 calls in flight, after ")
+    for in_flight in ("3 of 4", ""):
+        fake_time.now += RISE_AFTER
+        upsert(destination)
+        assert destination.limits().lowered[:6] == in_flight
+    destination.close()
 
 
 def test_a_server_that_cannot_be_reached_is_tried_again_and_then_left_for_later(fake_time: FakeTime) -> None:
@@ -259,13 +279,68 @@ def test_what_was_answered_before_the_allowance_ended_is_kept(server: SandboxSer
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
-def test_locked_rows_are_for_the_caller_to_retry(server: SandboxServer, destination: SalesforceDestination) -> None:
-    server.faults.add("rows", every=3, times=1)
+def test_locked_rows_get_through_after_a_pause(
+    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
+) -> None:
+    server.faults.add("rows", every=3, times=66)
+    assert all(isinstance(result, Delivered) for result in upsert(destination, 200))
+    assert server.control.calls("collections_upsert") == 3
+    assert len(fake_time.slept) == 1
+
+
+def test_rows_that_stay_locked_are_for_the_caller_to_retry(
+    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
+) -> None:
+    server.faults.add("rows", field=KEY, value="k2")
     one, two, three = upsert(destination, 3)
     assert isinstance(three, Rejected)
-    assert (three.remedy, three.uncertain) == (Remedy.RETRY, False)
+    assert (three.code, three.uncertain) == ("UNABLE_TO_LOCK_ROW", False)
     assert isinstance(one, Delivered)
     assert isinstance(two, Delivered)
+    assert fake_time.slept == sorted(fake_time.slept)
+    assert server.control.calls("collections_upsert") == 4
+
+
+def test_a_trigger_that_breaks_off_on_one_record_does_not_stop_the_others(
+    server: SandboxServer, destination: SalesforceDestination
+) -> None:
+    message = "People: execution of BeforeInsert caused by: System.NullPointerException: Attempt to de-reference"
+    server.faults.add("rows", code="CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message=message, times=200)
+    server.faults.add("rows", code="CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message=message, field=KEY, value="k150")
+    results = upsert(destination, 200)
+    assert [at for at, result in enumerate(results) if isinstance(result, Rejected)] == [150]
+    assert server.control.calls("collections_upsert") <= 11
+
+
+def test_children_of_one_parent_are_never_in_two_calls_in_flight(
+    server: SandboxServer, fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = open_for(server, fake_time, calls_in_flight=4)
+    accounts = destination.upsert("Account", KEY, [{KEY: f"a{at}", "Name": "Engines"} for at in range(3)])
+    ids = [account.remote_id for account in accounts if isinstance(account, Delivered)]
+    destination.describe("Contact")
+    server.faults.add("latency", route="collections_upsert", seconds=0.05)
+    in_flight: list[set[str]] = []
+    met: list[set[str]] = []
+    call = destination._client.call
+
+    def watched(request: Request, *, until: float) -> Any:
+        parents = {each["AccountId"] for each in orjson.loads(request.body or b"")["records"] if "AccountId" in each}
+        met.extend(parents & others for others in in_flight)
+        in_flight.append(parents)
+        try:
+            return call(request, until=until)
+        finally:
+            in_flight.remove(parents)
+
+    monkeypatch.setattr(destination._client, "call", watched)
+    children = [record(at, **({"AccountId": ids[at % 3]} if at % 4 else {})) for at in range(900)]
+    results = destination.upsert("Contact", KEY, children, lane="people")
+    assert all(isinstance(result, Delivered) for result in results)
+    assert server.control.calls("collections_upsert") == 1 + 5
+    assert met  # calls were in flight together,
+    assert not any(met)  # and none had a parent that another had
+    destination.close()
 
 
 def test_rows_over_an_apex_limit_get_through_in_smaller_calls(
