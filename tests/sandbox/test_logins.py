@@ -189,13 +189,6 @@ class TestSessions:
         assert [each["label"] for each in versions[-3:]] == ["Summer '25", "Winter '26", "Spring '26"]
 
 
-def test_soap_knows_nothing_but_login(sandbox: SandboxServer) -> None:
-    for body, code in (("<logout/>", "INVALID_OPERATION"), ("no xml", "UNKNOWN_EXCEPTION")):
-        response = httpx.post(f"{sandbox.url}/services/Soap/u/59.0", content=body, headers={"Content-Type": "text/xml"})
-        assert response.status_code == 500
-        assert f"<sf:exceptionCode>{code}</sf:exceptionCode>" in response.text
-
-
 def test_a_client_that_asks_for_a_salesforce_host_is_told_the_servers_own_address(sandbox: SandboxServer) -> None:
     headers = {"Host": "login.salesforce.com"}
     response = token(sandbox, form(sandbox, "client_credentials"), headers=headers)

@@ -48,6 +48,8 @@ class Endpoint:
         with suppress(ClientDisconnect):
             if action is None or not action.upload:
                 call = _read(self._sandbox, request, await request.body())
+                if action is not None and action.by_body is not None:
+                    action = action.by_body(call)
                 await self._handle(call, action, scope, receive, send)
                 return
             call = _read(self._sandbox, request, b"")
@@ -100,7 +102,7 @@ class Endpoint:
         except AuthRefusal as refusal:
             return answer(refusal.body, 400)
         except Refusal as refusal:
-            return refused(refusal)
+            return action.dialect.refused(call, refusal) if action else refused(refusal)
 
     def _run(self, call: Call, action: Action | None, rule: Rule | None) -> Reply:
         if action is None:
@@ -108,7 +110,7 @@ class Endpoint:
             raise Refusal("METHOD_NOT_ALLOWED", text, status=405)
         check_version(call, action)
         if action.area == "data":
-            call.token = self._sandbox.sessions.check_header(call.headers.get("authorization"))
+            call.token = action.dialect.session(call)
         if rule is not None and rule.kind != "drop_after":
             return self._struck(call, rule)
         if action.area == "data":

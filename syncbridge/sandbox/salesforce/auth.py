@@ -1,4 +1,4 @@
-"""Sessions: who may call the API. The OAuth flows, and the session ids they give out (SOAP login is in soap.py)."""
+"""Sessions: who may call the API. The OAuth flows, and the session ids they give out."""
 
 from __future__ import annotations
 

@@ -97,21 +97,6 @@ class Call:
 Handler = Callable[[Call], Reply]
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What a path does for one method. Counts and faults know it by `name`. Only `data` needs a session and quota.
-
-    The body of an `upload` goes to a file, which the action may keep, and is never in memory as a whole. API versions
-    below `since` do not have it.
-    """
-
-    name: str
-    run: Handler
-    area: Literal["data", "login", "control"] = "data"
-    upload: bool = False
-    since: float = 0.0
-
-
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
     """Return a JSON reply."""
     return Reply(status, orjson.dumps(value), headers or {})
@@ -122,3 +107,34 @@ def refused(refusal: Refusal) -> Reply:
     if isinstance(refusal, SeveralMatches):
         return answer(refusal.urls, 300)
     return answer(refusal.as_body(), refusal.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What an API has of its own: where a call says its session id, which is checked, and how a refusal is worded."""
+
+    session: Callable[[Call], str]
+    refused: Callable[[Call, Refusal], Reply]
+
+
+REST = Dialect(
+    lambda call: call.sandbox.sessions.check_header(call.headers.get("authorization")),
+    lambda call, refusal: refused(refusal),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a path does for one method. Counts and faults know it by `name`. Only `data` needs a session and quota.
+
+    The body of an `upload` goes to a file, which the action may keep, and is never in memory as a whole. API versions
+    below `since` do not have it. Where one path has many calls, `by_body` gives the action that a body asks for.
+    """
+
+    name: str
+    run: Handler
+    area: Literal["data", "login", "control"] = "data"
+    upload: bool = False
+    since: float = 0.0
+    dialect: Dialect = REST
+    by_body: Callable[[Call], Action] | None = None

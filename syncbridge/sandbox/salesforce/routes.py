@@ -26,10 +26,12 @@ from syncbridge.sandbox.salesforce.rest.composite import Composite
 from syncbridge.sandbox.salesforce.rest.graph import Graphs
 from syncbridge.sandbox.salesforce.rest.subrequests import Subrequests
 from syncbridge.sandbox.salesforce.sandbox import Sandbox
+from syncbridge.sandbox.salesforce.soap.calls import SOAP, soap_action, soap_run
 
 V = "/services/data/v{version}"
 Paths = dict[str, dict[str, Action]]
 
+SOAP_CALL = Action("soap", soap_run, "login", dialect=SOAP, by_body=soap_action)
 LOGIN_PATHS: Paths = {
     "/services/oauth2/token": {"POST": Action("token", logins.token, "login")},
     "/services/oauth2/introspect": {"POST": Action("introspect", logins.introspect, "login")},
@@ -45,7 +47,8 @@ LOGIN_PATHS: Paths = {
     "/.well-known/openid-configuration": {"GET": Action("discovery", identity.discovery, "login")},
     "/id/keys": {"GET": Action("keys", identity.keys, "login")},
     "/id/{organization}/{user}": {"GET": Action("identity", identity.identity, "login")},
-    "/services/Soap/u/{soap_version:path}": {"POST": Action("soap_login", logins.soap, "login")},
+    "/services/Soap/{kind}/{soap_version}": {"POST": SOAP_CALL},
+    "/services/Soap/{kind}/{soap_version}/{organization}": {"POST": SOAP_CALL},
     "/services/data": {"GET": Action("versions", metadata.versions, "login")},
 }
 DATA_PATHS: Paths = {

@@ -1,11 +1,10 @@
-"""Logging in: the OAuth endpoints and SOAP login."""
+"""Logging in: the OAuth endpoints. SOAP login is in soap/sessions.py."""
 
 from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
-from syncbridge.sandbox.salesforce.soap import soap_login
 
 
 def token(call: Call) -> Reply:
@@ -29,12 +28,6 @@ def authorize(call: Call) -> Reply:
     sessions = call.sandbox.sessions
     sessions.check_client({"grant_type": "authorization_code", "client_id": call.query.get("client_id", "")})
     return Reply(302, b"", {"Location": sessions.codes.give(dict(call.query))})
-
-
-def soap(call: Call) -> Reply:
-    """POST /services/Soap/u/N"""
-    status, xml = soap_login(call.sandbox.sessions, call.body, call.own_url, call.path.rstrip("/"))
-    return Reply(status, xml.encode(), {}, "text/xml;charset=UTF-8")
 
 
 def _form(call: Call) -> dict[str, str]:

@@ -1,0 +1,121 @@
+"""Calls that change records: create, update, upsert, delete, undelete and merge."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+from xml.etree.ElementTree import Element
+
+from syncbridge.sandbox.salesforce.call import Call
+from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.org.ids import to_18
+from syncbridge.sandbox.salesforce.org.model import ObjectType
+from syncbridge.sandbox.salesforce.rest.collections import MOST_RECORDS
+from syncbridge.sandbox.salesforce.rest.records import external_id
+from syncbridge.sandbox.salesforce.soap.records import read_record, type_of, write_error, write_outcome
+from syncbridge.sandbox.salesforce.soap.xml import Envelope
+from syncbridge.sandbox.salesforce.store.changes import Outcome, Record
+
+Given = TypeVar("Given", str, Element)
+NOT_IN_BIN = Refusal("UNDELETE_FAILED", "Entity is not in the recycle bin")
+
+
+def create(call: Call, request: Envelope) -> Any:
+    """create(sObjects)"""
+    outcomes = call.sandbox.writes.create(
+        _typed(call, request), all_or_none=_all_or_none(request), fault=call.row_fault
+    )
+    return [write_outcome(each) for each in outcomes]
+
+
+def update(call: Call, request: Envelope) -> Any:
+    """update(sObjects)"""
+    outcomes = call.sandbox.writes.update(
+        _typed(call, request), all_or_none=_all_or_none(request), fault=call.row_fault
+    )
+    return [write_outcome(each) for each in outcomes]
+
+
+def upsert(call: Call, request: Envelope) -> Any:
+    """upsert(externalIDFieldName, sObjects): records of one object"""
+    key = request.text("externalIDFieldName")
+    typed = _typed(call, request)
+    targets = {each.name: each for each, _ in typed if isinstance(each, ObjectType)}
+    if len(targets) != 1 or any(isinstance(each, Refusal) for each, _ in typed):
+        raise Refusal("INVALID_TYPE", "upsert needs records of one object that the org has")
+    [target] = targets.values()
+    outcomes = call.sandbox.writes.upsert(
+        target,
+        external_id(target, key),
+        [record for _, record in typed],
+        all_or_none=_all_or_none(request),
+        fault=call.row_fault,
+    )
+    return [write_outcome(each, with_created=True) for each in outcomes]
+
+
+def delete(call: Call, request: Envelope) -> Any:
+    """delete(ids)"""
+    ids = _counted(request.texts("ids"))
+    outcomes = call.sandbox.deletes.delete(ids, all_or_none=_all_or_none(request), fault=call.row_fault)
+    return [write_outcome(each) for each in outcomes]
+
+
+def undelete(call: Call, request: Envelope) -> Any:
+    """undelete(ids): out of the bin again, without what was deleted along with them"""
+    outcomes = []
+    for given in _counted(request.texts("ids")):
+        target, full = _in_bin(call, given)
+        if target is None or full is None:
+            outcomes.append(Outcome(None, False, NOT_IN_BIN))
+            continue
+        call.sandbox.deletes.undelete(target, [full])
+        outcomes.append(Outcome(full, False, None))
+    return [write_outcome(each) for each in outcomes]
+
+
+def merge(call: Call, request: Envelope) -> Any:
+    """merge(mergeRequests): a master with its new values, and the ids of up to two records that become it"""
+    results: list[dict[str, Any]] = []
+    for each in request.all("mergeRequests"):
+        parts = Envelope("merge", each, {})
+        master = read_record(parts.all("masterRecord")[0]) if parts.all("masterRecord") else {}
+        master_id = str(next((master.pop(name) for name in ("Id", "id", "ID") if name in master), ""))
+        target = type_of(call.sandbox.org, master)
+        try:
+            if isinstance(target, Refusal):
+                raise target
+            merged = call.sandbox.merges.merge(target, master_id, parts.texts("recordToMergeIds"), master)
+        except Refusal as refusal:
+            results.append({"errors": write_error(refusal), "id": None, "success": False})
+            continue
+        results.append({
+            "id": merged.id, "mergedRecordIds": merged.merged_ids, "success": True,
+            "updatedRelatedIds": merged.related_ids,
+        })  # fmt: skip
+    return results
+
+
+def _typed(call: Call, request: Envelope) -> list[tuple[ObjectType | Refusal, Record]]:
+    records = [read_record(each) for each in _counted(request.all("sObjects"))]
+    return [(type_of(call.sandbox.org, each), each) for each in records]
+
+
+def _counted(given: list[Given]) -> list[Given]:
+    if len(given) > MOST_RECORDS:
+        text = f"record limit reached. cannot submit more than {MOST_RECORDS} records into this call"
+        raise Refusal("EXCEEDED_ID_LIMIT", text)
+    return given
+
+
+def _all_or_none(request: Envelope) -> bool:
+    return request.headers.get("allornone") == "true"
+
+
+def _in_bin(call: Call, given: str) -> tuple[ObjectType | None, str | None]:
+    """Return object and id of a record in the bin, or None twice."""
+    full = to_18(given)
+    target = call.sandbox.org.by_prefix(full[:3]) if full else None
+    if full is None or target is None:
+        return None, None
+    rows = call.sandbox.storage.rows_with(target, ("IsDeleted",), "Id", [full], deleted=True)
+    return (target, full) if rows and rows[0][0] else (None, None)
