@@ -28,6 +28,7 @@ from syncbridge.outbound.capture import Capture
 from syncbridge.outbound.deliver import Deliverer, Limits
 from syncbridge.outbound.recording import Counts
 from syncbridge.project import Project, lost
+from syncbridge.spending import Spending
 from syncbridge.store import claims, database, fan_out, guard_counts, mappings, outbox, runs, sync_log, workers
 
 log = logging.getLogger("syncbridge.worker")
@@ -64,6 +65,7 @@ class Surroundings:
     signals: Mapping[int, Signal]
     fan_out: threading.Event  # join keys were enqueued
     counts: Mapping[int, Counts]
+    spending: Spending
     changed: threading.Event  # set when other mappings are in force than these loops know
     capture: Callable[[], Capture | None]
     capture_stopped: Callable[[], str]
@@ -256,6 +258,7 @@ class HousekeepingLoop(_Connected):
 
     def step(self) -> float:
         workers.report(self._state, self.around.worker_id, self._facts())
+        self.around.spending.write(self._state)
         if mappings.wake_waiting(self._state):
             self.around.wake_all()
         self._free_orphans()
@@ -271,6 +274,7 @@ class HousekeepingLoop(_Connected):
             retention = self.around.project.settings.store.log_retention_days
             sync_log.keep_partitions(self._state, today=datetime.now(UTC).date(), retention_days=retention)
             guard_counts.prune(self._state)
+            self.around.spending.prune(self._state)
         return HOUSEKEEPING
 
     def _free_orphans(self) -> None:

@@ -45,6 +45,10 @@ Normaliser = Callable[[Value], Normal]
 Fields = dict[str, Normal]
 
 
+#: Kind of a call that signs in. Destinations limit logins by themselves and count them towards no allowance.
+LOGIN = "login"
+
+
 class Reason(StrEnum):
     """Why an entity key stands in the outbox; the last reason wins."""
 

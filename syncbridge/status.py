@@ -18,7 +18,8 @@ from syncbridge.model import Lsn, MappingStatus
 from syncbridge.project import Project
 from syncbridge.source import slot
 from syncbridge.source.slot import SlotFacts
-from syncbridge.store import backlog, checkpoints, links, mappings, parents, runs, sync_log, workers
+from syncbridge.store import backlog, call_counts, checkpoints, links, mappings, parents, runs, sync_log, workers
+from syncbridge.store.call_counts import NOTHING_SPENT, Cost, Costs
 from syncbridge.store.checkpoints import Checkpoint
 from syncbridge.store.mappings import AppliedMapping
 from syncbridge.store.parents import Crowd
@@ -59,6 +60,8 @@ class MappingState:
     failed_run: Run | None  # the last one, when it failed
     waits: tuple[Crowd, ...] = ()  # its records that wait for those of other mappings
     related: int = 0  # of those pending, the related rows
+    hour: Cost = NOTHING_SPENT  # API calls of the last hour, and the records that they delivered
+    day: Cost = NOTHING_SPENT  # ... of the last 24 hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,9 @@ class DestinationState:
     state: str = "unknown"  # ok | slow | stopped; unknown while no worker runs
     detail: str = ""
     lowered: str = ""  # that a worker has fewer calls in flight than the settings allow, and why
+    share: int | None = None  # calls of the day, by whomever, after which we stop
+    hour: Cost = NOTHING_SPENT  # what all workers spent in the last hour, also those that have ended
+    day: Cost = NOTHING_SPENT  # ... in the last 24 hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +134,26 @@ def gather(project: Project, *, mapping: str | None = None, linked: bool = True)
         chosen = mappings.read_all(store) if mapping is None else {mapping: mappings.read(store, mapping)}
         present = workers.read_all(store)
         checkpoint = checkpoints.read(store, name)
-        states = _mapping_states(store, chosen.values(), linked=linked)
+        hour, day = (call_counts.costs(store, seconds=seconds) for seconds in (call_counts.HOUR, call_counts.DAY))
+        states = _mapping_states(store, chosen.values(), hour, day, linked=linked)
     found, unreachable = _slot(project, name)
     return Snapshot(
         at=datetime.now(UTC),
         mappings=states,
         capture=_capture_state(name, found, unreachable, checkpoint, present),
-        destinations=tuple(_destination_state(each, present) for each in sorted({s.destination for s in states})),
+        destinations=tuple(
+            _destination_state(
+                each, present, hour.get((each, None), NOTHING_SPENT), day.get((each, None), NOTHING_SPENT)
+            )
+            for each in sorted({state.destination for state in states})
+        ),
         workers=tuple(_worker_state(worker) for worker in present),
     )
 
 
-def _mapping_states(store: Connection, chosen: Iterable[AppliedMapping], *, linked: bool) -> tuple[MappingState, ...]:
+def _mapping_states(
+    store: Connection, chosen: Iterable[AppliedMapping], hour: Costs, day: Costs, *, linked: bool
+) -> tuple[MappingState, ...]:
     waiting, rates = backlog.summary(store), sync_log.rates(store, seconds=RATE_SECONDS)
     crowds = parents.crowds(store)
     in_progress, failed = runs.pending(store), {run.mapping_id: run for run in runs.failed(store)}
@@ -152,6 +166,8 @@ def _mapping_states(store: Connection, chosen: Iterable[AppliedMapping], *, link
             in_progress=tuple(run for run in in_progress if run.mapping_id == mapping.id),
             failed=failed.get(mapping.id),
             waits=tuple(crowds.get(mapping.id, ())),
+            hour=hour.get((mapping.destination, mapping.name), NOTHING_SPENT),
+            day=day.get((mapping.destination, mapping.name), NOTHING_SPENT),
         )
         for mapping in chosen
     )
@@ -166,6 +182,8 @@ def _mapping_state(
     in_progress: tuple[Run, ...],
     failed: Run | None,
     waits: tuple[Crowd, ...],
+    hour: Cost,
+    day: Cost,
 ) -> MappingState:
     return MappingState(
         name=mapping.name,
@@ -192,6 +210,8 @@ def _mapping_state(
         runs=in_progress,
         failed_run=failed,
         waits=waits,
+        hour=hour,
+        day=day,
     )
 
 
@@ -227,8 +247,8 @@ def _capture_state(
     )
 
 
-def _destination_state(name: str, present: Sequence[Worker]) -> DestinationState:
-    """The allowance as the worker saw it that reported last, and the calls of all that live."""
+def _destination_state(name: str, present: Sequence[Worker], hour: Cost, day: Cost) -> DestinationState:
+    """The allowance as the worker saw it that reported last, and the calls of all that live, and of those that did."""
     told = [
         facts
         for worker in sorted(present, key=lambda worker: worker.seen_at, reverse=True)
@@ -243,6 +263,9 @@ def _destination_state(name: str, present: Sequence[Worker]) -> DestinationState
         state=str(newest.get("state") or "unknown"),
         detail=str(newest.get("detail") or ""),
         lowered=next((str(said) for facts in told if (said := facts.get("lowered"))), ""),
+        share=newest.get("share"),
+        hour=hour,
+        day=day,
     )
 
 

@@ -30,12 +30,12 @@ from syncbridge.mapping.kinship import kinship
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.outbound.capture import Capture, CaptureSettings
 from syncbridge.outbound.capture_session import Pace
-from syncbridge.outbound.recording import Counts
 from syncbridge.policy import backoff
 from syncbridge.project import Project
 from syncbridge.schemas import Watch
 from syncbridge.source import publication
 from syncbridge.source.replication import StreamSettings
+from syncbridge.spending import Spending
 from syncbridge.store import forget, mappings, runs, workers
 
 log = logging.getLogger("syncbridge.worker")
@@ -68,6 +68,7 @@ class Worker:
         self._rng = random.Random()
         self._id = 0
         self._numbers: Iterator[int] = iter(())
+        self._spending = Spending(project)
 
     def run(self) -> None:
         """Return when `stop` is set and every loop has ended.
@@ -86,6 +87,7 @@ class Worker:
                 around = self._look_around_again(around)
         finally:
             with suppress(SyncbridgeError, psycopg.Error), self.project.store("worker") as store:
+                self._spending.write(store)
                 workers.leave(store, self._id)
 
     def _look_around_again(self, around: Surroundings) -> Surroundings:
@@ -127,7 +129,8 @@ class Worker:
             digests=digests,
             signals={applied.id: Signal() for applied, _ in compiled},
             fan_out=threading.Event(),
-            counts={applied.id: Counts() for applied, _ in compiled},
+            counts={applied.id: self._spending.counts(mapping) for applied, mapping in compiled},
+            spending=self._spending,
             changed=self._changed,
             capture=lambda: self.capture,
             capture_stopped=self._why_capture_stopped,

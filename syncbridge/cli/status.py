@@ -33,6 +33,7 @@ from syncbridge.model import MappingStatus
 from syncbridge.project import Project
 from syncbridge.source.refusals import first_line
 from syncbridge.status import CaptureState, DestinationState, MappingState, Snapshot, WorkerState, gather, in_words
+from syncbridge.store.call_counts import Cost
 from syncbridge.store.runs import Run
 
 #: Seconds between two looks of --watch; links are counted only at every so many of them.
@@ -188,9 +189,22 @@ def _details(state: MappingState) -> Iterator[RenderableType]:
     for crowd in state.waits:
         waits = "waits" if crowd.entities == 1 else "wait"
         yield Text(f"{crowd.entities:,} {waits} for {crowd.parent} ({crowd.state}, such as {crowd.example})", "yellow")
+    if state.day.calls:
+        yield _cost(state.hour, state.day)
     if state.last_error and state.last_error_at:
         key = f", record {state.last_error_key}" if state.last_error_key else ""
         yield Text(f"last error {moment_text(state.last_error_at)}{key}: {state.last_error}", "dim")
+
+
+def _cost(hour: Cost, day: Cost) -> RenderableType:
+    """`API calls: 5.2 for 1,000 records in 24 h (1,040: upsert 1,000, query 40); 5 in the last hour (100)`"""
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in day.kinds.items())
+    last = f"; {_per_thousand(hour)} in the last hour ({hour.calls:,})" if hour.calls else ""
+    return Text(f"API calls: {_per_thousand(day)} for 1,000 records in 24 h ({day.calls:,}: {kinds}){last}", "dim")
+
+
+def _per_thousand(cost: Cost) -> str:
+    return "-" if cost.per_thousand is None else f"{cost.per_thousand:,.1f}".removesuffix(".0")
 
 
 def run_name(run: Run) -> str:
@@ -241,10 +255,14 @@ def _slot(capture: CaptureState) -> RenderableType:
 def _destination(destination: DestinationState) -> RenderableType:
     if destination.state == "unknown":
         return Text("allowance not known: no worker reports it", "dim")
-    said = Text(f"{destination.calls:,} calls by the workers")
+    said = Text()
     if destination.used is not None and destination.allowed:
         part = destination.used / destination.allowed
-        said = Text(f"{destination.used:,} of {destination.allowed:,} calls of the day used, {part:.1%}; ").append(said)
+        said.append(f"{destination.used:,} of {destination.allowed:,} calls of the day used, {part:.1%}")
+        said.append(f" (we stop at {destination.share:,}); " if destination.share else "; ")
+    said.append(f"{destination.day.calls:,} by the workers in 24 h")
+    if destination.day.per_thousand is not None:
+        said.append(f", {_per_thousand(destination.day)} for 1,000 records")
     if destination.state != "ok":
         said.append(
             f"; {destination.state}: {destination.detail}", "bold red" if destination.state == "stopped" else "yellow"

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from syncbridge.destinations.base import Limits
 from syncbridge.errors import QuotaExhausted, RateLimited
+from syncbridge.model import LOGIN
 
 WINDOW = 86_400.0
 RECHECK = 300.0
@@ -33,7 +34,7 @@ class Allowance:
         self._refused = ""  # why the remote system itself said no
         self._next_call = 0.0
         self._next_look = 0.0
-        self._made: Counter[str] = Counter()
+        self._made: Counter[tuple[str, str]] = Counter()  # by lane and kind
 
     def note(self, used: int, allowed: int) -> None:
         """What the remote system says is used, of how much."""
@@ -83,18 +84,24 @@ class Allowance:
             self._next_look = self._clock() + RECHECK
             return True
 
-    def count(self, kind: str) -> None:
-        """One call was made."""
+    def count(self, kind: str, lane: str = "") -> None:
+        """One call was made, for the mapping that `lane` names."""
         with self._lock:
-            self._made[kind] += 1
+            self._made[lane, kind] += 1
+
+    def made(self) -> dict[tuple[str, str], int]:
+        """All calls that were counted, by lane and kind."""
+        with self._lock:
+            return dict(self._made)
 
     def limits(self) -> Limits:
         """All that is known."""
         with self._lock:
             state = "stopped" if self._stopped() else "slow" if self._spacing() else "ok"
-            made = ", ".join(f"{kind} {count}" for kind, count in sorted(self._made.items()))
-            detail = "; ".join(part for part in (self._detail() if state != "ok" else "", made) if part)
-            return Limits(self._used, self._allowed, self._made.total(), state, detail)
+            calls = sum(count for (_, kind), count in self._made.items() if kind != LOGIN)
+            share = None if self._allowed is None else int(self._allowed * self._stop_at)
+            detail = self._detail() if state != "ok" else ""
+            return Limits(self._used, self._allowed, calls, state, detail, share=share)
 
     def _stopped(self) -> bool:
         return bool(self._refused) or self._part() >= self._stop_at

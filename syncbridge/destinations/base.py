@@ -68,10 +68,11 @@ class Limits:
 
     used: int | None = None
     allowed: int | None = None
-    calls: int = 0  # made by this process since it started
+    calls: int = 0  # made by this process since it started; logins, which no allowance counts, left out
     state: str = "ok"  # ok | slow | stopped
     detail: str = ""
     lowered: str = ""  # while fewer calls may be in flight than the settings allow: how many, and why
+    share: int | None = None  # calls of the day after which we stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +255,14 @@ class Destination(ABC):
     @abstractmethod
     def limits(self) -> Limits:
         """What is known of the allowance, without making a call."""
+
+    @abstractmethod
+    def calls_made(self) -> dict[tuple[str, str], int]:
+        """Requests since it was opened, by lane ("" where they belong to none) and kind.
+
+        Kinds are upsert, update, delete, read, query, describe, limits, those that begin with "bulk", and
+        `model.LOGIN`. Attempts count, answered or not.
+        """
 
     @abstractmethod
     def close(self) -> None:

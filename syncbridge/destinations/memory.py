@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
@@ -63,6 +64,10 @@ def _declared(name: str, kind: FieldKind) -> RemoteField:
     return RemoteField(name, kind, external_id=text, unique=text)
 
 
+#: Kinds of calls that are named otherwise here.
+_KINDS = {"find": "query"}
+
+
 @dataclass(slots=True)
 class _Stored:
     remote_id: str
@@ -90,6 +95,7 @@ class MemoryDestination(Destination):
         self.calls_in_flight = calls_in_flight
         self.faults = Faults()
         self.calls: list[tuple[str, str, int]] = []
+        self._made: Counter[tuple[str, str]] = Counter()
         self._objects = {object.name.lower(): object for object in objects}
         self._records: dict[str, dict[str, _Stored]] = {name: {} for name in self._objects}
         self._lock = threading.Lock()
@@ -118,7 +124,7 @@ class MemoryDestination(Destination):
         return normaliser(field)
 
     def upsert(self, object: str, external_id: str, records: Sequence[Fields], *, lane: str = "") -> list[Result]:
-        self.begin_call("upsert", object, len(records))
+        self.begin_call("upsert", object, len(records), lane)
         return self._answer(self.upsert_all(object, external_id, records), "upsert", object, records)
 
     def upsert_all(self, object: str, external_id: str, records: Sequence[Fields]) -> list[Result]:
@@ -131,13 +137,13 @@ class MemoryDestination(Destination):
             return [self._upsert_one(described, key, record, known) for record in records]
 
     def update(self, object: str, records: Sequence[tuple[str, Fields]], *, lane: str = "") -> list[Result]:
-        described = self.begin_call("update", object, len(records))
+        described = self.begin_call("update", object, len(records), lane)
         with self._lock:
             results = [self._update_one(described, remote_id, fields) for remote_id, fields in records]
         return self._answer(results, "update", object, [fields for _, fields in records])
 
     def delete(self, object: str, remote_ids: Sequence[str], *, lane: str = "") -> list[Result]:
-        self.begin_call("delete", object, len(remote_ids))
+        self.begin_call("delete", object, len(remote_ids), lane)
         return self._answer(self.delete_all(object, remote_ids), "delete", object, remote_ids)
 
     def delete_all(self, object: str, remote_ids: Sequence[str]) -> list[Result]:
@@ -155,7 +161,7 @@ class MemoryDestination(Destination):
     def read(
         self, object: str, remote_ids: Sequence[str], fields: Sequence[str], *, lane: str = ""
     ) -> list[RemoteRecord | None]:
-        described = self.begin_call("read", object, len(remote_ids))
+        described = self.begin_call("read", object, len(remote_ids), lane)
         names = [self._field(described, field).name for field in fields]
         with self._lock:
             found = [self._records[described.name.lower()].get(remote_id) for remote_id in remote_ids]
@@ -164,7 +170,7 @@ class MemoryDestination(Destination):
     def find(
         self, object: str, field: str, values: Sequence[Normal], fields: Sequence[str] = (), *, lane: str = ""
     ) -> dict[Normal, list[RemoteRecord]]:
-        described = self.begin_call("find", object, len(values))
+        described = self.begin_call("find", object, len(values), lane)
         sought = self._field(described, field)
         name = sought.name
         names = [name, *(self._field(described, other).name for other in fields)]
@@ -183,6 +189,10 @@ class MemoryDestination(Destination):
     def limits(self) -> Limits:
         return Limits(calls=len(self.calls))
 
+    def calls_made(self) -> dict[tuple[str, str], int]:
+        with self._lock:
+            return dict(self._made)
+
     def close(self) -> None:
         """Nothing is held; what was stored stays, for tests to look at."""
 
@@ -200,12 +210,14 @@ class MemoryDestination(Destination):
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    def begin_call(self, operation: str, object: str, count: int) -> RemoteObject:
+    def begin_call(self, operation: str, object: str, count: int, lane: str = "") -> RemoteObject:
         """Count a call, and do what was asked for through `faults`."""
         described = self.describe(object)
         if not count:
             return described
-        self.calls.append((operation, object, count))
+        with self._lock:
+            self.calls.append((operation, object, count))
+            self._made[lane, _KINDS.get(operation, operation.replace("_", " "))] += 1
         if self.faults.slow is not None and not self.faults.slow.wait(self.call_seconds):
             raise RetryLater("no answer in time", code="TIMEOUT")
         if self.faults.login is not None:

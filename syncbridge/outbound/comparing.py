@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from syncbridge.destinations.base import Destination
 from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.model import Operation, Reason
+from syncbridge.model import Operation
 from syncbridge.outbound.compose import Composer, Entities
 from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.plan import Planned, plan
@@ -30,6 +30,7 @@ class Comparer:
     stops: Stops
     clock: Callable[[], float] = time.monotonic
     _described_at: float = float("-inf")
+    _requeued: float = float("-inf")  # what was sent back until then is composed by a description that is newer
 
     def compare(self, claimed: Sequence[Claimed]) -> list[Planned]:
         """What each row comes to, in order. Raises what concerns all of them, by remedy."""
@@ -46,8 +47,10 @@ class Comparer:
     def _compose(self, claimed: Sequence[Claimed]) -> Entities:
         """Compose by what the destination says now, where an old description may be what stood in the way."""
         keys = [row.key for row in claimed]
-        if self.stops.outdated or any(row.reason == Reason.REQUEUE for row in claimed):
+        requeued = max((row.requeued for row in claimed if row.requeued is not None), default=float("-inf"))
+        if self.stops.outdated or requeued > self._requeued:
             self._describe_anew()
+            self._requeued = max(self._requeued, requeued)
         entities = self.composer.compose(keys)
         if entities.refused and self.clock() - self._described_at > DESCRIBE_EVERY:
             self._describe_anew()

@@ -29,6 +29,7 @@ class Claimed(NamedTuple):
     remote_id: str | None
     base: str | None  # JSON
     error_code: str | None = None  # of the last try, also of one before the newest change
+    requeued: float | None = None  # when a person sent it back, in seconds of Postgres's clock
 
 
 # A row that somebody changed between this statement's snapshot and its lock is not claimed this time: its new version
@@ -54,7 +55,7 @@ update syncbridge.outbox o
                                 where mapping_id = %(mapping)s and key = next.key offset 0) as l on true
  where o.ctid = next.ctid
 returning o.key, o.version, o.lsn::text, o.commit_time, o.reason, o.attempts, o.resend, l.remote_id, l.base::text,
-    o.error_code
+    o.error_code, case when o.reason = 'requeue' then extract(epoch from o.available_at)::float8 end
 """
 
 _CLAIM_KEYS = _CLAIM.replace("m.status = 'active' and", "").replace(

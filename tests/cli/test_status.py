@@ -29,7 +29,7 @@ def healthy(cli_project: CliProject) -> CliProject:
     """One worker that captures and delivers."""
     cli_project.worker(
         capture=STREAMING,
-        destinations={"memory": {"used": 1200, "allowed": 100_000, "calls": 34, "state": "ok", "detail": ""}},
+        destinations={"memory": {"used": 1200, "allowed": 100_000, "calls": 34, "state": "ok", "share": 80_000}},
     )
     return cli_project
 
@@ -45,7 +45,7 @@ def test_nothing_needs_a_person_when_a_worker_runs_and_nothing_is_dead(healthy: 
     assert ran.code == 0
     assert "!" not in ran.out
     assert "capture  ready" in ran.out
-    assert "1,200 of 100,000 calls of the day used, 1.2%; 34 calls by the workers" in ran.out
+    assert "1,200 of 100,000 calls of the day used, 1.2% (we stop at 80,000); 0 by the workers in 24 h" in ran.out
 
 
 def test_without_a_worker_it_says_so_on_top_and_fails(cli_project: CliProject) -> None:

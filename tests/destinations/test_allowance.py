@@ -84,11 +84,11 @@ def test_a_refusal_stops_whatever_the_numbers_say(allowance: Allowance, clock: C
     assert allowance.reserve(60) == 0
 
 
-def test_calls_are_counted_by_kind(allowance: Allowance) -> None:
-    for kind in ("upsert", "upsert", "query"):
-        allowance.count(kind)
-    assert allowance.limits().calls == 3
-    assert allowance.limits().detail == "query 1, upsert 2"
+def test_calls_are_counted_by_mapping_and_kind(allowance: Allowance) -> None:
+    for kind, lane in (("upsert", "people"), ("upsert", "people"), ("query", "parts"), ("login", "")):
+        allowance.count(kind, lane)
+    assert allowance.made() == {("people", "upsert"): 2, ("parts", "query"): 1, ("", "login"): 1}
+    assert allowance.limits().calls == 3  # no allowance counts logins
 
 
 def test_a_share_without_a_slow_part_stops_at_once() -> None:

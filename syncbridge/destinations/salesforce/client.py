@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import orjson
@@ -30,6 +29,7 @@ from syncbridge.destinations.salesforce.errors import refusal
 from syncbridge.destinations.salesforce.login import Session, SignIn
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
 from syncbridge.errors import LoginRefused, QuotaExhausted, Remedy, RetryLater, SyncbridgeError
+from syncbridge.model import LOGIN
 from syncbridge.policy import backoff
 
 ATTEMPTS = 4
@@ -76,7 +76,7 @@ class Client:
         self._lock = threading.Lock()
         self._connections: list[Connection] = []
         self.trace: Callable[[Request, int | None, Any], None] | None = None
-        self._sign_in = SignIn(settings, partial(new_http, settings), login_domain=login_domain(settings))
+        self._sign_in = SignIn(settings, self._http_to_login, login_domain=login_domain(settings))
 
     @property
     def one_call(self) -> float:
@@ -170,7 +170,7 @@ class Client:
 
     def _send(self, request: Request, session: Session) -> Any:
         connection = self._connection()
-        self._allowance.count(request.kind)
+        self._allowance.count(request.kind, request.lane)
         try:
             response = connection.send(request, session)
         except SalesforceError as error:
@@ -189,7 +189,7 @@ class Client:
         except orjson.JSONDecodeError:
             raise CallRejected(Rejected("NOT_JSON", "the answer is not JSON", Remedy.RETRY, uncertain=True)) from None
         self._trace(request, connection.status, answer)
-        if request is LIMITS:
+        if request.kind == LIMITS.kind:
             daily = answer.get("DailyApiRequests") or {}
             if daily.get("Max"):
                 self._allowance.looked(daily["Max"] - daily["Remaining"], daily["Max"])
@@ -231,6 +231,10 @@ class Client:
         return max(wait, asked or 0.0)
 
     # -- connections ------------------------------------------------------------------------------------------------
+
+    def _http_to_login(self) -> requests.Session:
+        self._allowance.count(LOGIN)
+        return new_http(self._settings)
 
     def _connection(self) -> Connection:
         connection: Connection | None = getattr(self._own, "connection", None)

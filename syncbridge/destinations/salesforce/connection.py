@@ -25,7 +25,7 @@ _STAND_IN = "syncbridge-login"
 class Request:
     """One call to make. `path` is below the versioned base, or absolute from the host."""
 
-    kind: str  # for the count of calls
+    kind: str  # for the count of calls, see Destination.calls_made
     method: str
     path: str
     body: bytes | None = None
@@ -33,6 +33,7 @@ class Request:
     file: IO[bytes] | None = None  # sent instead of a body, from its start
     content_type: str = "application/json"
     answers: Literal["json", "nothing", "stream"] = "json"  # a stream is the response, to be read and closed
+    lane: str = ""  # the mapping that it is made for
 
 
 class _WithoutQuery(logging.Filter):

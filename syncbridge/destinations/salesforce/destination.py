@@ -270,6 +270,9 @@ class SalesforceDestination(Destination):
         lowered = self._pace.lowered()
         return replace(self._allowance.limits(), lowered=str(lowered) if lowered is not None else "")
 
+    def calls_made(self) -> dict[tuple[str, str], int]:
+        return self._allowance.made()
+
     def close(self) -> None:
         self._flights.close()
         self._client.close()

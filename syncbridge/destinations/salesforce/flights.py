@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -43,7 +44,7 @@ class Flights:
             if stopped:
                 raise stopped[0]
             try:
-                return part(partial(self._client.call, until=until))
+                return part(lambda request: self._client.call(replace(request, lane=lane), until=until))
             except SyncbridgeError as error:
                 stopped.append(error)
                 raise
