@@ -121,6 +121,11 @@ class Control:
         with self._sandbox.lock:
             self._sandbox.sessions.expire_all()
 
+    def expire_cursors(self) -> None:
+        """Let all query locators expire, as they do after two days; their next page is INVALID_QUERY_LOCATOR."""
+        with self._sandbox.lock:
+            self._sandbox.cursors.clear()
+
     def advance_clock(self, seconds: float) -> None:
         """Move the sandbox's clock forward, instead of waiting for SystemModstamp's next second."""
         with self._sandbox.lock:

@@ -37,6 +37,7 @@ def control_routes(sandbox: Sandbox) -> list[Route]:
         Route("/sandbox/settings", endpoint(PUT=_settings)),
         Route("/sandbox/clock", endpoint(POST=lambda control, call, body: control.advance_clock(**body))),
         Route("/sandbox/tokens", endpoint(DELETE=lambda control, call, body: control.expire_tokens())),
+        Route("/sandbox/cursors", endpoint(DELETE=_expire_cursors)),
         Route("/sandbox/reset", endpoint(POST=lambda control, call, body: control.reset())),
         Route(
             "/sandbox/jobs",
@@ -112,6 +113,10 @@ def _hold_jobs(control: Control, call: Call, body: Any) -> Any:
 
 def _release_jobs(control: Control, call: Call, body: Any) -> Any:
     control.release_jobs()
+
+
+def _expire_cursors(control: Control, call: Call, body: Any) -> Any:
+    control.expire_cursors()
 
 
 def _put_object(control: Control, call: Call, body: Any) -> Any:

@@ -14,6 +14,7 @@ from syncbridge.sandbox.salesforce.bulk.bulk import Bulk
 from syncbridge.sandbox.salesforce.faults import Faults
 from syncbridge.sandbox.salesforce.org.model import Org
 from syncbridge.sandbox.salesforce.org.org_file import load_org
+from syncbridge.sandbox.salesforce.soql.cursors import Cursors
 from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.deletes import Deletes
 from syncbridge.sandbox.salesforce.store.merges import Merges
@@ -87,7 +88,7 @@ class Sandbox:
         self.settings = Settings(latency=latency)
         self.counts = Counts()
         self.cache: dict[Any, Any] = {}
-        self.cursors: dict[str, Any] = {}
+        self.cursors = Cursors()
         self._latency = latency
         self._seed()
 

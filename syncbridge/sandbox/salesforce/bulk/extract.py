@@ -18,8 +18,10 @@ from syncbridge.sandbox.salesforce.bulk.jobs import COMPLETE, DELIMITERS, FAILED
 from syncbridge.sandbox.salesforce.bulk.runner import Runner
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.org.model import Org
-from syncbridge.sandbox.salesforce.soql.parser import FieldGroup, Query, parse
-from syncbridge.sandbox.salesforce.soql.sql import Node, Statement, compile_query
+from syncbridge.sandbox.salesforce.soql.parser import parse
+from syncbridge.sandbox.salesforce.soql.sql import compile_query
+from syncbridge.sandbox.salesforce.soql.statement import Column as SelectedColumn
+from syncbridge.sandbox.salesforce.soql.statement import Statement
 from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.storage import Storage
 
@@ -63,12 +65,12 @@ class Extract:
         check_words(text)
         query = parse(text)
         statement = compile_query(self._org, query, self._clock.now(), with_deleted=with_deleted)
-        return statement, list(_columns(query, statement.root))
+        return statement, [_column(each) for each in statement.flat]
 
     def _write(self, job: QueryJob, runner: Runner, lock: threading.RLock) -> None:
         with lock:
             statement, columns = self._compile(job.query, with_deleted=job.operation == "queryAll")
-            numbers = array("Q", (row[0] for row in self._storage.select(*statement.select('t0."seq"'))))
+            numbers = self._storage.numbers(*statement.select('t0."seq"'))
         sql = statement.select_by("seq", deleted=True)
         taken = _Taken()
         writer = csv.writer(
@@ -114,26 +116,10 @@ class _Taken:
         return text
 
 
-def _columns(query: Query, root: Node) -> Iterator[Column]:
-    """Yield name, place and form of each column, in the order in which the query selects them."""
-    for selected in query.fields:
-        if isinstance(selected, FieldGroup):
-            for name in root.fields:
-                yield _column(root, [], name)
-            continue
-        steps = list(selected.parts)
-        own = len(steps) > 1 and steps[0].lower() not in root.target.by_relationship
-        yield _column(root, [], *(steps[1:] if own else steps))
-
-
-def _column(node: Node, path: list[str], *steps: str) -> Column:
-    if len(steps) > 1:
-        name = str(node.target.by_relationship[steps[0].lower()].relationship)
-        return _column(node.parents[name], [*path, name], *steps[1:])
-    known, at = node.fields[node.target.by_name[steps[0].lower()].name]
-    if known.type == "address":
+def _column(selected: SelectedColumn) -> Column:
+    if selected.field.type == "address":
         raise COMPOUND
-    return ".".join([*path, known.name]), at, cell_of(known)
+    return selected.name, selected.at, cell_of(selected.field)
 
 
 def page_of(job: QueryJob, first: int, most: int) -> tuple[Iterator[bytes], int, int | None]:

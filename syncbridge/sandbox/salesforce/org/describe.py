@@ -57,7 +57,7 @@ def describe_field(field: Field) -> dict[str, Any]:
         "externalId": field.external_id,
         "extraTypeInfo": field.extra,
         "filterable": filterable,
-        "groupable": filterable and field.type not in NOT_GROUPABLE and not field.auto_number,
+        "groupable": groupable(field),
         "idLookup": field.id_lookup,
         "label": field.label,
         "length": length,
@@ -82,6 +82,11 @@ def describe_field(field: Field) -> dict[str, Any]:
         "unique": field.unique,
         "updateable": field.updateable,
     }
+
+
+def groupable(field: Field) -> bool:
+    """True for a field that GROUP BY takes."""
+    return not field.is_long_text and field.type not in NOT_GROUPABLE and not field.auto_number
 
 
 def _permissionable(field: Field) -> bool:
@@ -163,6 +168,6 @@ def _child(child: ObjectType, ref: Field) -> dict[str, Any]:
         "field": ref.name,
         "junctionIdListNames": [],
         "junctionReferenceTo": [],
-        "relationshipName": ref.children,
+        "relationshipName": ref.child_relationship,
         "restrictedDelete": ref.on_delete == "restrict",
     }

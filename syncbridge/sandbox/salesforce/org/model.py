@@ -49,6 +49,13 @@ class Field:
         return self.name.endswith("__c")
 
     @property
+    def child_relationship(self) -> str | None:
+        """The name of a reference's children in child subqueries: Contacts, and Contacts__r for a custom field."""
+        if self.children is None or not self.custom:
+            return self.children
+        return f"{self.children.removesuffix('__r')}__r"
+
+    @property
     def is_long_text(self) -> bool:
         """True for text that cannot be filtered, sorted or grouped by."""
         return self.type == "textarea" and self.length > 255

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
-from dataclasses import dataclass
+from array import array
 from typing import Any
 
 import orjson
 
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
 from syncbridge.sandbox.salesforce.errors import Refusal
-from syncbridge.sandbox.salesforce.soql.parser import TOO_COMPLICATED, Query, parse
+from syncbridge.sandbox.salesforce.rest.children import Children
+from syncbridge.sandbox.salesforce.soql.cursors import Cursor
+from syncbridge.sandbox.salesforce.soql.filters import DEEPEST_CHILDREN
+from syncbridge.sandbox.salesforce.soql.grouped import compile_groups
+from syncbridge.sandbox.salesforce.soql.parser import TOO_COMPLICATED, parse
 from syncbridge.sandbox.salesforce.soql.rows import shower
-from syncbridge.sandbox.salesforce.soql.sql import Statement, compile_query
+from syncbridge.sandbox.salesforce.soql.sql import compile_query
+from syncbridge.sandbox.salesforce.soql.statement import Statement
+from syncbridge.sandbox.salesforce.soql.tree import Query
 
 SMALLEST_PAGE, LARGEST_PAGE = 200, 2000
-OPEN_CURSORS = 500
-LOCATOR_PREFIX = "0r8"
-
-
-@dataclass(slots=True)
-class Cursor:
-    """A query whose rows did not fit on one page."""
-
-    statement: Statement
-    rows: list[int]
-    page_size: int
+DEEP_CHILDREN_SINCE = 58
+NO_MORE = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
+Row = tuple[Any, ...]
 
 
 def query(call: Call) -> Reply:
@@ -41,11 +38,9 @@ def query_all(call: Call) -> Reply:
 
 def query_more(call: Call) -> Reply:
     """GET /query/{locator}-{offset}"""
-    name, _, offset = call.params["locator"].partition("-")
-    cursor = call.sandbox.cursors.get(name)
-    if cursor is None or not offset.isdigit() or int(offset) >= len(cursor.rows):
-        raise Refusal("INVALID_QUERY_LOCATOR", "invalid query locator")
-    return answer(_page(call, name, cursor, int(offset)))
+    sandbox = call.sandbox
+    locator, cursor, offset = sandbox.cursors.find(call.params["locator"], sandbox.clock.seconds())
+    return answer(_page(call, locator, cursor, offset))
 
 
 def _first_page(call: Call, *, with_deleted: bool) -> Reply:
@@ -53,63 +48,90 @@ def _first_page(call: Call, *, with_deleted: bool) -> Reply:
     if not text:
         raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
     try:
-        return _run(call, text, with_deleted=with_deleted)
+        return answer(_run(call, parse(text), with_deleted=with_deleted))
     except sqlite3.OperationalError as error:
         raise Refusal("QUERY_TOO_COMPLICATED", f"{TOO_COMPLICATED} ({error})") from None
 
 
-def _run(call: Call, text: str, *, with_deleted: bool) -> Reply:
-    parsed = parse(text)
+def _run(call: Call, parsed: Query, *, with_deleted: bool) -> dict[str, Any]:
+    if parsed.aggregated and not (parsed.counted and parsed.grouping is None):
+        return _groups(call, parsed, with_deleted=with_deleted)
     sandbox = call.sandbox
-    statement = compile_query(sandbox.org, parsed, sandbox.clock.now(), with_deleted=with_deleted)
+    levels = DEEPEST_CHILDREN if call.version >= DEEP_CHILDREN_SINCE else 1
+    now = sandbox.clock.now()
+    statement = compile_query(sandbox.org, parsed, now, with_deleted=with_deleted, child_levels=levels)
     if parsed.counted:
-        return answer(_count(call, parsed, statement))
-    page_size = _page_size(call)
+        return _count(call, statement)
+    page_size = _page_size(call, statement)
     rows = sandbox.storage.select(*statement.select(limit=page_size + 1))
-    if len(rows) <= page_size:
-        return answer({"totalSize": len(rows), "done": True, "records": _show(call, statement, rows)})
-    numbers = [row[0] for row in sandbox.storage.select(*statement.select('t0."seq"'))]
-    name = LOCATOR_PREFIX + secrets.token_hex(6)
-    while len(sandbox.cursors) >= OPEN_CURSORS:
-        del sandbox.cursors[next(iter(sandbox.cursors))]
-    cursor = sandbox.cursors[name] = Cursor(statement, numbers, page_size)
-    return answer(_page(call, name, cursor, 0))
+    if len(rows) <= page_size and _children(call, page_size).fitting(statement.root, rows) == len(rows):
+        return {"totalSize": len(rows), "done": True, "records": _show(call, statement, rows, page_size)}
+    found = sandbox.storage.numbers(*statement.select('t0."seq"'))
+    cursor = Cursor(statement, found, page_size, sandbox.clock.seconds())
+    return _page(call, sandbox.cursors.open(cursor), cursor, 0)
 
 
-def _count(call: Call, parsed: Query, statement: Statement) -> dict[str, Any]:
+def _groups(call: Call, parsed: Query, *, with_deleted: bool) -> dict[str, Any]:
+    sandbox = call.sandbox
+    groups = compile_groups(sandbox.org, parsed, sandbox.clock.now(), with_deleted=with_deleted)
+    rows = sandbox.storage.select(groups.sql, groups.values)
+    if len(rows) > _page_size(call):
+        raise Refusal("EXCEEDED_ID_LIMIT", NO_MORE)
+    return {"totalSize": len(rows), "done": True, "records": [groups.show(row) for row in rows]}
+
+
+def _count(call: Call, statement: Statement) -> dict[str, Any]:
     inner, values = statement.select('t0."seq"')
     sql = f"select count(*) from ({inner})"  # noqa: S608 - compiled SQL with bound values
-    number = call.sandbox.storage.select(sql, values)[0][0]
-    if parsed.count_field is None:
-        return {"totalSize": number, "done": True, "records": []}
-    return {"totalSize": 1, "done": True, "records": [{"attributes": {"type": "AggregateResult"}, "expr0": number}]}
+    return {"totalSize": call.sandbox.storage.select(sql, values)[0][0], "done": True, "records": []}
 
 
-def _page(call: Call, name: str, cursor: Cursor, offset: int) -> dict[str, Any]:
-    end = offset + cursor.page_size
-    numbers = cursor.rows[offset:end]
-    found = call.sandbox.storage.select(
-        cursor.statement.select_by("seq", deleted=True), (orjson.dumps(numbers).decode(),)
-    )
+def _page(call: Call, locator: str, cursor: Cursor, offset: int) -> dict[str, Any]:
+    statement, page_size = cursor.statement, cursor.page_size
+    numbers = cursor.rows[offset : offset + page_size].tolist()
+    found = call.sandbox.storage.select(statement.select_by("seq", deleted=True), (orjson.dumps(numbers).decode(),))
     by_number = {row[0]: row for row in found}
-    rows = [by_number[each] for each in numbers if each in by_number]
+    there = [each for each in numbers if each in by_number]
+    rows = [by_number[each] for each in there]
+    if statement.root.children and rows:
+        fitting = _children(call, page_size).fitting(statement.root, rows)
+        if fitting < len(rows):
+            numbers = numbers[: numbers.index(there[fitting])]
+            rows = rows[:fitting]
+    end = offset + len(numbers)
     page: dict[str, Any] = {"totalSize": len(cursor.rows), "done": end >= len(cursor.rows)}
     if not page["done"]:
-        page["nextRecordsUrl"] = f"{call.base}/query/{name}-{end}"
-    page["records"] = _show(call, cursor.statement, rows)
+        page["nextRecordsUrl"] = _url(call, locator, end)
+    page["records"] = _show(call, statement, rows, page_size)
     return page
 
 
-def _show(call: Call, statement: Statement, rows: list[tuple[Any, ...]]) -> list[dict[str, Any] | None]:
-    show = shower(statement.root, call.base)
+def _show(call: Call, statement: Statement, rows: list[Row], page_size: int) -> list[dict[str, Any] | None]:
+    root = statement.root
+    children = _children(call, page_size).found(root, rows) if root.children else None
+    show = shower(root, call.base, children)
     return [show(row) for row in rows]
 
 
-def _page_size(call: Call) -> int:
+def _children(call: Call, page_size: int) -> Children:
+    def opener(child: Statement, rows: array[int], end: int) -> str:
+        cursor = Cursor(child, rows, page_size, call.sandbox.clock.seconds())
+        return _url(call, call.sandbox.cursors.open(cursor), end)
+
+    return Children(call, page_size, opener)
+
+
+def _url(call: Call, locator: str, offset: int) -> str:
+    return f"{call.base}/query/{locator}-{offset}"
+
+
+def _page_size(call: Call, statement: Statement | None = None) -> int:
     if call.sandbox.settings.page_size is not None:
         return call.sandbox.settings.page_size
+    size = LARGEST_PAGE
     for option in call.headers.get("sforce-query-options", "").split(","):
         name, _, value = option.partition("=")
         if name.strip().lower() == "batchsize" and value.strip().isdigit():
-            return min(max(int(value), SMALLEST_PAGE), LARGEST_PAGE)
-    return LARGEST_PAGE
+            size = min(max(int(value), SMALLEST_PAGE), LARGEST_PAGE)
+    long = [each for each in statement.flat if each.field.is_long_text and each.field.custom] if statement else []
+    return SMALLEST_PAGE if len(long) > 1 else size

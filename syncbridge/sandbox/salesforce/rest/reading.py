@@ -8,10 +8,11 @@ import orjson
 
 from syncbridge.sandbox.salesforce.call import Call
 from syncbridge.sandbox.salesforce.org.model import ObjectType
-from syncbridge.sandbox.salesforce.soql.parser import FieldGroup, Path, Query
 from syncbridge.sandbox.salesforce.soql.rows import shower
-from syncbridge.sandbox.salesforce.soql.sql import Statement, compile_query
+from syncbridge.sandbox.salesforce.soql.sql import compile_query
+from syncbridge.sandbox.salesforce.soql.statement import Statement
 from syncbridge.sandbox.salesforce.soql.tokens import Source
+from syncbridge.sandbox.salesforce.soql.tree import FieldGroup, Path, Query
 from syncbridge.sandbox.salesforce.store.changes import Record
 
 
@@ -34,5 +35,5 @@ def _statement(call: Call, target: ObjectType, names: Sequence[str] | None) -> S
     if names is not None:
         fields = tuple(Path(tuple(each.split(".")), 0) for each in unique)
     source = Source(f"SELECT {', '.join(unique)} FROM {target.name}")  # noqa: S608 - SOQL, shown in errors only
-    query = Query(source, fields, False, None, target.name, 0, None, None, (), 1, 0)
+    query = Query(source=source, fields=fields, object_name=target.name, limit=1)
     return compile_query(call.sandbox.org, query, call.sandbox.clock.now())

@@ -14,12 +14,12 @@ MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12, "FISCAL_QUARTER": 3, "FISCAL_YEA
 
 
 def period(text: str, today: date) -> Range | None:
-    """Return the first day of a period and the first day after it, or None when the word is not known."""
+    """Return the first day of a period and the first day after it, or None when there is no such word or day."""
     word, _, count = text.partition(":")
-    number = int(count) if count else None
-    if number is None:
-        return _fixed(word, today)
-    return _counted(word, number, today)
+    try:
+        return _counted(word, int(count), today) if count else _fixed(word, today)
+    except (OverflowError, ValueError):  # before year 1 or after year 9999
+        return None
 
 
 def _fixed(word: str, today: date) -> Range | None:

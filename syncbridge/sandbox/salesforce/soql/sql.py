@@ -2,150 +2,217 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from syncbridge.sandbox.salesforce.errors import Refusal
-from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
-from syncbridge.sandbox.salesforce.soql.conditions import Conditions
-from syncbridge.sandbox.salesforce.soql.names import ROOT, Names
-from syncbridge.sandbox.salesforce.soql.parser import FieldGroup, Order, Path, Query
+from syncbridge.sandbox.salesforce.org.model import Field, Org
+from syncbridge.sandbox.salesforce.soql.filters import DEEPEST_CHILDREN, Setting, rows_of
+from syncbridge.sandbox.salesforce.soql.formats import formatter
+from syncbridge.sandbox.salesforce.soql.functions import column_of, path_of
+from syncbridge.sandbox.salesforce.soql.names import REFERENCE, Names
+from syncbridge.sandbox.salesforce.soql.polymorphic import NAME, Joined
+from syncbridge.sandbox.salesforce.soql.statement import ADDRESS_PARTS, Column, Node, Statement
+from syncbridge.sandbox.salesforce.soql.tree import Call, FieldGroup, Order, Path, Query, TypeOf
 
 LARGEST_OFFSET = 2000
 FIELD_GROUP_LIMIT = 200
-ADDRESS_PARTS = (
-    ("city", "City"), ("country", "Country"), ("geocodeAccuracy", "GeocodeAccuracy"), ("latitude", "Latitude"),
-    ("longitude", "Longitude"), ("postalCode", "PostalCode"), ("state", "State"), ("street", "Street"),
-)  # fmt: skip
-NO_OBJECT = (
-    "sObject type '{}' is not supported. If you are attempting to use a custom object, be sure to append the '__c' "
-    "after the entity name. Please reference your WSDL or the describe call for the appropriate names."
+MOST_CHILDREN = 20
+NO_CHILDREN = (
+    "Didn't understand relationship '{}' in FROM part of query call. If you are attempting to use a custom "
+    f"relationship, be sure to append the '__r' after the custom relationship name. {REFERENCE}"
 )
 
 
-@dataclass(slots=True)
-class Node:
-    """What a response shows of one object in the select list: its fields, and its parents by relationship."""
+def compile_query(
+    org: Org, query: Query, now: datetime, *, with_deleted: bool = False, child_levels: int = DEEPEST_CHILDREN
+) -> Statement:
+    """Return the SQL of a query for records, or raise INVALID_FIELD, INVALID_TYPE or MALFORMED_QUERY.
 
-    target: ObjectType
-    alias: str
-    id_column: int = -1
-    fields: dict[str, tuple[Field, int]] = field(default_factory=dict)
-    parents: dict[str, Node] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Statement:
-    """SQL for one query. `columns` starts with the row number, by which pages are read again."""
-
-    target: ObjectType
-    root: Node
-    columns: list[str]
-    tables: str
-    condition: str
-    values: list[Any]
-    order: str
-    limit: int | None
-    offset: int
-
-    def select(self, what: str | None = None, *, limit: int | None = None) -> tuple[str, list[Any]]:
-        """Return the SQL and values that select the columns, or something else, of all rows or the first ones."""
-        sql = f"select {what or ', '.join(self.columns)} from {self.tables} where {self.condition}{self.order}"  # noqa: S608
-        bounds = [each for each in (self.limit, limit) if each is not None]
-        if bounds or self.offset:
-            sql += f" limit {min(bounds, default=-1)} offset {self.offset}"
-        return sql, self.values
-
-    def select_by(self, column: str, *, deleted: bool) -> str:
-        """Return the SQL that selects the columns of rows given by a column's values, as one JSON list."""
-        live = "" if deleted else ' and t0."IsDeleted" = 0'
-        chosen = f'where t0."{column}" in (select value from json_each(?)){live}'  # noqa: S608
-        return f"select {', '.join(self.columns)} from {self.tables} {chosen}"  # noqa: S608
-
-
-def compile_query(org: Org, query: Query, now: datetime, *, with_deleted: bool = False) -> Statement:
-    """Return the SQL of a query, or raise INVALID_FIELD, INVALID_TYPE or MALFORMED_QUERY."""
-    target = org.find(query.object_name)
-    if target is None:
-        raise query.source.refusal("INVALID_TYPE", query.object_at, NO_OBJECT.format(query.object_name))
-    return _Compiler(org, query, target, now).statement(with_deleted)
+    `child_levels` is how deep child subqueries may be nested: 4 from API version 58.0 on, 1 before (SOQL guide).
+    """
+    setting = Setting(org, now, with_deleted, child_levels)
+    target = setting.target(query)
+    return _Compiler(setting, query, Names(org, query, target), 0).statement()
 
 
 class _Compiler:
-    def __init__(self, org: Org, query: Query, target: ObjectType, now: datetime) -> None:
+    def __init__(self, setting: Setting, query: Query, names: Names, depth: int) -> None:
+        self._setting = setting
         self._query = query
-        self._names = Names(org, query, target)
-        self._conditions = Conditions(self._names, now)
-        self._root = Node(target, ROOT)
-        self._columns = ['t0."seq"']
+        self._names = names
+        self._depth = depth
+        self._root = Node(names.target, names.root)
+        self._columns = [f'{names.root.alias}."seq"']
+        self._flat: list[Column] = []
 
-    def statement(self, with_deleted: bool) -> Statement:
-        query, target = self._query, self._root.target
-        self._root.id_column = self._column('t0."Id"')
-        for each in query.fields:
-            self._select(each)
+    def statement(self) -> Statement:
+        query, names = self._query, self._names
+        self._root.id_column = self._column(f'{names.root.alias}."Id"')
+        if not query.counted:
+            for each in query.fields:
+                self._select(each)
         if query.offset > LARGEST_OFFSET:
             raise Refusal("NUMBER_OUTSIDE_VALID_RANGE", f"Maximum SOQL offset allowed is {LARGEST_OFFSET}")
-        conditions = [] if with_deleted else ['t0."IsDeleted" = 0']
-        if query.where is not None:
-            conditions.append(self._conditions.sql(query.where))
-        if query.count_field is not None:
-            column, _ = self._names.column(query.count_field)
-            conditions.append(f"{column} is not null")
-        order = ", ".join([*(self._order(each) for each in query.order), 't0."seq"'])
+        condition, values = rows_of(self._setting, names, query)
+        order = ", ".join([*(self._order(each) for each in query.order), f'{names.root.alias}."seq"'])
         return Statement(
-            target=target,
-            root=self._root,
-            columns=self._columns,
-            tables=self._names.tables,
-            condition=" and ".join(f"({each})" for each in conditions) or "1",
-            values=self._conditions.values,
-            order=f" order by {order}",
-            limit=query.limit,
-            offset=query.offset,
-        )
+            target=names.target, root=self._root, columns=self._columns, flat=self._flat, tables=names.tables,
+            condition=condition + self._sorted_by_index(), values=values, order=f" order by {order}",
+            limit=query.limit, offset=query.offset,
+        )  # fmt: skip
 
     def _column(self, sql: str) -> int:
         self._columns.append(sql)
         return len(self._columns) - 1
 
-    def _select(self, selected: Path | FieldGroup) -> None:
-        if isinstance(selected, Path):
-            self._select_path(selected)
-            return
+    def _select(self, selected: Any) -> None:
+        match selected:
+            case Path():
+                self._select_path(selected)
+            case Call():
+                self._select_call(selected)
+            case FieldGroup():
+                self._select_group(selected)
+            case TypeOf():
+                self._select_types(selected)
+            case Query():
+                self._select_children(selected)
+
+    def _select_group(self, group: FieldGroup) -> None:
         limit = self._query.limit
-        if selected.name != "standard" and (limit is None or limit > FIELD_GROUP_LIMIT):
+        if group.name != "standard" and (limit is None or limit > FIELD_GROUP_LIMIT):
             message = f"The SOQL FIELDS function must have a LIMIT of at most {FIELD_GROUP_LIMIT}"
-            raise self._names.refuse(selected.at, message, "MALFORMED_QUERY")
+            raise self._names.malformed(group.at, message)
         for each in self._root.target.fields:
-            if selected.name == "all" or each.custom == (selected.name == "custom"):
-                self._select_field(self._root, each)
+            if group.name == "all" or each.custom == (group.name == "custom"):
+                self._select_field(self._root, each, each.name, [])
 
     def _select_path(self, path: Path) -> None:
-        steps, node = self._names.steps(path), self._root
-        for depth in range(1, len(steps)):
-            alias, parent = self._names.join(tuple(steps[:depth]), path.at)
-            name = str(node.target.by_relationship[steps[depth - 1].lower()].relationship)
-            if name not in node.parents:
-                node.parents[name] = Node(parent, alias, self._column(f'{alias}."Id"'))
-            node = node.parents[name]
-        known = self._names.field(node.target, steps[-1], path.at)
-        if node is self._root and known.name in node.fields:
-            message = f"duplicate field selected: {known.name}"
-            raise Refusal("MALFORMED_QUERY", message)
-        self._select_field(node, known)
+        if path.alias:
+            raise self._names.malformed(path.at, "only aggregate expressions use field aliasing")
+        node, shown, known = self._holder(path)
+        self._select_field(node, known, known.name, shown)
 
-    def _select_field(self, node: Node, known: Field) -> None:
-        if known.type != "address":
-            node.fields[known.name] = (known, self._column(f'{node.alias}."{known.name}"'))
-            return
-        part = node.target.addresses[known.name]
-        columns = [self._column(f'{node.alias}."{part}{name}"') for _, name in ADDRESS_PARTS]
-        node.fields[known.name] = (known, columns[0])
+    def _select_call(self, call: Call) -> None:
+        if call.name not in ("tolabel", "format"):
+            column_of(self._names, call)
+            message = f"{call.name.upper()}() is allowed in the SELECT clause only with GROUP BY"
+            raise self._names.malformed(call.at, message)
+        node, shown, known = self._holder(path_of(call))
+        name = call.alias or known.name
+        self._select_field(node, known, name, shown)
+        if call.name == "format":
+            node.formats[name] = formatter(known)
+
+    def _holder(self, path: Path) -> tuple[Node, list[str], Field]:
+        """Return the node that shows a path's field, the names of the relationships to it, and the field."""
+        steps, node, shown = self._names.steps(path), self._root, list[str]()
+        for depth in range(1, len(steps)):
+            joined = self._names.join(tuple(steps[:depth]), path.at)
+            name = str(node.target.by_relationship[steps[depth - 1].lower()].relationship)
+            if name in node.types:
+                raise self._names.malformed(path.at, f"relationship {name} is selected with TYPEOF already")
+            if name not in node.parents:
+                node.parents[name] = self._node(joined)
+                node.order[name] = None
+            node = node.parents[name]
+            shown.append(name)
+        return node, shown, self._names.field(node.target, steps[-1], path.at)
+
+    def _node(self, joined: Joined) -> Node:
+        node = Node(joined.target, joined, self._column(joined.column(joined.target.by_name["id"])))
+        if joined.target is NAME:
+            node.type_column = self._column(joined.column(NAME.by_name["type"]))
+        return node
+
+    def _select_field(self, node: Node, known: Field, name: str, shown: list[str]) -> None:
+        path = ".".join([*shown, name])
+        if name in node.order:
+            raise Refusal("MALFORMED_QUERY", f"duplicate field selected: {path}")
+        node.order[name] = None
+        if known.type == "address":
+            part = node.target.addresses[known.name]
+            columns = [self._column(f'{node.joined.alias}."{part}{each}"') for _, each in ADDRESS_PARTS]
+            node.fields[name] = (known, columns[0])
+        else:
+            node.fields[name] = (known, self._column(node.joined.column(known)))
+        self._flat.append(Column(path, known, node.fields[name][1]))
+
+    def _select_types(self, types: TypeOf) -> None:
+        names, path = self._names, types.path
+        steps = names.steps(path)
+        joined = names.join(tuple(steps), path.at)
+        if joined.target is not NAME:
+            raise names.malformed(path.at, f"TYPEOF is for relationships to several objects, {steps[-1]} is to one")
+        holder = self._root
+        if len(steps) > 1:
+            holder, _, _ = self._holder(Path((*path.parts[:-1], "Id"), path.at))
+        ref = holder.target.by_relationship[steps[-1].lower()]
+        name = str(ref.relationship)
+        if name in holder.order:
+            raise names.malformed(path.at, f"relationship {name} is selected twice")
+        holder.order[name] = None
+        nodes = holder.types[name] = []
+        for branch in types.branches:
+            if branch.object_name.lower() not in (each.lower() for each in ref.reference_to):
+                raise names.malformed(branch.at, f"{name} does not refer to {branch.object_name}")
+            member = joined.member(branch.object_name)
+            if member is not None:  # one that the org does not have is never there
+                nodes.append(self._branch(member, branch.fields))
+        if types.otherwise:
+            nodes.append(self._branch(joined, types.otherwise))
+
+    def _branch(self, joined: Joined, paths: tuple[Path, ...]) -> Node:
+        node = self._node(joined)
+        for path in paths:
+            if len(path.parts) > 1:
+                raise self._names.malformed(path.at, "TYPEOF selects fields of the object itself only")
+            known = self._names.field(joined.target, path.parts[0], path.at)
+            self._select_field(node, known, known.name, [])
+        return node
+
+    def _select_children(self, query: Query) -> None:
+        names, setting, root = self._names, self._setting, self._root
+        if self._depth >= setting.child_levels:
+            raise names.malformed(
+                query.object_at, f"Child subqueries may be {setting.child_levels} levels deep at most"
+            )
+        if query.aggregated or query.counted:
+            raise names.malformed(query.object_at, "only root queries support aggregate expressions")
+        wanted = query.object_name.rpartition(".")[2].lower()
+        found = [
+            each
+            for each in setting.org.children_of(names.target.name)
+            if (each[1].child_relationship or "").lower() == wanted
+        ]
+        if not found:
+            raise names.refuse(query.object_at, NO_CHILDREN.format(query.object_name), "INVALID_TYPE")
+        target, ref = found[0]
+        name = str(ref.child_relationship)
+        if name in root.order:
+            raise names.malformed(query.object_at, f"Cannot follow the same child relationship twice: {name}")
+        root.order[name] = None
+        inner = Names(setting.org, query, target, setting.prefix())
+        child = root.children[name] = _Compiler(setting, query, inner, self._depth + 1).statement()
+        child.parent = inner.root.column(ref)
+        if len(root.children) > MOST_CHILDREN:
+            raise names.malformed(query.object_at, f"A query may have {MOST_CHILDREN} child subqueries at most")
 
     def _order(self, order: Order) -> str:
-        column, known = self._names.column(order.path)
+        column, known = column_of(self._names, order.operand)
         if known.is_long_text or known.type in ("address", "multipicklist"):
-            raise self._names.refuse(order.path.at, f"field '{known.name}' can not be sorted in a query call")
-        return f"{column}{' desc' if order.descending else ''} nulls {'last' if order.nulls_last else 'first'}"
+            raise self._names.refuse(order.operand.at, f"field '{known.name}' can not be sorted in a query call")
+        root = self._names.root.alias
+        if column == f'{root}."Id"':  # ids are given in the order of the rows, which an index has after its own column
+            return f'{root}."seq"{" desc" if order.descending else ""}'
+        nulls = f" nulls {'last' if order.nulls_last else 'first'}" if known.nillable else ""
+        return f"{column}{' desc' if order.descending else ''}{nulls}"
+
+    def _sorted_by_index(self) -> str:
+        """Say that the first sort key is never empty: indices leave out empty values, and help to sort only then."""
+        first = self._query.order[0].operand if self._query.order else None
+        if not isinstance(first, Path):
+            return ""
+        column, known = self._names.column(first)
+        return f" and {column} is not null" if known.type == "datetime" and not known.nillable else ""
