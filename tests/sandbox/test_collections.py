@@ -151,6 +151,24 @@ def test_all_or_none_that_succeeds_writes_everything(api: Api) -> None:
     assert codes(api.collection("POST", "", [account(Name="a"), account(Name="b")], all_or_none=True)) == [None, None]
 
 
+def test_rolled_back_rows_of_records_that_are_there_have_their_id(api: Api) -> None:
+    kept = api.create("Contact", LastName="a")
+    updated = api.collection("PATCH", "", [contact(id=kept, LastName="b"), contact(id="junk")], all_or_none=True)
+    deleted = api.delete("/composite/sobjects", params={"ids": f"{kept},junk", "allOrNone": "true"}).json()
+    for results in (updated, deleted):
+        assert codes(results) == ["ALL_OR_NONE_OPERATION_ROLLED_BACK", "MALFORMED_ID"]
+        assert [each.get("id") for each in results] == [kept, None]
+    assert api.rows("SELECT LastName FROM Contact") == [{"LastName": "a"}]
+
+
+def test_types_may_change_ten_times_in_a_request(api: Api) -> None:
+    mixed = [account(Name="a"), contact(LastName="b")] * 6
+    assert codes(api.collection("POST", "", mixed[:10])) == [None] * 10
+    assert codes(api.collection("POST", "", mixed[::2] + mixed[1::2])) == [None] * 12
+    response = api.post("/composite/sobjects", json={"records": mixed})
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, "LIMIT_EXCEEDED")
+
+
 def test_update_goes_by_id_and_refuses_unknown_deleted_and_missing_ones(api: Api) -> None:
     live, dead = api.create("Contact", LastName="a"), api.create("Contact", LastName="b")
     api.delete(f"/sobjects/Contact/{dead}")

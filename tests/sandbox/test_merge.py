@@ -1,4 +1,4 @@
-"""Merges: what SOAP's merge() does to the org, by the control surface."""
+"""Merges and undeletes: what SOAP's merge() and undelete() do to the org, by the control surface."""
 
 from __future__ import annotations
 
@@ -56,3 +56,27 @@ def test_a_merge_that_is_refused_changes_nothing(api: Api, sandbox: SandboxServe
         assert refusal.value.code == code
     assert len(api.rows("SELECT Id FROM Account")) == 2
     assert api.rows("SELECT AccountId FROM Contact") == [{"AccountId": loser}]
+
+
+def test_an_undelete_brings_back_the_details_that_went_with_the_record(api: Api, sandbox: SandboxServer) -> None:
+    account = api.create("Account", Name="Acme")
+    alone, together = (api.create("Contact", LastName=each, AccountId=account) for each in ("alone", "together"))
+    api.delete(f"/sobjects/Contact/{alone}")
+    sandbox.control.advance_clock(5)
+    api.delete(f"/sobjects/Account/{account}")
+    sandbox.control.advance_clock(5)
+    assert sandbox.control.undelete("Account", [account]) == 1
+    assert api.rows("SELECT Id FROM Contact") == [{"Id": together}]
+    restored = api.get(f"/sobjects/Account/{account}").json()
+    assert restored["SystemModstamp"] > restored["CreatedDate"]
+
+
+def test_undeletes_are_refused_one_by_one(api: Api, sandbox: SandboxServer) -> None:
+    live, dead = api.create("Account", Name="a"), api.create("Account", Name="b")
+    api.delete(f"/sobjects/Account/{dead}")
+    with sandbox.sandbox.lock:
+        outcomes = sandbox.sandbox.deletes.undelete([dead, live, "0018K0000009999QAA", "junk"])
+    codes = [each.refusal.code if each.refusal else None for each in outcomes]
+    assert codes == [None, "UNDELETE_FAILED", "INVALID_CROSS_REFERENCE_KEY", "MALFORMED_ID"]
+    assert [each.id for each in outcomes] == [dead, None, None, None]
+    assert len(api.rows("SELECT Id FROM Account")) == 2

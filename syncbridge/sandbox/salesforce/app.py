@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from syncbridge.sandbox.salesforce.auth import expired_session
 from syncbridge.sandbox.salesforce.auth_codes import AuthRefusal
-from syncbridge.sandbox.salesforce.call import Action, Call, Reply, answer, refused
+from syncbridge.sandbox.salesforce.call import REST, Action, Call, Reply, answer, refused
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.faults import Rule, daily_limit, objects_in, refusal_of
 from syncbridge.sandbox.salesforce.rest.metadata import check_version
@@ -111,6 +111,8 @@ class Endpoint:
         check_version(call, action)
         if action.area == "data":
             call.token = action.dialect.session(call)
+            if action.dialect is REST:
+                _check_accept(call)
         if rule is not None and rule.kind != "drop_after":
             return self._struck(call, rule)
         if action.area == "data":
@@ -197,6 +199,13 @@ def _read(sandbox: Sandbox, request: Request, body: bytes) -> Call:
         body=body,
         server="{}:{}".format(*request.scope["server"]),
     )
+
+
+def _check_accept(call: Call) -> None:
+    """Refuse a client that understands nothing but XML."""
+    accepted = call.headers.get("accept", "").lower()
+    if "xml" in accepted and not any(each in accepted for each in ("json", "csv", "*/*")):
+        raise Refusal("NOT_ACCEPTABLE", "The sandbox answers REST calls in JSON, not in XML", status=406)
 
 
 async def _drop(scope: Scope, receive: Receive) -> None:

@@ -72,7 +72,11 @@ class Call:
             raise Refusal("JSON_PARSER_ERROR", f"{error}") from None
 
     def record(self) -> Record:
-        """Return the body as one JSON object, or refuse it."""
+        """Return the body as one JSON object, or refuse it: forms, XML and the parts of a blob are 415."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in ("", "application/json"):
+            text = f"Content-Type header specified in HTTP request is not supported: {kind}"
+            raise Refusal("UNSUPPORTED_MEDIA_TYPE", text, status=415)
         value = self.json()
         if not isinstance(value, dict):
             raise Refusal("JSON_PARSER_ERROR", "The HTTP entity body is required to be one JSON object")

@@ -156,9 +156,11 @@ class Control:
             yield chunk
 
     def undelete(self, object: str, ids: list[str]) -> int:
-        """Take records out of the bin; return how many."""
+        """Take records of an object out of the bin, with the details deleted with them; return how many were there."""
+        prefix = self._object(object).prefix
         with self._sandbox.lock:
-            return self._sandbox.deletes.undelete(self._object(object), ids)
+            outcomes = self._sandbox.deletes.undelete([each for each in ids if each.startswith(prefix)])
+        return sum(each.refusal is None for each in outcomes)
 
     def merge(self, object: str, master_id: str, loser_ids: list[str], **values: Any) -> list[str]:
         """Merge up to two records into another one, which gets `values`; return the ids of what was reparented.

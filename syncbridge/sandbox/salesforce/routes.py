@@ -17,7 +17,10 @@ from syncbridge.sandbox.salesforce.rest import (
     logins,
     metadata,
     query,
+    recent,
     records,
+    relationships,
+    search,
     tooling,
     tree,
 )
@@ -72,9 +75,19 @@ DATA_PATHS: Paths = {
         "PATCH": Action("collections_upsert", collections.upsert, since=46),
     },
     f"{V}/composite/tree/{{object}}": {"POST": Action("tree", tree.create, since=34)},
+    f"{V}/search": {"GET": Action("search", search.search)},
+    f"{V}/parameterizedSearch": {
+        "GET": Action("parameterized_search", search.parameterized, since=36),
+        "POST": Action("parameterized_search", search.parameterized, since=36),
+    },
+    f"{V}/recent": {"GET": Action("recent", recent.recent)},
+    f"{V}/tabs": {"GET": Action("tabs", recent.no_items)},
+    f"{V}/quickActions": {"GET": Action("quick_actions", recent.no_items)},
+    f"{V}/sobjects/{{object}}/quickActions": {"GET": Action("quick_actions", recent.no_items)},
+    f"{V}/theme": {"GET": Action("theme", recent.theme)},
     f"{V}/sobjects": {"GET": Action("global_describe", metadata.global_describe)},
     f"{V}/sobjects/{{object}}": {
-        "GET": Action("object_info", metadata.object_info),
+        "GET": Action("object_info", recent.object_info),
         "POST": Action("create", records.create),
     },
     f"{V}/sobjects/{{object}}/describe": {"GET": Action("describe", metadata.describe)},
@@ -86,9 +99,9 @@ DATA_PATHS: Paths = {
         "DELETE": Action("delete", records.delete),
     },
     f"{V}/sobjects/{{object}}/{{field}}/{{value:path}}": {
-        "GET": Action("read_by_key", records.read_by_key),
-        "PATCH": Action("upsert", records.upsert),
-        "DELETE": Action("delete_by_key", records.delete_by_key),
+        "GET": Action("read_by_key", relationships.read),
+        "PATCH": Action("upsert", relationships.update),
+        "DELETE": Action("delete_by_key", relationships.delete),
     },
 }  # fmt: skip
 
@@ -110,7 +123,7 @@ TOOLING_PATHS: Paths = {
     f"{V}/tooling/queryAll": {"GET": Action("tooling_query", query.query_all)},
     f"{V}/tooling/query/{{locator}}": {"GET": Action("tooling_query_more", query.query_more)},
     f"{V}/tooling/sobjects": {"GET": Action("tooling_global_describe", metadata.global_describe)},
-    f"{V}/tooling/sobjects/{{object}}": {"GET": Action("tooling_object_info", metadata.object_info)},
+    f"{V}/tooling/sobjects/{{object}}": {"GET": Action("tooling_object_info", recent.object_info)},
     f"{V}/tooling/sobjects/{{object}}/describe": {"GET": Action("tooling_describe", metadata.describe)},
     f"{V}/tooling/sobjects/{{object}}/{{id}}": {"GET": Action("tooling_read", records.read)},
 }  # fmt: skip

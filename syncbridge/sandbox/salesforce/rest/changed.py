@@ -9,18 +9,19 @@ from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.store.values import datetime_text, parse_datetime
 
 UPDATED_DAYS, DELETED_DAYS = 30, 15
+MOST_IDS = 600_000
 
 
 def updated(call: Call) -> Reply:
     """GET /sobjects/{object}/updated?start=&end="""
-    start, end = _window(call, UPDATED_DAYS)
+    start, end = _window(call, UPDATED_DAYS, timedelta(0))
     rows = _rows(call, start, end, deleted=0)
     return answer({"ids": [row[0] for row in rows], "latestDateCovered": datetime_text(end)})
 
 
 def deleted(call: Call) -> Reply:
     """GET /sobjects/{object}/deleted?start=&end="""
-    start, end = _window(call, DELETED_DAYS)
+    start, end = _window(call, DELETED_DAYS, timedelta(minutes=1))
     rows = _rows(call, start, end, deleted=1)
     return answer(
         {
@@ -34,17 +35,23 @@ def deleted(call: Call) -> Reply:
 def _rows(call: Call, start: datetime, end: datetime, *, deleted: int) -> list[tuple[str, str]]:
     sql = (
         f'select "Id", "SystemModstamp" from "{call.target().name}" where "IsDeleted" = ? and "SystemModstamp" >= ? '  # noqa: S608
-        'and "SystemModstamp" < ? order by "SystemModstamp", "Id"'
+        'and "SystemModstamp" < ? order by "SystemModstamp", "Id" limit ?'
     )
-    values = (deleted, datetime_text(start), datetime_text(end))
-    return [(row[0], row[1]) for row in call.sandbox.storage.select(sql, values)]
+    values = (deleted, datetime_text(start), datetime_text(end), MOST_IDS + 1)
+    rows = [(row[0], row[1]) for row in call.sandbox.storage.select(sql, values)]
+    if len(rows) > MOST_IDS:
+        raise Refusal("EXCEEDED_ID_LIMIT", f"more than {MOST_IDS} ids; choose dates that are closer together")
+    return rows
 
 
-def _window(call: Call, days: int) -> tuple[datetime, datetime]:
+def _window(call: Call, days: int, longer_than: timedelta) -> tuple[datetime, datetime]:
+    """Return start and end in whole minutes; an end in the future is now."""
     start, end = _moment(call, "start"), _moment(call, "end")
     now = call.sandbox.clock.now()
     if start >= end:
         raise Refusal("INVALID_REPLICATION_DATE", "startDate cannot be the same or after endDate")
+    if end - start <= longer_than:
+        raise Refusal("INVALID_REPLICATION_DATE", "startDate must precede endDate by more than one minute")
     if start < now - timedelta(days=days):
         raise Refusal("INVALID_REPLICATION_DATE", f"startDate before org replication enabled date or {days} days ago")
     return start, min(end, now)
@@ -55,4 +62,4 @@ def _moment(call: Call, name: str) -> datetime:
     moment = parse_datetime(text) if text else None
     if moment is None:
         raise Refusal("INVALID_REPLICATION_DATE", f"{name} is not a date: {text}")
-    return moment
+    return moment.replace(second=0, microsecond=0)

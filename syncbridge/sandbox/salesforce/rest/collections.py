@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, TypeGuard
 
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
@@ -14,6 +15,8 @@ from syncbridge.sandbox.salesforce.store.changes import Outcome, Record
 
 MOST_RECORDS = 200
 MOST_READ = 2000
+#: Records of one type in a row are a chunk.
+MOST_CHUNKS = 10
 NO_TYPE = Refusal("JSON_PARSER_ERROR", "Unable to find the attributes.type of the record; it must come first")
 
 
@@ -95,7 +98,13 @@ def _check_number(number: int, most: int) -> None:
 
 
 def _typed(call: Call, records: list[Record]) -> list[tuple[ObjectType | Refusal, Record]]:
-    return [(_type_of(call, each), each) for each in records]
+    typed = [(_type_of(call, each), each) for each in records]
+    kinds = [kind for kind, _ in typed if isinstance(kind, ObjectType)]
+    chunks = sum(before is not after for before, after in pairwise([None, *kinds]))
+    if chunks > MOST_CHUNKS:
+        text = f"Cannot have more than {MOST_CHUNKS} chunks in a single operation. Please rearrange the data to reduce "
+        raise Refusal("LIMIT_EXCEEDED", f"{text}chunking.")
+    return typed
 
 
 def _type_of(call: Call, record: Record) -> ObjectType | Refusal:
@@ -121,7 +130,8 @@ def _results(outcomes: list[Outcome], *, with_created: bool = False) -> list[dic
         if outcome.refusal is None:
             result = {"id": outcome.id, "success": True, "errors": []}
         else:
-            result = {"success": False, "errors": [outcome.refusal.as_row()]}
+            known = {} if outcome.id is None else {"id": outcome.id}
+            result = {**known, "success": False, "errors": [outcome.refusal.as_row()]}
         if with_created:
             result["created"] = outcome.created
         results.append(result)

@@ -11,12 +11,15 @@ import orjson
 
 from syncbridge.sandbox.salesforce.call import Action, Call, Reply, answer
 from syncbridge.sandbox.salesforce.errors import not_found
-from syncbridge.sandbox.salesforce.org.describe import describe_all, describe_briefly, describe_object
+from syncbridge.sandbox.salesforce.org.describe import describe_all, describe_object
 
 OLDEST_VERSION, NEWEST_VERSION = 31, 66
 VERSION = re.compile(r"\d\d\.0")
 SEASONS = ("Winter", "Spring", "Summer")
-RESOURCES = ("composite", "jobs", "limits", "query", "queryAll", "sobjects")
+RESOURCES = (
+    "composite", "jobs", "limits", "parameterizedSearch", "query", "queryAll", "quickActions", "recent", "search",
+    "sobjects", "tabs", "theme",
+)  # fmt: skip
 OTHER_LIMITS = {
     "DailyAsyncApexExecutions": 250000, "DailyBulkV2QueryFileStorageMB": 976562, "DailyDeliveredPlatformEvents": 10000,
     "DataStorageMB": 5, "FileStorageMB": 20,
@@ -75,11 +78,6 @@ def describe(call: Call) -> Reply:
     """GET /sobjects/{object}/describe"""
     target = call.target()
     return _cached(call, target.name, lambda: describe_object(call.sandbox.org, target, call.base))
-
-
-def object_info(call: Call) -> Reply:
-    """GET /sobjects/{object}"""
-    return answer({"objectDescribe": describe_briefly(call.target(), call.base), "recentItems": []})
 
 
 def _cached(call: Call, name: str, make: Any) -> Reply:

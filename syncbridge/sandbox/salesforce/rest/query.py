@@ -45,6 +45,8 @@ def query_more(call: Call) -> Reply:
 
 def _first_page(call: Call, *, with_deleted: bool) -> Reply:
     text = call.query.get("q")
+    if "explain" in call.query:
+        raise Refusal("FUNCTIONALITY_NOT_ENABLED", "The sandbox has no query plans to explain")
     if not text:
         raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
     try:

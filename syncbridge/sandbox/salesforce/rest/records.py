@@ -8,6 +8,7 @@ from syncbridge.sandbox.salesforce.call import Call, Reply, answer
 from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches, no_such_column, not_found
 from syncbridge.sandbox.salesforce.org.ids import to_18
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType
+from syncbridge.sandbox.salesforce.rest.preconditions import check_write, not_modified, validators
 from syncbridge.sandbox.salesforce.rest.reading import read_records
 from syncbridge.sandbox.salesforce.store.changes import Outcome, Record
 from syncbridge.sandbox.salesforce.store.values import normaliser
@@ -27,8 +28,7 @@ def create(call: Call) -> Reply:
 def read(call: Call) -> Reply:
     """GET /sobjects/{object}/{id}"""
     target = call.target()
-    record = _read_one(call, target, _id_in_path(call, target))
-    return answer(record, headers={"Last-Modified": str(record.get("LastModifiedDate", ""))})
+    return _shown(call, target, _id_in_path(call, target))
 
 
 def update(call: Call) -> Reply:
@@ -36,6 +36,7 @@ def update(call: Call) -> Reply:
     target, record = call.target(), call.record()
     record_id = _id_in_path(call, target)
     _refuse_keys(record, "Id")
+    check_write(call, target, record_id)
     [outcome] = call.sandbox.writes.update([(target, record | {"Id": record_id})], fault=call.row_fault)
     _raise_refusal(outcome, of_path=record_id)
     return Reply(204)
@@ -53,7 +54,7 @@ def delete(call: Call) -> Reply:
 def read_by_key(call: Call) -> Reply:
     """GET /sobjects/{object}/{external id field}/{value}"""
     target = call.target()
-    return answer(_read_one(call, target, _id_by_key(call, target)))
+    return _shown(call, target, _id_by_key(call, target))
 
 
 def delete_by_key(call: Call) -> Reply:
@@ -138,6 +139,14 @@ def _id_by_key(call: Call, target: ObjectType) -> str:
     if len(rows) > 1:
         raise SeveralMatches(key.name, [f"{call.base}/sobjects/{target.name}/{row[0]}" for row in rows], [])
     return str(rows[0][0])
+
+
+def _shown(call: Call, target: ObjectType, record_id: str) -> Reply:
+    """Return the reply to a read: the record, or 304 when the client has it already."""
+    headers = validators(call, target, record_id)
+    if not headers:
+        raise not_found()
+    return not_modified(call, headers) or answer(_read_one(call, target, record_id), headers=headers)
 
 
 def _read_one(call: Call, target: ObjectType, record_id: str) -> Record:

@@ -7,16 +7,14 @@ from xml.etree.ElementTree import Element
 
 from syncbridge.sandbox.salesforce.call import Call
 from syncbridge.sandbox.salesforce.errors import Refusal
-from syncbridge.sandbox.salesforce.org.ids import to_18
 from syncbridge.sandbox.salesforce.org.model import ObjectType
 from syncbridge.sandbox.salesforce.rest.collections import MOST_RECORDS
 from syncbridge.sandbox.salesforce.rest.records import external_id
 from syncbridge.sandbox.salesforce.soap.records import read_record, type_of, write_error, write_outcome
 from syncbridge.sandbox.salesforce.soap.xml import Envelope
-from syncbridge.sandbox.salesforce.store.changes import Outcome, Record
+from syncbridge.sandbox.salesforce.store.changes import Record
 
 Given = TypeVar("Given", str, Element)
-NOT_IN_BIN = Refusal("UNDELETE_FAILED", "Entity is not in the recycle bin")
 
 
 def create(call: Call, request: Envelope) -> Any:
@@ -61,16 +59,8 @@ def delete(call: Call, request: Envelope) -> Any:
 
 
 def undelete(call: Call, request: Envelope) -> Any:
-    """undelete(ids): out of the bin again, without what was deleted along with them"""
-    outcomes = []
-    for given in _counted(request.texts("ids")):
-        target, full = _in_bin(call, given)
-        if target is None or full is None:
-            outcomes.append(Outcome(None, False, NOT_IN_BIN))
-            continue
-        call.sandbox.deletes.undelete(target, [full])
-        outcomes.append(Outcome(full, False, None))
-    return [write_outcome(each) for each in outcomes]
+    """undelete(ids): out of the bin again, with the details that were deleted along with them"""
+    return [write_outcome(each) for each in call.sandbox.deletes.undelete(_counted(request.texts("ids")))]
 
 
 def merge(call: Call, request: Envelope) -> Any:
@@ -109,13 +99,3 @@ def _counted(given: list[Given]) -> list[Given]:
 
 def _all_or_none(request: Envelope) -> bool:
     return request.headers.get("allornone") == "true"
-
-
-def _in_bin(call: Call, given: str) -> tuple[ObjectType | None, str | None]:
-    """Return object and id of a record in the bin, or None twice."""
-    full = to_18(given)
-    target = call.sandbox.org.by_prefix(full[:3]) if full else None
-    if full is None or target is None:
-        return None, None
-    rows = call.sandbox.storage.rows_with(target, ("IsDeleted",), "Id", [full], deleted=True)
-    return (target, full) if rows and rows[0][0] else (None, None)

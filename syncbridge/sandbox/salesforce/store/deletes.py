@@ -36,16 +36,43 @@ class Deletes:
             for name, group in self._by_object(outcomes).items():
                 self._remove(self._org.objects[name.lower()], group)
         for outcome in outcomes:
+            outcome.id = outcome.id if outcome.refusal in (None, ROLLED_BACK) else None
+        return outcomes
+
+    def undelete(self, ids: list[str]) -> list[Outcome]:
+        """Take records of any objects out of the bin, and the details deleted with them; one outcome per id."""
+        self._storage.follow_org()
+        outcomes = [self._check(index, each, no_row_fault) for index, each in enumerate(ids)]
+        with self._storage.transaction():
+            for name, group in self._by_object(outcomes).items():
+                self._restore(self._org.objects[name.lower()], group)
+        for outcome in outcomes:
             outcome.id = None if outcome.refusal else outcome.id
         return outcomes
 
-    def undelete(self, target: ObjectType, ids: list[str]) -> int:
-        """Take records out of the bin again, without their details; return how many."""
-        rows = self._storage.rows_with(target, ("Id", "IsDeleted"), "Id", ids, deleted=True)
-        binned = [row[0] for row in rows if row[1]]
-        with self._storage.transaction():
-            self._set(target, ("IsDeleted",), (0,), binned)
-        return len(binned)
+    def _restore(self, target: ObjectType, outcomes: list[Outcome]) -> None:
+        columns = ("Id", "IsDeleted", "SystemModstamp")
+        rows = self._storage.rows_with(target, columns, "Id", (each.id for each in outcomes), deleted=True)
+        binned = {row[0]: row[2] for row in rows if row[1]}
+        there = {row[0] for row in rows}
+        for outcome in outcomes:
+            if outcome.id not in there:
+                outcome.refusal = Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+            elif outcome.id not in binned:
+                outcome.refusal = Refusal("UNDELETE_FAILED", "Entity is not in the recycle bin")
+        self._unbin(target, binned)
+
+    def _unbin(self, target: ObjectType, stamps: dict[str, str]) -> None:
+        """Restore records, given with the moment of their deletion, and the details deleted at the same moment."""
+        self._set(target, ("IsDeleted",), (0,), list(stamps))
+        for child, ref in self._org.children_of(target.name):
+            if ref.on_delete != "cascade" or not ref.createable or not stamps:
+                continue
+            columns = ("Id", ref.name, "SystemModstamp", "IsDeleted")
+            rows = self._storage.rows_with(child, columns, ref.name, stamps, deleted=True)
+            details = {row[0]: row[2] for row in rows if row[3] and row[2] == stamps[row[1]]}
+            if details:
+                self._unbin(child, details)
 
     def _check(self, index: int, given: str, fault: RowFault) -> Outcome:
         full = to_18(given.strip())

@@ -192,7 +192,10 @@ class Writes:
                 change.refusal = ROLLED_BACK
         else:
             self._apply(list(valid(changes)))
-        return [Outcome(None if each.refusal else each.id, each.created, each.refusal) for each in changes]
+        return [
+            Outcome(each.id if each.refusal in (None, ROLLED_BACK) else None, each.created, each.refusal)
+            for each in changes
+        ]
 
     def _apply(self, changes: list[Change]) -> None:
         stamp = self._clock.stamp()
