@@ -6,6 +6,7 @@ import importlib.util
 import json
 import secrets
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def sandbox() -> None:
 @click.option("--data", default=IN_MEMORY, show_default=True, help="SQLite file that keeps the records.")
 @click.option("--token", help="A session id to accept from the start; otherwise one is made up.")
 @click.option("--public-key", type=click.Path(path_type=Path), help="PEM file; JWT logins must be signed for it.")
+@click.option("--tls", type=click.Path(path_type=Path), help="PEM file with certificate and key, to speak https.")
 @click.option("--latency", type=click.IntRange(0), default=0, metavar="MS", help="Milliseconds added to every answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print address and credentials as one line of JSON.")
 def salesforce(
@@ -42,6 +44,7 @@ def salesforce(
     data: str,
     token: str | None,
     public_key: Path | None,
+    tls: Path | None,
     latency: int,
     as_json: bool,
 ) -> None:
@@ -55,9 +58,11 @@ def salesforce(
     from syncbridge.sandbox.salesforce.auth import Credentials
     from syncbridge.sandbox.salesforce.org.org_file import OrgFileError
     from syncbridge.sandbox.salesforce.sandbox import Sandbox
-    from syncbridge.sandbox.salesforce.server import listen, run
+    from syncbridge.sandbox.salesforce.server import check_tls, listen, run
     from syncbridge.sandbox.salesforce.store.storage import StorageError
 
+    if tls is not None:
+        _check(tls, check_tls)
     try:
         key = public_key.read_text(encoding="utf-8") if public_key else None
         credentials = Credentials(token=token or f"sandbox-{secrets.token_hex(16)}", public_key=key)
@@ -72,9 +77,18 @@ def salesforce(
     except OSError as error:
         org_now.close()
         raise _Mistake(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    address = f"http://{host}:{listener.getsockname()[1]}"
+    address = f"{'https' if tls else 'http'}://{host}:{listener.getsockname()[1]}"
     _announce(_facts(address, credentials), as_json=as_json)
-    run(org_now, listener)
+    run(org_now, listener, tls)
+
+
+def _check(tls: Path, check: Callable[[Path], None]) -> None:
+    try:
+        check(tls)
+    except FileNotFoundError:
+        raise _Mistake(f"cannot read {tls}: there is no such file") from None
+    except OSError as error:
+        raise _Mistake(f"{tls} needs a certificate and its private key, both in PEM form: {error}") from None
 
 
 def _facts(address: str, credentials: Any) -> dict[str, str]:

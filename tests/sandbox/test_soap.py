@@ -248,6 +248,7 @@ class TestReading:
         assert (accounts["keyPrefix"], contacts["keyPrefix"]) == ("001", "003")
         [alone] = soap("describeSObject", "<sObjectType>Account</sObjectType>")
         assert alone["fields"][0]["name"] == "Id"
+        assert alone["urlDetail"] == f"{soap.server.url}/{{ID}}"
         [all_objects] = soap("describeGlobal")
         assert {"Account", "Contact"} <= {each["name"] for each in all_objects["sobjects"]}
         assert soap.fault("describeSObject", "<sObjectType>Nope</sObjectType>")[0] == "INVALID_TYPE"

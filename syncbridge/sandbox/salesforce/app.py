@@ -198,6 +198,7 @@ def _read(sandbox: Sandbox, request: Request, body: bytes) -> Call:
         headers=headers,
         body=body,
         server="{}:{}".format(*request.scope["server"]),
+        scheme=request.scope["scheme"],
     )
 
 

@@ -42,6 +42,7 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     server: str
+    scheme: str = "http"
     token: str = ""
     row_rules: list[Rule] = field(default_factory=list)
     upload: Path | None = None
@@ -62,7 +63,7 @@ class Call:
         host = self.headers.get("host", "")
         if not host or host.split(":")[0].endswith("salesforce.com"):
             host = self.server
-        return f"http://{host}"
+        return f"{self.scheme}://{host}"
 
     def json(self) -> Any:
         """Return the body as JSON, or refuse it."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -75,8 +76,8 @@ class _Server(uvicorn.Server):
                 signal.signal(each, handler)
 
 
-def make_server(sandbox: Sandbox) -> uvicorn.Server:
-    """Return a server of the sandbox, not yet started; it says nothing but errors."""
+def make_server(sandbox: Sandbox, tls: Path | None = None) -> uvicorn.Server:
+    """Return a server of the sandbox, not yet started; it says nothing but errors. `tls` as in `run`."""
     config = uvicorn.Config(
         application(sandbox),
         http=_Protocol,
@@ -87,16 +88,22 @@ def make_server(sandbox: Sandbox) -> uvicorn.Server:
         access_log=False,
         date_header=False,
         server_header=False,
+        ssl_certfile=tls,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     return _Server(config)
 
 
-def run(sandbox: Sandbox, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM, then close everything."""
+def check_tls(tls: Path) -> None:
+    """Raise OSError, of which ssl.SSLError is a kind, unless the file has a certificate and its private key."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls)
+
+
+def run(sandbox: Sandbox, listener: socket.socket, tls: Path | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, then close everything. `tls`: PEM file with certificate and key, for https."""
     try:
-        make_server(sandbox).run(sockets=[listener])
+        make_server(sandbox, tls).run(sockets=[listener])
     finally:
         listener.close()
         sandbox.close()
@@ -119,10 +126,12 @@ class SandboxServer:
         latency: float = 0.0,
         port: int = 0,
         clock: Callable[[], float] = time.time,
+        tls: Path | None = None,
     ) -> None:
         self.sandbox = Sandbox(org=org, data=data, credentials=credentials, latency=latency, clock=clock)
         self.control = Control(self.sandbox)
         self._port = port
+        self._tls = tls
         self._listener: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -145,8 +154,8 @@ class SandboxServer:
         except OSError:
             self.sandbox.close()
             raise
-        self.url = f"http://{LOOPBACK}:{self._listener.getsockname()[1]}"
-        self._server = make_server(self.sandbox)
+        self.url = f"{'https' if self._tls else 'http'}://{LOOPBACK}:{self._listener.getsockname()[1]}"
+        self._server = make_server(self.sandbox, self._tls)
         self._thread = threading.Thread(target=self._serve, name="salesforce-sandbox", daemon=True)
         self._thread.start()
 

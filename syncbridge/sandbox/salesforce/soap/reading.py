@@ -96,11 +96,17 @@ def _object(call: Call, request: Envelope) -> str:
     return name
 
 
-def _describe(call: Call, name: str) -> Any:
+def _describe(call: Call, name: str) -> dict[str, Any]:
     asked = replace(call, headers={})
     if call.sandbox.org.find(name) is None:
         raise Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
-    return _described(_ask(asked, metadata.describe, {}, {"object": name}))
+    described: dict[str, Any] = _described(_ask(asked, metadata.describe, {}, {"object": name}))
+    page = f"{call.own_url}/{{ID}}"
+    return described | {
+        "urlDetail": page,
+        "urlEdit": f"{page}/e",
+        "urlNew": f"{call.own_url}/{described['keyPrefix']}/e",
+    }
 
 
 def _described(value: Any) -> Any:
