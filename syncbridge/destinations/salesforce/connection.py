@@ -34,6 +34,7 @@ class Request:
     content_type: str = "application/json"
     answers: Literal["json", "nothing", "stream"] = "json"  # a stream is the response, to be read and closed
     lane: str = ""  # the mapping that it is made for
+    read_timeout: float = 0.0  # seconds, where an answer may take longer than the settings' limit
 
 
 class _WithoutQuery(logging.Filter):
@@ -75,6 +76,7 @@ class Connection:
             headers={"Content-Type": request.content_type},
             allow_redirects=False,
             stream=request.answers == "stream",
+            timeout=(self._settings.connect_timeout, max(self._settings.read_timeout, request.read_timeout)),
         )
         return response
 

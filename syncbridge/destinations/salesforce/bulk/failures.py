@@ -51,7 +51,7 @@ def of_job(message: str) -> Rejected:
     return Rejected(code, text, Remedy.WAIT if _SPENT.search(message) else Remedy.RETRY_SMALLER)
 
 
-def of_record(remote_id: str, text: str, *, deleting: bool, save_in_spite_of_alerts: bool) -> Result:
+def of_record(remote_id: str, text: str, *, deleting: bool, allow_save: bool) -> Result:
     """What an `sf__Error` means: `CODE:message:fields --`."""
     code, _, rest = text.partition(":")
     message, _, names = rest.rpartition(":")
@@ -60,7 +60,7 @@ def of_record(remote_id: str, text: str, *, deleting: bool, save_in_spite_of_ale
     if deleting and errors.is_gone([error]):
         return Delivered(remote_id)
     rejected = errors.rejected(error)
-    if save_in_spite_of_alerts and code == "DUPLICATES_DETECTED":
+    if allow_save and code == "DUPLICATES_DETECTED":
         # The header that saves in spite of alerts is none of Bulk's: a call brings it.
         return Rejected(rejected.code, rejected.message, Remedy.RETRY_SMALLER, rejected.fields)
     return rejected

@@ -6,9 +6,7 @@ One process may begin a job and another go on with it: nothing about it is kept 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import chain
-from typing import Any
+from typing import IO, Any, cast
 
 import orjson
 
@@ -23,17 +21,20 @@ from syncbridge.destinations.base import (
     BulkUpload,
     Rejected,
 )
-from syncbridge.destinations.salesforce.bulk.failures import ASK_AGAIN, of_call, of_creation, of_job, of_record
-from syncbridge.destinations.salesforce.bulk.results import Verdict, all_rejected, results, succeeded
+from syncbridge.destinations.salesforce.bulk.failures import ASK_AGAIN, of_call, of_creation, of_job
+from syncbridge.destinations.salesforce.bulk.results import Verdict, failed, left_over, results, succeeded
 from syncbridge.destinations.salesforce.bulk.sheet import Sheet
 from syncbridge.destinations.salesforce.client import CallRejected, Client
 from syncbridge.destinations.salesforce.connection import Request
+from syncbridge.destinations.salesforce.describe import Descriptions
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
 from syncbridge.errors import NeedsOperator, Remedy, SchemaDrift
 from syncbridge.model import Fields
-from syncbridge.schemas import RemoteObject
 
 MOST_RECORDS = 100_000  # ten of Salesforce's batches
+#: An upload that is answered late must not be given up, or it would be sent again and again. Salesforce itself ends a
+#: request after ten minutes.
+UPLOAD_SECONDS = 600.0
 
 #: Objects that assignment rules are for. A job runs rules by their id only, never "the active one".
 _ASSIGNED = frozenset(("account", "case", "lead"))
@@ -44,7 +45,6 @@ _STATES: Mapping[str, BulkState] = {
     "Aborted": BulkState.DONE,
 }
 _ABORTED = Rejected("Aborted", "the job was aborted", Remedy.RETRY_SMALLER)
-_LEFT = Rejected("Failed", "the job ended before it came to this record", Remedy.RETRY_SMALLER)
 
 
 class SalesforceBulk(BulkLoading):
@@ -53,7 +53,7 @@ class SalesforceBulk(BulkLoading):
     def __init__(
         self,
         client: Client,
-        describe: Callable[[str], RemoteObject],
+        descriptions: Descriptions,
         settings: SalesforceSettings,
         clock: Callable[[], float],
     ) -> None:
@@ -61,7 +61,7 @@ class SalesforceBulk(BulkLoading):
         self.jobs_in_flight = settings.bulk_jobs
         self.most_records = MOST_RECORDS
         self._client = client
-        self._describe = describe
+        self._descriptions = descriptions
         self._settings = settings
         self._clock = clock
 
@@ -85,20 +85,17 @@ class SalesforceBulk(BulkLoading):
     def upload(self, job: BulkJob, columns: Sequence[str], records: Iterable[Fields | str]) -> BulkUpload:
         with Sheet() as sheet:
             if job.operation == "delete":
-                uploaded = sheet.fill_deletes(records, self.most_records)  # type: ignore[arg-type]
+                uploaded = sheet.fill_deletes(cast("Iterable[str]", records), self.most_records)
             else:
-                described = self._describe(job.object)
-                uploaded = sheet.fill_upserts(described, columns, job.key_field, records, self.most_records)  # type: ignore[arg-type]
-            path, file = f"jobs/ingest/{job.id}", sheet.file()
-            self._ask(
-                Request("bulk upload", "PUT", f"{path}/batches", file=file, content_type="text/csv", answers="nothing")
-            )
-        self._ask(Request("bulk close", "PATCH", path, b'{"state":"UploadComplete"}'))
+                described, upserts = self._descriptions.get(job.object), cast("Iterable[Fields]", records)
+                uploaded = sheet.fill_upserts(described, columns, job.key_field, upserts, self.most_records)
+            self._ask(_upload(job, sheet.file()))
+        self._ask(Request("bulk close", "PATCH", _path(job), b'{"state":"UploadComplete"}'))
         return uploaded
 
     def progress(self, job: BulkJob) -> BulkProgress:
         try:
-            told = self._ask(Request("bulk poll", "GET", f"jobs/ingest/{job.id}"))
+            told = self._ask(Request("bulk poll", "GET", _path(job)))
         except SchemaDrift as error:
             if error.code == "NOT_FOUND":
                 return BulkProgress(BulkState.LOST)
@@ -109,43 +106,37 @@ class SalesforceBulk(BulkLoading):
             failure = _ABORTED
         elif told["state"] == "Failed":
             failure = of_job(told.get("errorMessage") or "")
+            if failure.remedy is Remedy.SCHEMA:
+                self._descriptions.forget(job.object)
         return BulkProgress(state, told.get("numberRecordsProcessed", 0), told.get("numberRecordsFailed", 0), failure)
 
     def results(self, job: BulkJob, progress: BulkProgress) -> Iterator[BulkResult]:
-        described = self._describe(job.object)
-        refused = partial(
-            of_record,
-            deleting=job.operation == "delete",
-            save_in_spite_of_alerts=self._settings.duplicate_rules == "allow_save",
-        )
-        cut_short = progress.failure is not None
-        parts: list[Iterator[BulkResult]] = []
-        if cut_short or progress.processed > progress.failed:
-            parts.append(self._file(job, described, "successfulResults", succeeded))
-        if cut_short or progress.failed:
-            failed: Verdict = lambda row, key: refused(row[0] or str(key), row[1])  # noqa: E731
-            parts.append(self._file(job, described, "failedResults", failed))
-        if cut_short:
-            left = all_rejected(progress.failure or _LEFT)
-            parts.append(self._file(job, described, "unprocessedrecords", left, own_columns=0))
-        return chain.from_iterable(parts)
+        described = self._descriptions.get(job.object)
+        for name, own_columns, verdict in self._files_of(job, progress):
+            request = Request("bulk results", "GET", f"{_path(job)}/{name}", answers="stream")
+            yield from results(self._ask(request), job, described, own_columns, verdict)
+
+    def _files_of(self, job: BulkJob, progress: BulkProgress) -> list[tuple[str, int, Verdict]]:
+        """The files that hold the results, with how many columns of each are Salesforce's own."""
+        files: list[tuple[str, int, Verdict]] = []
+        if progress.failure is not None or progress.processed > progress.failed:
+            files.append(("successfulResults", 2, succeeded))
+        if progress.failure is not None or progress.failed:
+            allow_save = self._settings.duplicate_rules == "allow_save"
+            files.append(("failedResults", 2, failed(deleting=job.operation == "delete", allow_save=allow_save)))
+        if progress.failure is not None:
+            files.append(("unprocessedrecords", 0, left_over(progress.failure)))
+        return files
 
     def abort(self, job: BulkJob) -> None:
         try:
-            self._call(Request("bulk abort", "PATCH", f"jobs/ingest/{job.id}", b'{"state":"Aborted"}'))
+            self._call(Request("bulk abort", "PATCH", _path(job), b'{"state":"Aborted"}'))
         except CallRejected as refused:
             if refused.rejected.code != "INVALIDJOBSTATE":  # it has ended
                 raise of_call(refused.rejected) from None
         except SchemaDrift as error:
             if error.code != "NOT_FOUND":
                 raise
-
-    def _file(
-        self, job: BulkJob, described: RemoteObject, name: str, verdict: Verdict, *, own_columns: int = 2
-    ) -> Iterator[BulkResult]:
-        """The results of one file; the call is made when the first of them is asked for."""
-        request = Request("bulk results", "GET", f"jobs/ingest/{job.id}/{name}", answers="stream")
-        yield from results(self._ask(request), job, described, verdict, own_columns=own_columns)
 
     def _ask(self, request: Request) -> Any:
         try:
@@ -155,3 +146,14 @@ class SalesforceBulk(BulkLoading):
 
     def _call(self, request: Request) -> Any:
         return self._client.call(request, until=self._clock() + 2 * self._client.one_call)
+
+
+def _path(job: BulkJob) -> str:
+    return f"jobs/ingest/{job.id}"
+
+
+def _upload(job: BulkJob, file: IO[bytes]) -> Request:
+    path = f"{_path(job)}/batches"
+    return Request(
+        "bulk upload", "PUT", path, file=file, content_type="text/csv", answers="nothing", read_timeout=UPLOAD_SECONDS
+    )

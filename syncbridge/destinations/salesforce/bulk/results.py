@@ -12,6 +12,7 @@ import urllib3
 
 from syncbridge.destinations.base import BulkJob, BulkResult, Delivered, Rejected, Result
 from syncbridge.destinations.salesforce.bulk.cells import ABSENT, NULL, decoder
+from syncbridge.destinations.salesforce.bulk.failures import of_record
 from syncbridge.errors import NeedsOperator, RetryLater
 from syncbridge.model import Fields, Normal
 from syncbridge.schemas import RemoteObject
@@ -23,7 +24,7 @@ CHUNK = 1 << 16
 
 
 def results(
-    response: requests.Response, job: BulkJob, described: RemoteObject, verdict: Verdict, *, own_columns: int = 2
+    response: requests.Response, job: BulkJob, described: RemoteObject, own_columns: int, verdict: Verdict
 ) -> Iterator[BulkResult]:
     """The results of one file, whose first `own_columns` are Salesforce's. Closes the response.
 
@@ -47,8 +48,17 @@ def succeeded(row: list[str], key: Normal) -> Result:
     return Delivered(row[0], row[1] == "true")
 
 
-def all_rejected(rejected: Rejected) -> Verdict:
-    """For files whose rows all share one fate."""
+def failed(*, deleting: bool, allow_save: bool) -> Verdict:
+    """For rows of failedResults: `sf__Id`, `sf__Error`. Salesforce leaves the id out before API version 53."""
+
+    def verdict(row: list[str], key: Normal) -> Result:
+        return of_record(row[0] or str(key), row[1], deleting=deleting, allow_save=allow_save)
+
+    return verdict
+
+
+def left_over(rejected: Rejected) -> Verdict:
+    """For rows of unprocessedrecords."""
     return lambda row, key: rejected
 
 
