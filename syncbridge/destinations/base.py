@@ -100,12 +100,13 @@ class BulkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BulkJob:
-    """A job of the destination. These four are all that has to be kept to go on with it after a restart."""
+    """A job of the destination. Its parts are all that has to be kept to go on with it after a restart."""
 
     id: str
     object: str
     operation: BulkOperation
     key_field: str = ""  # the external id that records are upserted by; empty for deletes
+    lane: str = ""  # the mapping that its calls are counted for
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +158,11 @@ class BulkLoading(ABC):
     jobs_in_flight: int  # of one destination, over all mappings
 
     @abstractmethod
-    def begin(self, object: str, operation: BulkOperation, key_field: str = "") -> BulkJob:
-        """Create a job; nothing is sent yet. Raises BulkRefused where calls have to do. `key_field`: for upserts."""
+    def begin(self, object: str, operation: BulkOperation, key_field: str = "", *, lane: str = "") -> BulkJob:
+        """Create a job; nothing is sent yet. Raises BulkRefused where calls have to do.
+
+        `key_field` is for upserts; `lane` names the mapping, as in `Destination.upsert`.
+        """
 
     @abstractmethod
     def upload(self, job: BulkJob, columns: Sequence[str], records: Iterable[Fields | str]) -> BulkUpload:

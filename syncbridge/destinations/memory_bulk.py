@@ -34,7 +34,7 @@ class Memory(Protocol):
 
     faults: Faults
 
-    def begin_call(self, operation: str, object: str, count: int) -> RemoteObject:
+    def begin_call(self, operation: str, object: str, count: int, lane: str = "") -> RemoteObject:
         """Count a call, and do what was asked for through `faults`."""
 
     def upsert_all(self, object: str, external_id: str, records: Sequence[Fields]) -> list[Result]:
@@ -74,19 +74,19 @@ class MemoryBulk(BulkLoading):
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.RLock()
 
-    def begin(self, object: str, operation: BulkOperation, key_field: str = "") -> BulkJob:
-        self._memory.begin_call("bulk_begin", object, 1)
+    def begin(self, object: str, operation: BulkOperation, key_field: str = "", *, lane: str = "") -> BulkJob:
+        self._memory.begin_call("bulk_begin", object, 1, lane)
         if object in self.refuses:
             raise BulkRefused(f"{object} cannot be loaded by jobs.", code="REFUSED", delay=3600.0)
         with self._lock:
-            job = BulkJob(f"job{len(self._kept) + 1:04}", object, operation, key_field)
+            job = BulkJob(f"job{len(self._kept) + 1:04}", object, operation, key_field, lane)
             self._kept[job.id] = _Kept(job)
             self.jobs[job.id] = job
         return job
 
     def upload(self, job: BulkJob, columns: Sequence[str], records: Iterable[Fields | str]) -> BulkUpload:
         taken = list(islice(records, self.most_records))
-        self._memory.begin_call("bulk_upload", job.object, len(taken))
+        self._memory.begin_call("bulk_upload", job.object, len(taken), job.lane)
         unfit = [record[job.key_field] for record in taken if not isinstance(record, str) and self._is_unfit(record)]
         with self._lock:
             kept = self._known(job)
@@ -102,7 +102,7 @@ class MemoryBulk(BulkLoading):
         return BulkUpload(len(taken), tuple(unfit))
 
     def progress(self, job: BulkJob) -> BulkProgress:
-        self._memory.begin_call("bulk_progress", job.object, 1)
+        self._memory.begin_call("bulk_progress", job.object, 1, job.lane)
         with self._lock:
             kept = self._known(job)
             if kept is None:
@@ -111,7 +111,7 @@ class MemoryBulk(BulkLoading):
             return BulkProgress(kept.state, len(kept.results), failed, kept.failure)
 
     def results(self, job: BulkJob, progress: BulkProgress) -> Iterator[BulkResult]:
-        self._memory.begin_call("bulk_results", job.object, 1)
+        self._memory.begin_call("bulk_results", job.object, 1, job.lane)
         with self._lock:
             kept = self._known(job)
             if kept is None or kept.state is not BulkState.DONE:
@@ -122,7 +122,7 @@ class MemoryBulk(BulkLoading):
         return (_result(job, record, result) for record, result in pairs)
 
     def abort(self, job: BulkJob) -> None:
-        self._memory.begin_call("bulk_abort", job.object, 1)
+        self._memory.begin_call("bulk_abort", job.object, 1, job.lane)
         with self._lock:
             kept = self._known(job)
             if kept is not None and kept.state is not BulkState.DONE:

@@ -86,11 +86,12 @@ def test_a_job_that_goes_well_is_five_calls_however_many_records(loader: Loader)
     assert loader.server.control.calls() - only_refusals == 5
 
 
-def test_calls_are_counted_by_kind(loader: Loader, destination: SalesforceDestination) -> None:
-    loader.load(people(3))
-    detail = destination.limits().detail
-    for kind in ("create", "upload", "close", "poll", "results"):
-        assert f"bulk {kind} 1" in detail
+def test_calls_are_counted_by_mapping_and_kind(loader: Loader, destination: SalesforceDestination) -> None:
+    job = loader.bulk.begin("Contact", "upsert", KEY, lane="people")
+    loader.bulk.upload(job, COLUMNS, people(3))
+    list(loader.bulk.results(job, loader.ended(job)))
+    made = {kind: count for (lane, kind), count in destination.calls_made().items() if lane == "people"}
+    assert made == {f"bulk {kind}": 1 for kind in ("create", "upload", "close", "poll", "results")}
 
 
 def test_a_session_that_ends_before_the_upload_is_renewed_and_the_whole_file_sent(loader: Loader) -> None:
@@ -210,7 +211,7 @@ def test_no_jobs_when_the_settings_say_never(server: SandboxServer, fake_time: F
 @pytest.mark.parametrize(
     ("code", "message", "remedy"),
     [
-        ("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record", Remedy.RETRY),
+        ("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record", Remedy.RETRY_SMALLER),
         ("FIELD_CUSTOM_VALIDATION_EXCEPTION", "Say: why?", Remedy.RECORD),
         ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "T: System.LimitException: Too many SOQL", Remedy.RETRY_SMALLER),
     ],

@@ -65,7 +65,7 @@ class SalesforceBulk(BulkLoading):
         self._settings = settings
         self._clock = clock
 
-    def begin(self, object: str, operation: BulkOperation, key_field: str = "") -> BulkJob:
+    def begin(self, object: str, operation: BulkOperation, key_field: str = "", *, lane: str = "") -> BulkJob:
         if self._settings.assignment_rules and object.lower() in _ASSIGNED:
             told = f"`assignment_rules` asks for the active rule of {object}, which a job cannot run."
             raise BulkRefused(told, code="ASSIGNMENT_RULES", delay=ASK_AGAIN)
@@ -73,14 +73,14 @@ class SalesforceBulk(BulkLoading):
         if operation == "upsert":
             wanted["externalIdFieldName"] = key_field
         try:
-            created = self._call(Request("bulk create", "POST", "jobs/ingest", orjson.dumps(wanted)))
+            created = self._call(Request("bulk create", "POST", "jobs/ingest", orjson.dumps(wanted), lane=lane))
         except CallRejected as refused:
             raise of_creation(refused.rejected) from None
         except NeedsOperator as error:
             if type(error) is NeedsOperator or error.code == "NOT_FOUND":
                 raise BulkRefused(error.message, code=error.code, hint=error.hint, delay=ASK_AGAIN) from None
             raise
-        return BulkJob(created["id"], object, operation, key_field if operation == "upsert" else "")
+        return BulkJob(created["id"], object, operation, wanted.get("externalIdFieldName", ""), lane)
 
     def upload(self, job: BulkJob, columns: Sequence[str], records: Iterable[Fields | str]) -> BulkUpload:
         with Sheet() as sheet:
@@ -90,12 +90,12 @@ class SalesforceBulk(BulkLoading):
                 described, upserts = self._descriptions.get(job.object), cast("Iterable[Fields]", records)
                 uploaded = sheet.fill_upserts(described, columns, job.key_field, upserts, self.most_records)
             self._ask(_upload(job, sheet.file()))
-        self._ask(Request("bulk close", "PATCH", _path(job), b'{"state":"UploadComplete"}'))
+        self._ask(Request("bulk close", "PATCH", _path(job), b'{"state":"UploadComplete"}', lane=job.lane))
         return uploaded
 
     def progress(self, job: BulkJob) -> BulkProgress:
         try:
-            told = self._ask(Request("bulk poll", "GET", _path(job)))
+            told = self._ask(Request("bulk poll", "GET", _path(job), lane=job.lane))
         except SchemaDrift as error:
             if error.code == "NOT_FOUND":
                 return BulkProgress(BulkState.LOST)
@@ -113,7 +113,7 @@ class SalesforceBulk(BulkLoading):
     def results(self, job: BulkJob, progress: BulkProgress) -> Iterator[BulkResult]:
         described = self._descriptions.get(job.object)
         for name, own_columns, verdict in self._files_of(job, progress):
-            request = Request("bulk results", "GET", f"{_path(job)}/{name}", answers="stream")
+            request = Request("bulk results", "GET", f"{_path(job)}/{name}", answers="stream", lane=job.lane)
             yield from results(self._ask(request), job, described, own_columns, verdict)
 
     def _files_of(self, job: BulkJob, progress: BulkProgress) -> list[tuple[str, int, Verdict]]:
@@ -130,7 +130,7 @@ class SalesforceBulk(BulkLoading):
 
     def abort(self, job: BulkJob) -> None:
         try:
-            self._call(Request("bulk abort", "PATCH", _path(job), b'{"state":"Aborted"}'))
+            self._call(Request("bulk abort", "PATCH", _path(job), b'{"state":"Aborted"}', lane=job.lane))
         except CallRejected as refused:
             if refused.rejected.code != "INVALIDJOBSTATE":  # it has ended
                 raise of_call(refused.rejected) from None
@@ -155,5 +155,12 @@ def _path(job: BulkJob) -> str:
 def _upload(job: BulkJob, file: IO[bytes]) -> Request:
     path = f"{_path(job)}/batches"
     return Request(
-        "bulk upload", "PUT", path, file=file, content_type="text/csv", answers="nothing", read_timeout=UPLOAD_SECONDS
+        "bulk upload",
+        "PUT",
+        path,
+        file=file,
+        content_type="text/csv",
+        answers="nothing",
+        read_timeout=UPLOAD_SECONDS,
+        lane=job.lane,
     )
