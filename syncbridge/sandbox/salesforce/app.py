@@ -120,6 +120,7 @@ class Endpoint:
             if usage.used >= usage.max:
                 raise daily_limit()
             usage.used += 1
+        self._sandbox.writes.allow_duplicates = _allows_duplicates(call)
         return action.run(call)
 
     def _struck(self, call: Call, rule: Rule) -> Reply:
@@ -207,6 +208,12 @@ def _check_accept(call: Call) -> None:
     accepted = call.headers.get("accept", "").lower()
     if "xml" in accepted and not any(each in accepted for each in ("json", "csv", "*/*")):
         raise Refusal("NOT_ACCEPTABLE", "The sandbox answers REST calls in JSON, not in XML", status=406)
+
+
+def _allows_duplicates(call: Call) -> bool:
+    """Say whether the request insists on records that a duplicate rule warns of."""
+    options = call.headers.get("sforce-duplicate-rule-header", "").replace(" ", "").lower()
+    return "allowsave=true" in options.replace(",", ";").split(";")
 
 
 async def _drop(scope: Scope, receive: Receive) -> None:

@@ -10,7 +10,7 @@ from syncbridge.sandbox.salesforce.bulk.jobs import RUNNING, UPLOADED
 from syncbridge.sandbox.salesforce.bulk.runner import Hold
 from syncbridge.sandbox.salesforce.faults import Faults
 from syncbridge.sandbox.salesforce.org.model import ObjectType
-from syncbridge.sandbox.salesforce.org.org_file import parse_field, parse_object
+from syncbridge.sandbox.salesforce.org.org_file import parse_field, parse_object, parse_rules
 from syncbridge.sandbox.salesforce.sandbox import Sandbox
 from syncbridge.sandbox.salesforce.store.values import Stored
 
@@ -85,6 +85,16 @@ class Control:
     def set_latency(self, seconds: float) -> None:
         """Let every request take this much longer."""
         self._sandbox.settings.latency = seconds
+
+    def set_late_visibility(self, least: float, most: float) -> None:
+        """Let what each request writes be seen by queries and feeds some seconds late, between these two; 0, 0 ends it.
+
+        What was written before keeps its time; `advance_clock` makes it visible without waiting.
+        """
+        if not 0 <= least <= most:
+            raise TypeError(f"late visibility is from least to most seconds, not from {least:g} to {most:g}")
+        with self._sandbox.lock:
+            self._sandbox.storage.late.set(least, most)
 
     def jobs(self) -> list[dict[str, Any]]:
         """Return all Bulk jobs, oldest first, as polling each of them shows them."""
@@ -198,6 +208,16 @@ class Control:
             if known is None:
                 raise UnknownName(f"{object} has no field {field}")
             self._sandbox.org.put_field(object, replace(known, **changes))
+
+    def put_rules(self, object: str, definition: Any) -> None:
+        """Give an object these rules instead of its own: validation_rules, duplicate_rules, automations, most_records.
+
+        They are given as in an org file; wrong ones are a pydantic ValidationError or a ValueError.
+        """
+        with self._sandbox.lock:
+            changed = parse_rules(self._sandbox.org, self._object(object).name, definition)
+            self._sandbox.org.put(changed)
+            self._sandbox.storage.follow_org()
 
     def remove_object(self, object: str) -> None:
         """Let the org lose an object."""

@@ -46,6 +46,7 @@ def control_routes(sandbox: Sandbox) -> list[Route]:
         Route("/sandbox/bulk-usage", endpoint(PUT=lambda control, call, body: control.set_bulk_usage(**body))),
         Route("/sandbox/records", endpoint(DELETE=lambda control, call, body: control.reset_data())),
         Route("/sandbox/records/{object}", RecordsDump(control)),
+        Route("/sandbox/rules/{object}", endpoint(PUT=_put_rules)),
         Route("/sandbox/org/{object}", endpoint(PUT=_put_object, DELETE=_remove_object)),
         Route("/sandbox/org/{object}/{field}", endpoint(PUT=_put_field, PATCH=_change_field, DELETE=_remove_field)),
     ]
@@ -61,7 +62,7 @@ def _handler(control: Control, step: Step) -> Callable[[Call], Reply]:
             problem = error.errors()[0]
             where = ".".join(str(each) for each in problem["loc"])
             raise Refusal("INVALID_CONTROL", f"{where}: {problem['msg']}") from None
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise Refusal("INVALID_CONTROL", str(error)) from None
 
     return run
@@ -98,13 +99,15 @@ def _reset_stats(control: Control, call: Call, body: Any) -> Any:
 
 
 def _settings(control: Control, call: Call, body: Any) -> Any:
-    unknown = set(body) - {"latency", "page_size"}
+    unknown = set(body) - {"latency", "page_size", "late_visibility"}
     if unknown:
         raise Refusal("INVALID_CONTROL", f"unknown settings: {', '.join(sorted(unknown))}")
     if "latency" in body:
         control.set_latency(body["latency"])
     if "page_size" in body:
         control.set_page_size(body["page_size"])
+    if "late_visibility" in body:
+        control.set_late_visibility(*body["late_visibility"])
 
 
 def _hold_jobs(control: Control, call: Call, body: Any) -> Any:
@@ -121,6 +124,10 @@ def _expire_cursors(control: Control, call: Call, body: Any) -> Any:
 
 def _put_object(control: Control, call: Call, body: Any) -> Any:
     control.put_object(call.params["object"], body)
+
+
+def _put_rules(control: Control, call: Call, body: Any) -> Any:
+    control.put_rules(call.params["object"], body)
 
 
 def _remove_object(control: Control, call: Call, body: Any) -> Any:

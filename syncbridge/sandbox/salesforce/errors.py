@@ -64,6 +64,41 @@ class SeveralMatches(Refusal):
         self.urls = urls
 
 
+class DuplicatesFound(Refusal):
+    """A duplicate rule finds records that agree; only the answer to a single record says which they are."""
+
+    def __init__(self, object_name: str, rule: str, message: str, ids: list[str], *, allow_save: bool) -> None:
+        super().__init__("DUPLICATES_DETECTED", message)
+        matches = [
+            {
+                "additionalInformation": [],
+                "fieldDiffs": [],
+                "matchConfidence": 100.0,
+                "record": {"attributes": {"type": object_name}, "Id": each},
+            }
+            for each in ids
+        ]
+        result = {
+            "entityType": object_name,
+            "errors": [],
+            "matchEngine": "ExactMatchEngine",
+            "matchRecords": matches,
+            "rule": rule,
+            "size": len(ids),
+            "success": True,
+        }
+        self._found = {
+            "allowSave": allow_save,
+            "duplicateRule": rule,
+            "duplicateRuleEntityType": object_name,
+            "errorMessage": message,
+            "matchResults": [result],
+        }
+
+    def as_body(self) -> list[dict[str, Any]]:
+        return [{"duplicateResult": self._found, "errorCode": self.code, "message": self.message}]
+
+
 def not_found(message: str = RESOURCE_MISSING) -> Refusal:
     """Return the refusal of a path, record or key that is not there."""
     return Refusal("NOT_FOUND", message, status=404)

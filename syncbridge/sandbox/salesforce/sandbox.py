@@ -69,7 +69,7 @@ class Sandbox:
     ) -> None:
         self.org: Org = load_org(org)
         self.clock = Clock(clock)
-        self.storage = Storage(self.org, data)
+        self.storage = Storage(self.org, data, self.clock)
         self.lock = self.storage.lock
         self.writes = Writes(self.org, self.storage, self.clock)
         self.deletes = Deletes(self.org, self.storage, self.clock)
@@ -104,6 +104,7 @@ class Sandbox:
             self.org.restore()
             self.storage.follow_org()
             self.clock.restore()
+            self.storage.late.reset()
             self.reset_data()
             self.sessions.reset()
             self.faults.clear()

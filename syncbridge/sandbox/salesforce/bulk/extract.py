@@ -68,7 +68,7 @@ class Extract:
         return statement, [_column(each) for each in statement.flat]
 
     def _write(self, job: QueryJob, runner: Runner, lock: threading.RLock) -> None:
-        with lock:
+        with lock, self._storage.seen_by_queries():
             statement, columns = self._compile(job.query, with_deleted=job.operation == "queryAll")
             numbers = self._storage.numbers(*statement.select('t0."seq"'))
         sql = statement.select_by("seq", deleted=True)
@@ -87,7 +87,7 @@ class Extract:
                 if not runner.checkpoint(job):
                     return
                 page = numbers[start : start + PAGE].tolist()
-                with lock:
+                with lock, self._storage.seen_by_queries():
                     found = self._storage.select(sql, (orjson.dumps(page).decode(),))
                 by_number = {row[0]: row for row in found}
                 rows = [by_number[each] for each in page if each in by_number]

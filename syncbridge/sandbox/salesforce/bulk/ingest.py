@@ -1,6 +1,6 @@
 """Doing an ingest job: its data is read, checked and written in slices, so that memory and waiting stay small.
 
-A slice is one transaction under the sandbox's lock. Twenty slices are one of Salesforce's batches of 10,000
+A slice is one transaction under the sandbox's lock. Twenty-five slices are one of Salesforce's batches of 10,000
 records, within which an external id may be given once.
 """
 
@@ -28,7 +28,7 @@ from syncbridge.sandbox.salesforce.store.deletes import Deletes
 from syncbridge.sandbox.salesforce.store.values import Stored
 from syncbridge.sandbox.salesforce.store.writes import Writes
 
-SLICE = 500
+SLICE = 400
 BATCH = 10_000
 ROUTE = "bulk_job"
 NO_ROWS_LEFT = "Daily limit of records exceeded. The remaining data is not processed"
@@ -154,6 +154,7 @@ class Ingest:
         job.modified = self._clock.stamp()
 
     def _write(self, job: IngestJob, rows: list[list[str]], progress: _Progress) -> list[Outcome]:
+        self._writes.allow_duplicates = False
         change_of = progress.columns.change
         changes = [change_of(row) for row in rows]
         if progress.rules:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic import Field as Key
 
 from syncbridge.sandbox.salesforce.org.model import NUMBER_TYPES, Field, ObjectType
+from syncbridge.sandbox.salesforce.org.rules import RulesEntry, build_rules
 
 FieldType = Literal[
     "string", "textarea", "picklist", "multipicklist", "combobox", "boolean", "int", "double", "currency",
@@ -112,10 +113,8 @@ class FieldEntry(BaseModel):
         return self
 
 
-class ObjectEntry(BaseModel):
+class ObjectEntry(RulesEntry):
     """An object as an org file writes it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     label: str | None = None
     plural: str | None = None
@@ -202,6 +201,7 @@ def build_object(name: str, entry: ObjectEntry, prefix: str) -> ObjectType:
         deletable=entry.deletable,
         mergeable=entry.mergeable,
         addresses=entry.addresses,
+        rules=build_rules(entry),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from syncbridge.sandbox.salesforce.org.rules import Rules
+
 TEXT_TYPES = frozenset(
     {"string", "textarea", "picklist", "multipicklist", "combobox", "email", "phone", "url", "id", "reference"}
 )
@@ -79,6 +81,7 @@ class ObjectType:
     deletable: bool = True
     mergeable: bool = False
     addresses: dict[str, str] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
 
     @property
     def custom(self) -> bool:

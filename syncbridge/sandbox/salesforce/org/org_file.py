@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,20 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from syncbridge.sandbox.salesforce.org.build import FieldEntry, ObjectEntry, build_field, build_object
+from syncbridge.sandbox.salesforce.org.expressions import formula_problem
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
+from syncbridge.sandbox.salesforce.org.rule_checks import rule_problems
+from syncbridge.sandbox.salesforce.org.rules import (
+    RULE_KEYS,
+    AutomationEntry,
+    DuplicateEntry,
+    RulesEntry,
+    ValidationEntry,
+    build_rules,
+)
 from syncbridge.sandbox.salesforce.org.yaml_lines import LinedYaml, OrgFileError
 
-__all__ = ["OrgFileError", "load_org", "parse_field", "parse_object"]
+__all__ = ["OrgFileError", "load_org", "parse_field", "parse_object", "parse_rules"]
 
 STANDARD_FILE = Path(__file__).with_name("standard.yaml")
 CUSTOM_PREFIXES = [f"a{tens}{ones}" for tens in "0123456789" for ones in "0123456789"]
@@ -38,7 +47,9 @@ def load_org(file: Path | None = None) -> Org:
         for name, entry in _read(lined).objects.items():
             _add(objects, name, entry, lined)
         _check_references(objects, lined)
-        _check_formulas(objects, lined)
+        org = Org(list(objects.values()))
+        _check_formulas(org, lined)
+        _check_rules(org, lined)
     return Org(list(objects.values()))
 
 
@@ -53,6 +64,14 @@ def parse_object(org: Org, name: str, definition: Any) -> ObjectType:
     return build_object(name, entry, entry.prefix or _free_prefix(org.objects.values()))
 
 
+def parse_rules(org: Org, name: str, definition: Any) -> ObjectType:
+    """Return an object with these rules instead of its own, given as in an org file. ValueError for wrong ones."""
+    changed = replace(org.objects[name.lower()], rules=build_rules(RulesEntry.model_validate(definition)))
+    for path, text in rule_problems(org, changed):
+        raise ValueError(f"{'.'.join(path)}: {text}")
+    return changed
+
+
 @lru_cache(maxsize=1)
 def _standard_objects() -> dict[str, ObjectType]:
     entries = OrgFile.model_validate(LinedYaml(STANDARD_FILE).values).objects
@@ -65,7 +84,9 @@ def _read(lined: LinedYaml) -> OrgFile:
     try:
         return OrgFile.model_validate(lined.values)
     except ValidationError as error:
-        raise _explain(lined, error.errors()[0]) from None
+        problems = error.errors()
+        unknown = [each for each in problems if each["type"] == "extra_forbidden"]
+        raise _explain(lined, [*unknown, *problems][0]) from None
 
 
 def _explain(lined: LinedYaml, problem: Any) -> OrgFileError:
@@ -81,8 +102,15 @@ def _explain(lined: LinedYaml, problem: Any) -> OrgFileError:
 
 
 def _known_keys(path: tuple[str | int, ...]) -> Iterable[str]:
-    model: type[BaseModel] = OrgFile if len(path) == 1 else ObjectEntry if len(path) == 3 else FieldEntry
-    return model.model_fields
+    if len(path) < 5:
+        return (OrgFile if len(path) == 1 else ObjectEntry).model_fields
+    entries: dict[Any, type[BaseModel]] = {
+        "validation_rules": ValidationEntry,
+        "duplicate_rules": DuplicateEntry,
+        "automations": AutomationEntry,
+    }
+    model = entries.get(path[2], FieldEntry)
+    return [each.alias or name for name, each in model.model_fields.items()]
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -97,14 +125,14 @@ def _add(objects: dict[str, ObjectType], name: str, entry: ObjectEntry, lined: L
     path = ("objects", name)
     _check_names(name, entry, objects, lined)
     if name in objects:
-        extra = entry.model_fields_set - {"fields"}
+        extra = entry.model_fields_set - {"fields"} - RULE_KEYS
         if extra:
             key = min(extra)
-            raise lined.error((*path, key), f"{name} is a standard object; only its fields can be added to")
+            raise lined.error((*path, key), f"{name} is a standard object; only fields and rules can be added to it")
         org = Org([objects[name]])
         for each, field in entry.fields.items():
             org.put_field(name, build_field(each, field))
-        objects[name] = org.objects[name.lower()]
+        objects[name] = replace(org.objects[name.lower()], rules=build_rules(entry))
         return
     taken = {each.prefix for each in objects.values()}
     if entry.prefix in taken:
@@ -136,19 +164,21 @@ def _check_names(name: str, entry: ObjectEntry, objects: dict[str, ObjectType], 
         seen.add(field.lower())
 
 
-def _check_formulas(objects: dict[str, ObjectType], lined: LinedYaml) -> None:
+def _check_formulas(org: Org, lined: LinedYaml) -> None:
     """Let SQLite read each formula of the file, so that a mistake is shown where it stands."""
     for name, entry in (lined.values or {}).get("objects", {}).items():
+        target = org.objects[name.lower()]
         for field in (entry or {}).get("fields", {}):
-            formula = objects[name].by_name[field.lower()].formula
-            if formula is None:
-                continue
-            others = ", ".join(f'"{each.name}"' for each in objects[name].fields if each.name.lower() != field.lower())
-            with closing(sqlite3.connect(":memory:")) as connection:
-                try:
-                    connection.execute(f'create table t ({others}, "{field}" generated always as ({formula}) virtual)')
-                except sqlite3.Error as error:
-                    raise lined.error(("objects", name, "fields", field, "formula"), f"{error}") from None
+            known = target.by_name[field.lower()]
+            problem = None if known.formula is None else formula_problem(org, target, known)
+            if problem is not None:
+                raise lined.error(("objects", name, "fields", field, "formula"), problem)
+
+
+def _check_rules(org: Org, lined: LinedYaml) -> None:
+    for name in (lined.values or {}).get("objects", {}):
+        for path, text in rule_problems(org, org.objects[name.lower()]):
+            raise lined.error(("objects", name, *path), text)
 
 
 def _check_references(objects: dict[str, ObjectType], lined: LinedYaml) -> None:

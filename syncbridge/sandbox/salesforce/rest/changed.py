@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
 from syncbridge.sandbox.salesforce.errors import Refusal
@@ -16,7 +16,7 @@ def updated(call: Call) -> Reply:
     """GET /sobjects/{object}/updated?start=&end="""
     start, end = _window(call, UPDATED_DAYS, timedelta(0))
     rows = _rows(call, start, end, deleted=0)
-    return answer({"ids": [row[0] for row in rows], "latestDateCovered": datetime_text(end)})
+    return answer({"ids": [row[0] for row in rows], "latestDateCovered": _covered(call, end)})
 
 
 def deleted(call: Call) -> Reply:
@@ -27,7 +27,7 @@ def deleted(call: Call) -> Reply:
         {
             "deletedRecords": [{"deletedDate": row[1], "id": row[0]} for row in rows],
             "earliestDateAvailable": call.sandbox.clock.stamp_before(DELETED_DAYS * 86400),
-            "latestDateCovered": datetime_text(end),
+            "latestDateCovered": _covered(call, end),
         }
     )
 
@@ -38,10 +38,17 @@ def _rows(call: Call, start: datetime, end: datetime, *, deleted: int) -> list[t
         'and "SystemModstamp" < ? order by "SystemModstamp", "Id" limit ?'
     )
     values = (deleted, datetime_text(start), datetime_text(end), MOST_IDS + 1)
-    rows = [(row[0], row[1]) for row in call.sandbox.storage.select(sql, values)]
+    with call.sandbox.storage.seen_by_queries():
+        rows = [(row[0], row[1]) for row in call.sandbox.storage.select(sql, values)]
     if len(rows) > MOST_IDS:
         raise Refusal("EXCEEDED_ID_LIMIT", f"more than {MOST_IDS} ids; choose dates that are closer together")
     return rows
+
+
+def _covered(call: Call, end: datetime) -> str:
+    """Return until when nothing can show up any more: before the oldest write that cannot be seen yet."""
+    oldest = call.sandbox.storage.late.oldest()
+    return datetime_text(end if oldest is None else min(end, datetime.fromtimestamp(int(oldest), UTC)))
 
 
 def _window(call: Call, days: int, longer_than: timedelta) -> tuple[datetime, datetime]:

@@ -40,7 +40,8 @@ def query_more(call: Call) -> Reply:
     """GET /query/{locator}-{offset}"""
     sandbox = call.sandbox
     locator, cursor, offset = sandbox.cursors.find(call.params["locator"], sandbox.clock.seconds())
-    return answer(_page(call, locator, cursor, offset))
+    with sandbox.storage.seen_by_queries():
+        return answer(_page(call, locator, cursor, offset))
 
 
 def _first_page(call: Call, *, with_deleted: bool) -> Reply:
@@ -50,7 +51,8 @@ def _first_page(call: Call, *, with_deleted: bool) -> Reply:
     if not text:
         raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
     try:
-        return answer(_run(call, parse(text), with_deleted=with_deleted))
+        with call.sandbox.storage.seen_by_queries():
+            return answer(_run(call, parse(text), with_deleted=with_deleted))
     except sqlite3.OperationalError as error:
         raise Refusal("QUERY_TOO_COMPLICATED", f"{TOO_COMPLICATED} ({error})") from None
 

@@ -1,4 +1,4 @@
-"""Records in SQLite: a table per object with a column per field, so that SOQL compiles to plain SQL.
+"""Records in SQLite, so that SOQL compiles to plain SQL: reading and writing rows, in transactions.
 
 Every caller holds `lock`; the server's loop and a test's thread share one connection. Identifiers in the SQL come from
 the org, whose names are checked to be identifiers; values are always bound.
@@ -16,16 +16,19 @@ from typing import Any
 
 import orjson
 
+from syncbridge.sandbox.salesforce.org.expressions import ExpressionError
 from syncbridge.sandbox.salesforce.org.ids import make_id
-from syncbridge.sandbox.salesforce.org.model import NUMBER_TYPES, Field, ObjectType, Org
+from syncbridge.sandbox.salesforce.org.model import ObjectType, Org
+from syncbridge.sandbox.salesforce.store.clock import Clock
+from syncbridge.sandbox.salesforce.store.late import Earlier, Late
+from syncbridge.sandbox.salesforce.store.tables import USER_ID, Tables, add_functions
 from syncbridge.sandbox.salesforce.store.values import Stored, fold
 
+__all__ = ["ORGANIZATION_ID", "PROFILE_ID", "USER_ID", "Storage", "StorageError"]
+
 ORGANIZATION_ID = make_id("00D", 1)
-USER_ID = make_id("005", 1)
 PROFILE_ID = make_id("00e", 1)
 CACHED_STATEMENTS = 512
-BINARY_TEXT = frozenset({"id", "reference", "date", "datetime", "time", "address"})
-INDEXED_SYSTEM_FIELD = "SystemModstamp"
 
 
 class StorageError(Exception):
@@ -33,15 +36,19 @@ class StorageError(Exception):
 
 
 class Storage:
-    """The tables of one org. `file` None keeps them in memory."""
+    """The records of one org. `file` None keeps them in memory; `clock` tells formulas the time."""
 
-    def __init__(self, org: Org, file: Path | None = None) -> None:
+    def __init__(self, org: Org, file: Path | None = None, clock: Clock | None = None) -> None:
+        clock = clock or Clock()
         self.lock = threading.RLock()
+        self.late = Late(clock)
         self._org = org
-        self._columns: dict[str, set[str]] = {}
         self._numbers: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         self._version = -1
         self._connection = _connect(file)
+        add_functions(self._connection, lambda: clock.stamp()[:10], clock.stamp)
+        self._tables = Tables(org, self._connection)
         try:
             self.follow_org()
         except BaseException:
@@ -57,37 +64,59 @@ class Storage:
         """Create tables and columns that the org has and the database lacks; nothing is ever dropped."""
         if self._version == self._org.version:
             return
-        for target in self._org.objects.values():
-            try:
-                self._prepare(target)
-            except sqlite3.Error as error:
-                raise StorageError(f"{target.name}: {error}") from error
+        try:
+            self._tables.follow()
+        except (sqlite3.Error, ExpressionError) as error:
+            raise StorageError(f"the org does not fit its data: {error}") from error
+        self._counts.clear()
         self._version = self._org.version
 
     def reset(self) -> None:
         """Remove all records and start numbering again. Columns become what the org says now, should a type differ."""
+        self.late.forget()
         with self.transaction():
             for (table,) in self._connection.execute("select name from sqlite_master where type = 'table'").fetchall():
                 self._connection.execute(f'delete from "{table}"')  # noqa: S608 - a name from SQLite itself
-            for target in self._org.objects.values():
-                self._connection.execute(f'drop table "{target.name}"')
-                del self._columns[target.name]
-                self._prepare(target)
+            self._tables.follow(recreate=True)
         self._numbers.clear()
+        self._counts.clear()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what is written inside, or none of it. One inside another is undone alone, or with the outer one."""
-        nested = self._connection.in_transaction
-        self._connection.execute("savepoint nested" if nested else "begin immediate")
+        if self._connection.in_transaction:
+            with self._savepoint():
+                yield
+            return
+        self.late.begin()
+        self._connection.execute("begin immediate")
         try:
             yield
         except BaseException:
-            self._connection.execute("rollback to nested" if nested else "rollback")
-            if nested:
-                self._connection.execute("release nested")
+            self._connection.execute("rollback")
+            self._counts.clear()
             raise
-        self._connection.execute("release nested" if nested else "commit")
+        self._connection.execute("commit")
+
+    @contextmanager
+    def seen_by_queries(self) -> Iterator[None]:
+        """Let everything read inside be as queries see it, without what becomes visible later; nothing may be written.
+
+        Outside, all rows are as they were written last: a record is read by its id, or matched by an external id, at
+        once.
+        """
+        hidden = self.late.hidden()
+        if not hidden:
+            yield
+            return
+        self._connection.execute("savepoint late")
+        try:
+            for table, record_id, earlier in hidden:
+                self._take_back(table, record_id, earlier)
+            yield
+        finally:
+            self._connection.execute("rollback to late")
+            self._connection.execute("release late")
 
     def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
@@ -123,46 +152,64 @@ class Storage:
         return int(number) + 1
 
     def insert(self, target: ObjectType, columns: tuple[str, ...], rows: list[tuple[Stored, ...]]) -> None:
-        """Insert rows that give the same columns; what they do not give gets its default."""
+        """Insert rows that give the same columns, their id among them; what they do not give gets its default."""
+        table = self._tables.of(target)
         names = ", ".join(f'"{each}"' for each in columns)
         marks = ", ".join("?" * len(columns))
-        sql = f'insert into "{target.name}" ({names}) values ({marks})'  # noqa: S608 - names of the org
+        sql = f'insert into "{table}" ({names}) values ({marks})'  # noqa: S608 - names of the org
         self._connection.executemany(sql, rows)
+        if self.late.on:
+            at = columns.index("Id")
+            for row in rows:
+                self.late.remember(table, str(row[at]), Earlier((), None))
+        if target.name in self._counts:
+            self._counts[target.name] += len(rows)
 
     def update(self, target: ObjectType, columns: tuple[str, ...], rows: list[tuple[Stored, ...]]) -> None:
         """Set the same columns in several rows; the last value of each row is its id."""
+        table = self._tables.of(target)
+        if self.late.on:
+            self._remember(target, [row[-1] for row in rows])
+        if "IsDeleted" in columns:
+            self._counts.pop(target.name, None)
         names = ", ".join(f'"{each}" = ?' for each in columns)
-        sql = f'update "{target.name}" set {names} where "Id" = ?'  # noqa: S608 - names of the org
+        sql = f'update "{table}" set {names} where "Id" = ?'  # noqa: S608 - names of the org
         self._connection.executemany(sql, rows)
 
     def count(self, target: ObjectType) -> int:
         """Return how many records of an object are not deleted."""
-        sql = f'select count(*) from "{target.name}" where "IsDeleted" = 0'  # noqa: S608 - a name of the org
-        return int(self.select(sql)[0][0])
+        if target.name not in self._counts:
+            sql = f'select count(*) from "{target.name}" where "IsDeleted" = 0'  # noqa: S608 - a name of the org
+            self._counts[target.name] = int(self.select(sql)[0][0])
+        return self._counts[target.name]
 
-    def _prepare(self, target: ObjectType) -> None:
-        table = target.name
-        if table not in self._columns:
-            info = self._connection.execute(f'pragma table_xinfo("{table}")').fetchall()
-            self._columns[table] = {row[1].lower() for row in info} or self._create(target)
-        for field in target.fields:
-            if field.name.lower() not in self._columns[table]:
-                self._connection.execute(f'alter table "{table}" add column {_column(field)}')
-                self._columns[table].add(field.name.lower())
-        for field in target.fields:
-            if _is_indexed(field):
-                self._connection.execute(
-                    f'create index if not exists "{table}_{field.name}" on "{table}" ("{field.name}") '
-                    f'where "{field.name}" is not null'
-                )
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        self._connection.execute("savepoint nested")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("rollback to nested")
+            self._connection.execute("release nested")
+            self._counts.clear()
+            raise
+        self._connection.execute("release nested")
 
-    def _create(self, target: ObjectType) -> set[str]:
-        own = {"id": '"Id" text not null unique', "isdeleted": '"IsDeleted" integer not null default 0'}
-        columns = own | {each.name.lower(): _column(each) for each in target.fields if each.name.lower() not in own}
-        self._connection.execute(
-            f'create table "{target.name}" ("seq" integer primary key, {", ".join(columns.values())})'
-        )
-        return set(columns)
+    def _remember(self, target: ObjectType, ids: list[Stored]) -> None:
+        """Keep rows as they are before they are changed."""
+        columns = self._tables.stored_columns(target)
+        at = columns.index("Id")
+        for row in self.rows_with(target, columns, "Id", ids, deleted=True):
+            self.late.remember(self._tables.of(target), row[at], Earlier(columns, row))
+
+    def _take_back(self, table: str, record_id: str, earlier: Earlier) -> None:
+        if earlier.values is None:
+            self._connection.execute(f'delete from "{table}" where "Id" = ?', (record_id,))  # noqa: S608
+            return
+        names = ", ".join(f'"{each}"' for each in earlier.columns)
+        marks = ", ".join("?" * len(earlier.columns))
+        sql = f'insert or replace into "{table}" ({names}) values ({marks})'  # noqa: S608 - names of the org
+        self._connection.execute(sql, earlier.values)
 
 
 def _connect(file: Path | None) -> sqlite3.Connection:
@@ -179,27 +226,3 @@ def _connect(file: Path | None) -> sqlite3.Connection:
             connection.close()
         raise StorageError(f"cannot open {file}: {error}") from error
     return connection
-
-
-def _is_indexed(field: Field) -> bool:
-    if field.type == "id":
-        return False
-    lookup = field.createable and field.reference_to and field.reference_to[-1] != "User"
-    return bool(lookup or field.external_id or field.unique or field.id_lookup or field.name == INDEXED_SYSTEM_FIELD)
-
-
-def _column(field: Field) -> str:
-    if field.type in ("boolean", "int"):
-        kind = "integer"
-    elif field.type in NUMBER_TYPES:
-        kind = "real"
-    else:
-        kind = "text" if field.type in BINARY_TEXT or field.case_sensitive else "text collate nocase"
-    text = f'"{field.name}" {kind}'
-    if field.formula is not None:
-        return f"{text} generated always as ({field.formula}) virtual"
-    default = USER_ID if field.reference_to[-1:] == ("User",) and field.defaulted else field.default
-    if default is None:
-        return text
-    literal = str(int(default)) if isinstance(default, bool) else "'" + str(default).replace("'", "''") + "'"
-    return f"{text} default {literal}"

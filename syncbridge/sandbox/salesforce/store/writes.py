@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches
-from syncbridge.sandbox.salesforce.org.ids import make_id, to_18
+from syncbridge.sandbox.salesforce.org.ids import to_18
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Change, Outcome, Record, Shapes
 from syncbridge.sandbox.salesforce.store.checks import Checks, valid
 from syncbridge.sandbox.salesforce.store.clock import Clock
-from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
+from syncbridge.sandbox.salesforce.store.save import Save
+from syncbridge.sandbox.salesforce.store.storage import Storage
 from syncbridge.sandbox.salesforce.store.values import Stored, fold, normaliser
 
 RowFault = Callable[[int, Record], Refusal | None]
@@ -38,9 +39,11 @@ class Writes:
     def __init__(self, org: Org, storage: Storage, clock: Clock) -> None:
         self._org = org
         self._storage = storage
-        self._clock = clock
         self._shapes = Shapes(org)
         self._checks = Checks(org, storage, self._shapes)
+        self._save = Save(org, storage, clock, self._shapes)
+        #: Whether the request in hand insists on records that a duplicate rule only warns of.
+        self.allow_duplicates = False
 
     def create(
         self,
@@ -187,52 +190,32 @@ class Writes:
 
     def _finish(self, changes: list[Change], *, all_or_none: bool, known_unique: str | None = None) -> list[Outcome]:
         self._checks.run(changes, known_unique)
+        self._check_storage(changes)
+        passed = list(valid(changes))
+        if not (all_or_none and len(passed) < len(changes)):
+            self._save.run(passed, all_or_none=all_or_none, allow_duplicates=self.allow_duplicates)
         if all_or_none and any(each.refusal for each in changes):
             for change in valid(changes):
                 change.refusal = ROLLED_BACK
-        else:
-            self._apply(list(valid(changes)))
-        return [
-            Outcome(each.id if each.refusal in (None, ROLLED_BACK) else None, each.created, each.refusal)
-            for each in changes
-        ]
+        return [Outcome(_shown_id(each), each.created, each.refusal) for each in changes]
 
-    def _apply(self, changes: list[Change]) -> None:
-        stamp = self._clock.stamp()
-        inserts: dict[tuple[str, ...], list[Change]] = defaultdict(list)
-        updates: dict[tuple[str, ...], dict[str, Change]] = defaultdict(dict)
-        merged: dict[str, Change] = {}
-        for change in changes:
-            if change.created:
-                self._fill_new(change, stamp)
-                inserts[change.target.name, *change.values].append(change)
+    def _check_storage(self, changes: list[Change]) -> None:
+        """Refuse new records of objects that hold as many as their org file allows."""
+        room: dict[str, int] = {}
+        for change in valid(changes):
+            most = change.target.rules.most_records
+            if most is None or not change.created:
                 continue
-            assert change.id is not None
-            earlier = merged.setdefault(change.id, change)
-            if earlier is not change:
-                earlier.values |= change.values
-        for change in merged.values():
-            change.values |= {"LastModifiedDate": stamp, "LastModifiedById": USER_ID, "SystemModstamp": stamp}
-            updates[change.target.name, *change.values][str(change.id)] = change
-        with self._storage.transaction():
-            for (name, *columns), group in inserts.items():
-                rows = [tuple(each.values.values()) for each in group]
-                self._storage.insert(self._org.objects[name.lower()], tuple(columns), rows)
-            for (name, *columns), named in updates.items():
-                rows = [(*each.values.values(), record_id) for record_id, each in named.items()]
-                self._storage.update(self._org.objects[name.lower()], tuple(columns), rows)
+            left = room.get(change.target.name)
+            left = most - self._storage.count(change.target) if left is None else left
+            if left <= 0:
+                change.refusal = Refusal("STORAGE_LIMIT_EXCEEDED", "storage limit exceeded", fields=[])
+            room[change.target.name] = left - 1
 
-    def _fill_new(self, change: Change, stamp: str) -> None:
-        number = self._storage.next_number(change.target)
-        change.id = make_id(change.target.prefix, number)
-        values = change.values
-        for field in self._shapes.of(change.target).auto_numbers:
-            values[field.name] = str(field.auto_number).format(number)
-        if change.target.custom and values.get("Name") is None:
-            values["Name"] = change.id
-        values["seq"] = number
-        values["Id"] = change.id
-        values["CreatedDate"] = values["LastModifiedDate"] = values["SystemModstamp"] = stamp
+
+def _shown_id(change: Change) -> str | None:
+    """Return the id that a result shows: of what was written, and of updates that were undone for another record."""
+    return change.id if change.refusal is None or (change.refusal is ROLLED_BACK and not change.created) else None
 
 
 def _refuse_ids(changes: list[Change], records: list[Record]) -> None:
