@@ -13,6 +13,8 @@ from syncbridge.sandbox.salesforce.soql.rows import shower
 from syncbridge.sandbox.salesforce.soql.statement import Node, Statement
 
 Row = tuple[Any, ...]
+#: How many parents' children are counted at first, to see how many fit on a page.
+FIRST_COUNTED = 50
 #: Opens a cursor over rows and returns the URL of its records from an offset on.
 Opener = Callable[[Statement, "array[int]", int], str]
 
@@ -28,12 +30,15 @@ class Children:
 
     def fitting(self, root: Node, rows: list[Row]) -> int:
         """Return how many of the first rows fit on a page together with their children; at least one does."""
-        counts = [self._sizes(child, root, rows) for child in root.children.values()]
-        taken = 0
-        for place, row in enumerate(rows):
-            taken += 1 + sum(min(sizes.get(row[root.id_column], 0), self._page_size) for sizes in counts)
-            if taken > self._page_size and place:
-                return place
+        taken = start = 0
+        while start < len(rows):
+            part = rows[start : start + max(FIRST_COUNTED, start)]  # twice as many each time: most pages end early
+            counts = [self._sizes(child, root, part) for child in root.children.values()]
+            for place, row in enumerate(part, start):
+                taken += 1 + sum(min(sizes.get(row[root.id_column], 0), self._page_size) for sizes in counts)
+                if taken > self._page_size and place:
+                    return place
+            start += len(part)
         return len(rows)
 
     def found(self, root: Node, rows: list[Row]) -> dict[str, dict[str, Any]]:

@@ -204,7 +204,8 @@ class _Compiler:
         if known.is_long_text or known.type in ("address", "multipicklist"):
             raise self._names.refuse(order.operand.at, f"field '{known.name}' can not be sorted in a query call")
         root = self._names.root.alias
-        if column == f'{root}."Id"':  # ids are given in the order of the rows, which an index has after its own column
+        # Ids are given in the order of the rows' numbers, which every index has behind its own column.
+        if column == f'{root}."Id"' and order is not self._query.order[0]:
             return f'{root}."seq"{" desc" if order.descending else ""}'
         nulls = f" nulls {'last' if order.nulls_last else 'first'}" if known.nillable else ""
         return f"{column}{' desc' if order.descending else ''}{nulls}"
