@@ -21,9 +21,8 @@ ROLLED_BACK = [
 
 def part(method: str, path: str, reference: str, body: Any = None, **more: Any) -> dict[str, Any]:
     """One subrequest; the path is below the API version."""
-    return {"method": method, "url": f"{BASE}{path}", "referenceId": reference, **more} | (
-        {"body": body} if body else {}
-    )
+    sent = {} if body is None else {"body": body}
+    return {"method": method, "url": f"{BASE}{path}", "referenceId": reference, **more, **sent}
 
 
 def composite(api: Api, *parts: dict[str, Any], **more: Any) -> list[dict[str, Any]]:

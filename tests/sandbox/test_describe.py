@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -212,6 +214,15 @@ def test_a_changed_org_is_described_anew(api: Api, sandbox: SandboxServer) -> No
     again = api.get("/sobjects/Contact/describe", headers=headers)
     assert again.status_code == 200
     assert "Fax" not in {each["name"] for each in again.json()["fields"]}
+
+
+def test_a_change_within_a_second_is_seen_and_a_later_date_is_good_enough(api: Api, sandbox: SandboxServer) -> None:
+    first = api.get("/sobjects/Contact/describe").headers["Last-Modified"]
+    later = format_datetime(parsedate_to_datetime(first) + timedelta(hours=1), usegmt=True)
+    assert api.get("/sobjects", headers={"If-Modified-Since": later}).status_code == 304
+    sandbox.control.remove_field("Contact", "Fax")
+    assert api.get("/sobjects/Contact/describe", headers={"If-Modified-Since": first}).status_code == 200
+    assert api.get("/sobjects", headers={"If-Unmodified-Since": first}).status_code == 412
 
 
 def test_the_global_describe_lists_all_objects(api: Api) -> None:

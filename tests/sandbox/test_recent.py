@@ -52,6 +52,14 @@ def test_a_client_that_wants_xml_is_told_that_there_is_none(api: Api) -> None:
         assert api.get("/limits", headers={"Accept": accept}).status_code == status
 
 
+def test_a_head_request_has_the_headers_of_a_read_and_no_body(api: Api) -> None:
+    path = f"/sobjects/Account/{api.create('Account', Name='Acme')}"
+    head = api.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["ETag"] == api.get(path).headers["ETag"]
+    assert api.head("/composite/sobjects").status_code == 405
+
+
 def test_query_plans_are_refused(api: Api) -> None:
     response = api.get("/query", params={"explain": "SELECT Id FROM Account"})
     assert (response.status_code, response.json()[0]["errorCode"]) == (400, "FUNCTIONALITY_NOT_ENABLED")

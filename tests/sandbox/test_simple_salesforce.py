@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -87,3 +88,20 @@ def test_sees_refusals_as_its_own_errors(sandbox: SandboxServer, https: requests
     sandbox.control.expire_tokens()
     with pytest.raises(exceptions.SalesforceExpiredSession, match="INVALID_SESSION_ID"):
         client.query("SELECT Id FROM Contact")
+
+
+def test_searches_composes_and_reads_change_feeds(sandbox: SandboxServer, https: requests.Session) -> None:
+    client = Salesforce(instance_url=sandbox.url, session_id=sandbox.credentials.token, session=https, version="60.0")
+    url = "/services/data/v60.0/sobjects/Account"
+    parts = [{"method": "POST", "url": url, "referenceId": "a", "body": {"Name": "Acme"}}]
+    [created] = client.restful("composite", method="POST", json={"compositeRequest": parts})["compositeResponse"]
+    record_id = created["body"]["id"]
+    assert client.quick_search("Acme")["searchRecords"][0]["Id"] == record_id
+    assert client.search("FIND {nobody} RETURNING Account")["searchRecords"] == []
+    sandbox.control.advance_clock(180)
+    window = (sandbox.sandbox.clock.now() - timedelta(minutes=9), sandbox.sandbox.clock.now())
+    assert client.Account.updated(*window)["ids"] == [record_id]
+    client.Account.delete(record_id)
+    sandbox.control.advance_clock(60)
+    window = (window[0], sandbox.sandbox.clock.now())
+    assert [each["id"] for each in client.Account.deleted(*window)["deletedRecords"]] == [record_id]

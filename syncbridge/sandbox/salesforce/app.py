@@ -44,7 +44,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; one that breaks off before its end has changed nothing and has nobody to be answered."""
         request = Request(scope, receive)
-        action = self._actions.get(request.method)
+        action = self._actions.get("GET" if request.method == "HEAD" else request.method)
         with suppress(ClientDisconnect):
             if action is None or not action.upload:
                 call = _read(self._sandbox, request, await request.body())

@@ -111,6 +111,7 @@ class Sandbox:
             self.usage = Usage()
             self.settings = Settings(latency=self._latency)
             self.counts.clear()
+            self.cache.clear()
 
     def reset_data(self) -> None:
         """Remove all records."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ import orjson
 from syncbridge.sandbox.salesforce.call import Action, Call, Reply, answer
 from syncbridge.sandbox.salesforce.errors import not_found
 from syncbridge.sandbox.salesforce.org.describe import describe_all, describe_object
+from syncbridge.sandbox.salesforce.rest.preconditions import not_modified
 
 OLDEST_VERSION, NEWEST_VERSION = 31, 66
 VERSION = re.compile(r"\d\d\.0")
@@ -81,17 +82,19 @@ def describe(call: Call) -> Reply:
 
 
 def _cached(call: Call, name: str, make: Any) -> Reply:
-    """Describes are made once per state of the org; If-Modified-Since gives 304 as long as the org is the same."""
+    """Describes are made once per state of the org, and each state has a moment of its own for If-Modified-Since."""
     org, cache = call.sandbox.org, call.sandbox.cache
     if cache.get("version") != org.version:
+        now = call.sandbox.clock.now().replace(microsecond=0)
+        earlier = cache.get("moment")
         cache.clear()
         cache["version"] = org.version
-        cache["moment"] = call.sandbox.clock.now().replace(microsecond=0)
+        cache["moment"] = now if earlier is None else max(now, earlier + timedelta(seconds=1))
     moment: datetime = cache["moment"]
     headers = {"Last-Modified": format_datetime(moment.astimezone(UTC), usegmt=True), "ETag": f'"{org.version:x}"'}
-    since = call.headers.get("if-modified-since")
-    if since and since == headers["Last-Modified"]:
-        return Reply(304, b"", headers)
+    unchanged = not_modified(call, headers)
+    if unchanged is not None:
+        return unchanged
     key = (call.base, name)
     if key not in cache:
         cache[key] = orjson.dumps(make())

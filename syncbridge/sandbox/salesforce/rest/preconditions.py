@@ -1,4 +1,4 @@
-"""Conditional requests: If-Match and its kin, checked against a record as it is now. Only accounts have ETags."""
+"""Conditional requests: If-Match and its kin, for records and describes. Of the records only accounts have ETags."""
 
 from __future__ import annotations
 
