@@ -41,12 +41,15 @@ type = "salesforce"
 login = "client_credentials"
 instance_url = "https://acme.my.salesforce.com"
 client_id = "the consumer key of your connected app"
+# Other ways to sign in (jwt, refresh_token, password, session), sandboxes, certificates: docs/salesforce.md
+# proxy = "http://proxy.internal:3128"  # else HTTPS_PROXY and NO_PROXY count; with a password: see .env.example
 """
 
 SECRETS = """\
 # Copy this file to .env, fill it in, and keep .env out of version control.
 SYNCBRIDGE_SOURCE__PASSWORD=
 SYNCBRIDGE_DESTINATIONS__SALESFORCE__CLIENT_SECRET=
+# SYNCBRIDGE_DESTINATIONS__SALESFORCE__PROXY=http://user:password@proxy.internal:3128
 # SYNCBRIDGE_ALERTS__WEBHOOK=https://hooks.slack.com/services/...
 """
 

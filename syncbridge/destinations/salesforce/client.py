@@ -19,15 +19,15 @@ import orjson
 import requests
 from simple_salesforce.exceptions import SalesforceError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
-from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from syncbridge.destinations.allowance import Allowance
 from syncbridge.destinations.base import Rejected
 from syncbridge.destinations.pace import Pace
-from syncbridge.destinations.salesforce.connection import Connection, Request, login_domain, new_http
+from syncbridge.destinations.salesforce.connection import Connection, Request
 from syncbridge.destinations.salesforce.errors import refusal
 from syncbridge.destinations.salesforce.login import Session, SignIn
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
+from syncbridge.destinations.salesforce.transport import login_domain, new_http, unsent
 from syncbridge.errors import LoginRefused, QuotaExhausted, Remedy, RetryLater, SyncbridgeError
 from syncbridge.model import LOGIN
 from syncbridge.policy import backoff
@@ -76,7 +76,7 @@ class Client:
         self._lock = threading.Lock()
         self._connections: list[Connection] = []
         self.trace: Callable[[Request, int | None, Any], None] | None = None
-        self._sign_in = SignIn(settings, self._http_to_login, login_domain=login_domain(settings))
+        self._sign_in = SignIn(settings, self._http_to_login, login_domain=login_domain(settings), clock=times.clock)
 
     @property
     def one_call(self) -> float:
@@ -179,7 +179,7 @@ class Client:
             raise self._refused(error, connection.delay()) from None
         except requests.RequestException as error:
             self._trace(request, None, type(error).__name__)
-            raise _transport(error) from None
+            raise _transport(error, self._settings) from None
         self._note(connection)
         if request.answers != "json":
             self._trace(request, connection.status, None)
@@ -245,16 +245,10 @@ class Client:
         return connection
 
 
-def _transport(error: requests.RequestException) -> Exception:
+def _transport(error: requests.RequestException, settings: SalesforceSettings) -> Exception:
     """What a broken connection means: certainly not applied, or an answer that was lost."""
-    name = type(error).__name__
-    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return RetryLater(
-            "No secure connection to Salesforce.", code=name, hint="Check the certificates and the proxy."
-        )
-    reason = error.args[0] if error.args else None
-    never_sent = isinstance(reason, MaxRetryError) and isinstance(reason.reason, NewConnectionError)
-    if never_sent or isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError):
-        return _TryAgain(RetryLater("Salesforce cannot be reached.", code=name))
+    known = unsent(error, settings)
+    if known is not None:
+        return known.error if known.lasting else _TryAgain(known.error)
     code = "TIMEOUT" if isinstance(error, requests.Timeout) else "CONNECTION_LOST"
     return CallRejected(Rejected(code, "the answer was lost", Remedy.RETRY, uncertain=True))

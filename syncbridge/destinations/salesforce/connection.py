@@ -5,20 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import IO, Any, Literal
-from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
 from simple_salesforce.api import Salesforce
 
 from syncbridge.destinations.salesforce.login import Session
-from syncbridge.destinations.salesforce.settings import SalesforceSettings, is_loopback
-
-CLIENT_NAME = "syncbridge"
-#: Stands for a login host outside salesforce.com, because simple-salesforce appends that to every domain.
-_STAND_IN = "syncbridge-login"
+from syncbridge.destinations.salesforce.settings import SalesforceSettings
+from syncbridge.destinations.salesforce.transport import CLIENT_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +83,7 @@ class Connection:
 
     def delay(self) -> float | None:
         """Seconds that the last answer asked to wait."""
-        asked = self._headers.get("Retry-After", "")
-        return float(asked) if asked.isdigit() else None
+        return retry_after(self._headers)
 
     def close(self) -> None:
         self._http.close()
@@ -109,6 +104,19 @@ class Connection:
         return self._client
 
 
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that an answer asks to wait; the header may also name a date, by the answer's own clock."""
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdigit():
+        return float(asked)
+    try:
+        until = parsedate_to_datetime(asked)
+        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
+        return max(0.0, (until - now).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
 def headers(settings: SalesforceSettings, session: Session) -> dict[str, str]:
     """The headers of every call."""
     common = {
@@ -122,48 +130,3 @@ def headers(settings: SalesforceSettings, session: Session) -> dict[str, str]:
     }
     allow = {"Sforce-Duplicate-Rule-Header": "allowSave=true"} if settings.duplicate_rules == "allow_save" else {}
     return common | allow
-
-
-class _Adapter(HTTPAdapter):
-    """Gives every request time limits, and sends what simple-salesforce addressed to https where the settings say."""
-
-    def __init__(self, settings: SalesforceSettings) -> None:
-        super().__init__(pool_connections=2, pool_maxsize=1, max_retries=0)
-        self._limits = (settings.connect_timeout, settings.read_timeout)
-        self._login = f"https://{_STAND_IN}.salesforce.com"
-        self._login_at = f"https://{settings.login_host}"
-        self._plain = settings.plain_http
-
-    def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,
-        verify: bool | str = True,
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> requests.Response:
-        url = request.url or ""
-        if url.startswith(self._login):
-            url = self._login_at + url.removeprefix(self._login)
-        if self._plain and is_loopback(urlsplit(url).hostname or ""):
-            url = "http" + url.removeprefix("https")
-        request.url = url
-        return super().send(request, stream, timeout or self._limits, verify, cert, proxies)
-
-
-def new_http(settings: SalesforceSettings) -> requests.Session:
-    """A session with time limits on every request, that sends to where the settings say."""
-    http = requests.Session()
-    # Proxies are looked up once; with trust_env, a .netrc entry would replace our Authorization header.
-    http.trust_env = False
-    http.proxies.update(get_environ_proxies(f"https://{settings.login_host}"))
-    http.headers.update({"User-Agent": CLIENT_NAME, "Accept-Encoding": "gzip"})
-    http.mount("https://", _Adapter(settings))
-    return http
-
-
-def login_domain(settings: SalesforceSettings) -> str:
-    """The login host as simple-salesforce wants it: without salesforce.com, or a stand-in for hosts elsewhere."""
-    host = settings.login_host
-    return host.removesuffix(".salesforce.com") if host.endswith(".salesforce.com") else _STAND_IN

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Mapping
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import requests
@@ -13,16 +16,21 @@ from jwt.exceptions import PyJWTError
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 from simple_salesforce.login import SalesforceLogin
 
+from syncbridge.destinations.salesforce.refresh_token import RefreshTokens
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
+from syncbridge.destinations.salesforce.transport import unsent
 from syncbridge.errors import LoginRefused, RetryLater, SyncbridgeError
 
+#: Seconds before its end at which a session is replaced.
+RENEW_BEFORE = 60.0
 #: What Salesforce answers -> what to do about it; the first text found in code and description counts.
 HINTS: tuple[tuple[str, str], ...] = (
     ("user is locked", "The user is locked after failed logins: wait, or unlock it in Setup > Users."),
     ("PASSWORD_LOCKOUT", "The user is locked after failed logins: wait, or unlock it in Setup > Users."),
     ("hasn't approved this consumer", "Let an admin pre-authorise the user for the connected app (Permitted Users)."),
     ("audience is invalid", "Set `domain` to `login` for production or `test` for a sandbox."),
-    ("expired access/refresh token", "The access token has ended: obtain a new one."),
+    ("expired access/refresh token", "The token has ended or was revoked: authorise the app again for a new one."),
+    ("token request limit", "Too many tokens are in use for this user and app: revoke some, or wait."),
     ("no client credentials user enabled", "Choose a Run As user for the connected app's client credentials flow."),
     ("request not supported on this domain", "Set `instance_url` to the org's My Domain."),
     ("invalid_client_id", "`client_id` is not the consumer key of a connected app in this org."),
@@ -43,26 +51,44 @@ class Session:
 
     token: str = field(repr=False)
     instance: str
+    ends_at: float = math.inf  # by the clock, where Salesforce told it
 
 
 class SignIn:
     """Holds the session; signs in when there is none or when it was found expired. Thread-safe."""
 
     def __init__(
-        self, settings: SalesforceSettings, new_http: Callable[[], requests.Session], *, login_domain: str
+        self,
+        settings: SalesforceSettings,
+        new_http: Callable[[], requests.Session],
+        *,
+        login_domain: str,
+        clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._new_http = new_http
         self._login_domain = login_domain
+        self._clock = clock
+        self._refresh_tokens = RefreshTokens(settings)
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._attempts = 0
         self._failure: SyncbridgeError | None = None
 
     def current(self) -> Session:
-        """The session, after signing in if there is none yet."""
+        """The session, after signing in if there is none yet, or one that is about to end."""
         session = self._session
-        return session if session is not None else self.renewed(None)
+        if session is None:
+            return self.renewed(None)
+        if self._clock() < session.ends_at - RENEW_BEFORE:
+            return session
+        try:
+            return self.renewed(session)
+        except RetryLater:
+            if self._clock() >= session.ends_at:
+                raise
+            self._session = self._session or session  # it holds for a little longer
+            return session
 
     def renewed(self, stale: Session | None) -> Session:
         """A session that is not `stale`: another thread's new one, or the result of signing in.
@@ -98,27 +124,62 @@ class SignIn:
                 raise LoginRefused(
                     "The access token is not accepted (any more).",
                     code="INVALID_SESSION_ID",
-                    hint="Set a new `session_id`, or a way to sign in that renews itself: client_credentials or jwt.",
+                    hint="Set a new `session_id`, or a login that renews itself, such as client_credentials.",
                 )
             return Session(settings.session_id.get_secret_value(), settings.login_host)
         answers: list[requests.Response] = []
         http = self._new_http()
         http.hooks["response"].append(lambda response, **_: answers.append(response))
+        began = self._clock()
         try:
-            token, instance = SalesforceLogin(session=http, **self._credentials())
+            token, instance = self._granted(http)
         except SalesforceAuthenticationFailed as error:
             raise self._refusal(error.code, error.auth_message, answers) from None
         except UserWarning as warning:  # simple-salesforce warns of a missing approval before it raises
             raise self._refusal("invalid_grant", f"user hasn't approved this consumer: {warning}", answers) from None
         except requests.RequestException as error:
-            raise RetryLater(f"No answer to the login at {settings.login_host}: {type(error).__name__}") from None
+            raise self._unreachable(error) from None
         except (ValueError, TypeError, AttributeError, OSError, PyJWTError) as error:
             raise self._failure_of(error, answers) from None
         finally:
             http.close()
         if not token or not instance:
             raise LoginRefused(f"The login at {settings.login_host} was answered without an access token.")
-        return Session(str(token), str(instance).rstrip("/"))
+        return Session(str(token), str(instance).rstrip("/"), began + lifetime(str(token), _object(answers)))
+
+    def _granted(self, http: requests.Session) -> tuple[Any, Any]:
+        """Access token and host of the instance. Raises as simple-salesforce does."""
+        if self._settings.login != "refresh_token":
+            token, instance = SalesforceLogin(session=http, **self._credentials())
+            return token, instance
+        with self._refresh_tokens.in_use() as (tokens, keep):
+            for turn, refresh_token in enumerate(tokens, 1):
+                answer = self._refresh(http, refresh_token)
+                if answer.get("access_token"):
+                    break
+                if turn == len(tokens) or answer.get("error") != "invalid_grant":
+                    raise SalesforceAuthenticationFailed(answer.get("error"), answer.get("error_description"))
+            rotated = answer.get("refresh_token")
+            if isinstance(rotated, str) and rotated and rotated != refresh_token:
+                keep(rotated)
+        return answer["access_token"], urlsplit(str(answer.get("instance_url"))).netloc
+
+    def _refresh(self, http: requests.Session, refresh_token: str) -> Mapping[str, Any]:
+        settings = self._settings
+        form = {"grant_type": "refresh_token", "client_id": settings.client_id, "refresh_token": refresh_token}
+        if settings.client_secret is not None:
+            form["client_secret"] = settings.client_secret.get_secret_value()
+        url = f"https://{settings.login_host}/services/oauth2/token"
+        answer = http.post(url, data=form, headers={"Accept": "application/json"}, allow_redirects=False).json()
+        if not isinstance(answer, dict):
+            raise ValueError("not an object")
+        return answer
+
+    def _unreachable(self, error: requests.RequestException) -> RetryLater:
+        known = unsent(error, self._settings)
+        if known is not None:
+            return known.error
+        return RetryLater(f"No answer to the login at {self._settings.login_host}: {type(error).__name__}")
 
     def _credentials(self) -> Mapping[str, Any]:
         """The arguments of simple-salesforce's login for the chosen way to sign in."""
@@ -178,6 +239,37 @@ class SignIn:
             f"The login at {self._settings.login_host} could not be made: {type(error).__name__}",
             hint="Check private_key (PEM, RS256) and that instance_url is a Salesforce org.",
         )
+
+
+def lifetime(token: str, answer: Mapping[str, Any]) -> float:
+    """Seconds for which an access token holds, by the answer that brought it or by the token itself (a JWT).
+
+    Other tokens say nothing: the life of their session begins anew with each call, and its end is seen by a 401.
+    """
+    seconds = answer.get("expires_in")
+    if not isinstance(seconds, int | float | str) or not str(seconds).isdigit():
+        claims = _claims(token)
+        seconds = claims.get("exp", math.inf) - claims.get("iat", 0.0) if "iat" in claims else math.inf
+    return max(float(seconds), 2 * RENEW_BEFORE)
+
+
+def _claims(token: str) -> Mapping[str, float]:
+    """The numbers that a JWT says of itself; none of a token that is no JWT."""
+    try:
+        claims = orjson.loads(urlsafe_b64decode(token.split(".")[1] + "=="))
+    except (IndexError, ValueError):
+        return {}
+    numbers = claims.items() if isinstance(claims, dict) else ()
+    return {name: float(value) for name, value in numbers if isinstance(value, int | float)}
+
+
+def _object(answers: Sequence[requests.Response]) -> Mapping[str, Any]:
+    """The last answer, where it is a JSON object."""
+    try:
+        parsed = orjson.loads(answers[-1].content) if answers else {}
+    except orjson.JSONDecodeError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _error_list(content: bytes) -> list[dict[str, Any]]:

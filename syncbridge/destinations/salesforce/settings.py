@@ -6,15 +6,16 @@ Secrets come from the environment, `.env` or the secrets folder, never from sync
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from syncbridge.destinations.salesforce.hosts import LOGIN_HOSTS, login_host
 from syncbridge.errors import SettingsError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
@@ -38,11 +39,13 @@ class SalesforceSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    login: Literal["client_credentials", "jwt", "password", "session"] = Field(description="how to sign in")
+    login: Literal["client_credentials", "jwt", "refresh_token", "password", "session"] = Field(
+        description="how to sign in"
+    )
     instance_url: Annotated[str, BeforeValidator(_trimmed_url)] | None = Field(
         None, description="the org's My Domain: https://acme.my.salesforce.com; plain http only to this machine"
     )
-    domain: str | None = Field(None, description="`login`, `test` (sandboxes) or a My Domain such as `acme.my`")
+    domain: str | None = Field(None, description="`login`, `test` (sandboxes) or a My Domain such as `acme`")
     client_id: str | None = Field(None, description="consumer key of the connected app")
     client_secret: SecretStr | None = Field(None, description="secret: consumer secret of the connected app")
     username: str | None = Field(None, description="for jwt and password")
@@ -50,7 +53,17 @@ class SalesforceSettings(BaseModel):
     security_token: SecretStr | None = Field(None, description="secret: asked for outside trusted networks")
     private_key: SecretStr | None = Field(None, description="secret: PEM text, for jwt")
     private_key_file: Path | None = Field(None, description="file with the private key, for jwt")
+    refresh_token: SecretStr | None = Field(None, description="secret: of the web server or device flow")
+    refresh_token_file: Path | None = Field(None, description="file that keeps it, where the org rotates it")
     session_id: SecretStr | None = Field(None, description="secret: an access token that somebody else obtained")
+    proxy: SecretStr | None = Field(
+        None, description="http://host:port, or `none`; else HTTPS_PROXY and NO_PROXY count"
+    )
+    ca_file: Path | None = Field(None, description="PEM file of further certificate authorities to trust")
+    certificate_file: Path | None = Field(
+        None, description="PEM file of a client certificate, where the org asks for one"
+    )
+    certificate_key_file: Path | None = Field(None, description="its key, where that is a file of its own")
     api_version: str = Field("66.0", pattern=r"^\d{2,3}\.0$", description="REST API version")
     calls_in_flight: int = Field(4, ge=1, le=25, description="calls at the same time, over all mappings")
     bulk_from: int = Field(2000, ge=0, description="records due from which bulk jobs carry them; `0`: never")
@@ -68,23 +81,26 @@ class SalesforceSettings(BaseModel):
         missing = [name for name in _NEEDED[self.login] if not getattr(self, name)]
         if self.login == "jwt" and not (self.private_key or self.private_key_file):
             missing.append("private_key")
+        if self.login == "refresh_token" and not (self.refresh_token or self.refresh_token_file):
+            missing.append("refresh_token")
         if missing:
             raise ValueError(f'login = "{self.login}" needs {" and ".join(missing)}')
-        if self.login == "client_credentials" and self.login_host in ("login.salesforce.com", "test.salesforce.com"):
+        if self.login == "client_credentials" and self.login_host in LOGIN_HOSTS.values():
             raise ValueError('login = "client_credentials" needs the My Domain: set instance_url')
-        if self.private_key_file is not None and not self.private_key_file.is_file():
-            raise ValueError(f"private_key_file: there is no file {self.private_key_file}")
-        if self.instance_url is not None:
-            _check_url(self.instance_url)
+        for name in ("private_key_file", "ca_file", "certificate_file", "certificate_key_file"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name}: there is no file {path}")
+        if self.certificate_key_file is not None and self.certificate_file is None:
+            raise ValueError("certificate_key_file needs certificate_file")
+        _check_certificates(self.ca_file, self.certificate_file, self.certificate_key_file)
+        _check_proxy(self.proxy)
         return self
 
     @property
     def login_host(self) -> str:
         """Host (and port) that signs us in."""
-        if self.instance_url is not None:
-            return urlsplit(self.instance_url).netloc
-        domain = (self.domain or "login").removeprefix("https://").rstrip("/")
-        return domain if domain.endswith(".salesforce.com") else f"{domain}.salesforce.com"
+        return login_host(self.domain, self.instance_url)
 
     @property
     def plain_http(self) -> bool:
@@ -97,16 +113,19 @@ class SalesforceSettings(BaseModel):
             value = getattr(self, name)
             if value is not None and value.get_secret_value():
                 yield value.get_secret_value()
+        if self.proxy is not None and (password := urlsplit(self.proxy.get_secret_value()).password):
+            yield from (password, unquote(password))
 
 
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "client_credentials": ("client_id", "client_secret"),
     "jwt": ("client_id", "username"),
+    "refresh_token": ("client_id",),
     "password": ("username", "password"),
     "session": ("session_id", "instance_url"),
 }
 #: Settings that may not stand in syncbridge.toml.
-SECRETS = ("client_secret", "password", "security_token", "private_key", "session_id")
+SECRETS = ("client_secret", "password", "security_token", "private_key", "refresh_token", "session_id")
 
 
 def read_settings(name: str, values: Mapping[str, Any], from_file: frozenset[str]) -> SalesforceSettings:
@@ -117,6 +136,11 @@ def read_settings(name: str, values: Mapping[str, Any], from_file: frozenset[str
         for key in SECRETS
         if key in from_file
     ]
+    if "proxy" in from_file and _has_password(values.get("proxy")):
+        mistakes.append(
+            f"destinations.{name}.proxy holds a password and may not stand in syncbridge.toml;"
+            f" set {_variable(name, 'proxy')} instead"
+        )
     try:
         settings = SalesforceSettings.model_validate(dict(values))
     except ValidationError as error:
@@ -127,20 +151,36 @@ def read_settings(name: str, values: Mapping[str, Any], from_file: frozenset[str
     return settings
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine."""
+def _has_password(proxy: object) -> bool:
+    return isinstance(proxy, str) and "@" in proxy
+
+
+def _check_proxy(proxy: SecretStr | None) -> None:
+    if proxy is None or proxy.get_secret_value() == "none":
+        return
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        parts = urlsplit(proxy.get_secret_value())
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port and parts.path in ("", "/")
+    except ValueError:  # a port that is no number
+        fits = False
+    if not fits:
+        raise ValueError("proxy should look like http://proxy.example.com:3128, or be `none`")
 
 
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.username:
-        raise ValueError("instance_url should look like https://acme.my.salesforce.com")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError("instance_url must use https: plain http is allowed to this machine only")
+def _check_certificates(authority: Path | None, certificate: Path | None, key: Path | None) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if authority is not None:
+            context.load_verify_locations(authority)
+    except (ssl.SSLError, OSError):
+        raise ValueError(f"ca_file: there is no certificate in PEM format in {authority}") from None
+    try:
+        if certificate is not None:
+            context.load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, OSError, ValueError):
+        raise ValueError(
+            f"certificate_file: {certificate} and its key do not fit together; both are PEM, the key has no password"
+        ) from None
 
 
 def _variable(name: str, key: str) -> str:
