@@ -174,6 +174,10 @@ class TestWriting:
         assert soap("undelete", f"<ids>{record}</ids>")[0] == {"id": record, "success": "true"}
         assert api.rows("SELECT Id FROM Account") == [{"Id": record}]
 
+    def test_ids_may_be_called_id_as_old_toolkits_do(self, soap: Soap, api: Api) -> None:
+        record = api.create("Account", Name="A")
+        assert soap("delete", f"<id>{record}</id>")[0]["id"] == record
+
     def test_merges_up_to_two_records_into_a_third(self, soap: Soap, api: Api) -> None:
         master, loser = (api.create("Account", Name=name) for name in "AB")
         child = api.create("Contact", LastName="L", AccountId=loser)

@@ -11,6 +11,7 @@ import orjson
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.rest.children import Children
+from syncbridge.sandbox.salesforce.rest.columns import columns
 from syncbridge.sandbox.salesforce.soql.cursors import Cursor
 from syncbridge.sandbox.salesforce.soql.filters import DEEPEST_CHILDREN
 from syncbridge.sandbox.salesforce.soql.grouped import compile_groups
@@ -51,10 +52,12 @@ def _first_page(call: Call, *, with_deleted: bool) -> Reply:
     if not text:
         raise Refusal("MALFORMED_QUERY", "A query string has to be specified")
     try:
+        parsed = parse(text)
         with call.sandbox.storage.seen_by_queries():
-            return answer(_run(call, parse(text), with_deleted=with_deleted))
+            shown = _run(call, parsed, with_deleted=with_deleted)
     except sqlite3.OperationalError as error:
         raise Refusal("QUERY_TOO_COMPLICATED", f"{TOO_COMPLICATED} ({error})") from None
+    return columns(call, parsed) if call.query.get("columns") == "true" else answer(shown)
 
 
 def _run(call: Call, parsed: Query, *, with_deleted: bool) -> dict[str, Any]:

@@ -53,14 +53,14 @@ def upsert(call: Call, request: Envelope) -> Any:
 
 def delete(call: Call, request: Envelope) -> Any:
     """delete(ids)"""
-    ids = _counted(request.texts("ids"))
+    ids = _ids(request)
     outcomes = call.sandbox.deletes.delete(ids, all_or_none=_all_or_none(request), fault=call.row_fault)
     return [write_outcome(each) for each in outcomes]
 
 
 def undelete(call: Call, request: Envelope) -> Any:
     """undelete(ids): out of the bin again, with the details that were deleted along with them"""
-    return [write_outcome(each) for each in call.sandbox.deletes.undelete(_counted(request.texts("ids")))]
+    return [write_outcome(each) for each in call.sandbox.deletes.undelete(_ids(request))]
 
 
 def merge(call: Call, request: Envelope) -> Any:
@@ -88,6 +88,11 @@ def merge(call: Call, request: Envelope) -> Any:
 def _typed(call: Call, request: Envelope) -> list[tuple[ObjectType | Refusal, Record]]:
     records = [read_record(each) for each in _counted(request.all("sObjects"))]
     return [(type_of(call.sandbox.org, each), each) for each in records]
+
+
+def _ids(request: Envelope) -> list[str]:
+    """Return the ids of a call; beatbox and pyforce have always called them `id`, and orgs take it."""
+    return _counted(request.texts("ids") or request.texts("id"))
 
 
 def _counted(given: list[Given]) -> list[Given]:
