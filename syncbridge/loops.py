@@ -70,6 +70,7 @@ class Surroundings:
     capture: Callable[[], Capture | None]
     capture_stopped: Callable[[], str]
     silence: float
+    ending: threading.Event = field(default_factory=threading.Event)  # set when these loops are to end
 
     def wake_all(self) -> None:
         """Let every delivery loop look at once."""
@@ -96,7 +97,7 @@ class Loop(Protocol):
         ...
 
 
-class _Connected:
+class Connected:
     """Opens connections for a loop and closes them with it."""
 
     def __init__(self, around: Surroundings) -> None:
@@ -126,7 +127,7 @@ class _Connected:
         return self._open.enter_context(self.around.project.source(purpose))
 
 
-class DeliveryLoop(_Connected):
+class DeliveryLoop(Connected):
     """One lane of one mapping. The first lane answers every signal; the others only help while batches are full.
 
     A delivery right after idleness goes out at once. While changes keep coming, a batch that is not full waits
@@ -176,7 +177,7 @@ class DeliveryLoop(_Connected):
         return 0.0
 
 
-class ListenLoop(_Connected):
+class ListenLoop(Connected):
     """Wakes the loops of a mapping when something was enqueued for it, by whatever process."""
 
     def open(self) -> None:
@@ -196,7 +197,7 @@ class ListenLoop(_Connected):
         return 0.0
 
 
-class RunLoop(_Connected):
+class RunLoop(Connected):
     """Carries first syncs and resyncs on, a page at a time, while not too much of them waits."""
 
     def open(self) -> None:
@@ -221,7 +222,7 @@ class RunLoop(_Connected):
         return wait
 
 
-class FanOutLoop(_Connected):
+class FanOutLoop(Connected):
     """Passes join keys of related tables on to the entities that they concern; in turn, each relation a bit."""
 
     def open(self) -> None:
@@ -248,7 +249,7 @@ class FanOutLoop(_Connected):
         return 0.0
 
 
-class HousekeepingLoop(_Connected):
+class HousekeepingLoop(Connected):
     """Signs of life, waits that are over, partitions of the log, and whether other mappings came in force."""
 
     _partitions_at = float("-inf")

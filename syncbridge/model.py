@@ -66,7 +66,9 @@ class Priority(IntEnum):
     """Lower goes first: a resync never delays a live change."""
 
     LIVE = 0
-    BULK = 10
+    LIVE_LEFT = 1  # a live change that no bulk job takes
+    BULK_LEFT = 9
+    BULK = 10  # of first syncs, resyncs and large fan-outs
 
 
 class Operation(StrEnum):

@@ -14,6 +14,7 @@ import psycopg
 
 from syncbridge.alerts import targets
 from syncbridge.alerts.loop import AlertLoop
+from syncbridge.bulk_loop import BulkLoop
 from syncbridge.errors import NeedsOperator, RetryLater, SyncbridgeError
 from syncbridge.loops import (
     SILENCE,
@@ -139,7 +140,7 @@ class Worker:
 
     def _run_loops(self, around: Surroundings) -> None:
         """Carry every loop in a thread of its own until told to stop, or other mappings are in force."""
-        ending = threading.Event()
+        ending = around.ending
         threads = [
             threading.Thread(target=self._carry, args=(make, ending), name=name) for name, make in self._loops(around)
         ]
@@ -172,6 +173,7 @@ class Worker:
             for lane in range(self.project.settings.worker.lanes):
                 name = f"deliver-{mapping.name}" + (f"-{lane + 1}" if lane else "")
                 loops.append((name, lambda id=mapping_id, lane=lane: DeliveryLoop(around, id, lane)))  # type: ignore[misc]
+            loops.append((f"bulk-{mapping.name}", lambda id=mapping_id: BulkLoop(around, id)))  # type: ignore[misc]
         return loops
 
     def _carry(self, make: Callable[[], Loop], ending: threading.Event) -> None:

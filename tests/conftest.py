@@ -11,4 +11,5 @@ pytest_plugins = [
     "tests.fix_store",
     "tests.fix_family",  # imports fix_store too
     "tests.fix_delivery",  # imports fix_store, which must be registered first
+    "tests.fix_bulk",  # imports fix_delivery
 ]

@@ -67,6 +67,12 @@ class Composer:
         assert self._converter is not None
         return self._converter
 
+    def learn(self) -> Converter:
+        """The converter, also before anything was composed. Raises as `compose`."""
+        if self._converter is None:
+            self.compose([])
+        return self.converter
+
     def forget(self, *, refresh: bool) -> None:
         """Work the fields out anew at the next batch, after the remote schema moved."""
         if refresh:

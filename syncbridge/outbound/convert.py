@@ -62,6 +62,11 @@ class Converter:
                 read = field_reader(field, column_types[field.position])
                 self._steps.append((target.name, field.position, None if read is unread else read, normalise))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Fields of a record, in its order, without the external id."""
+        return (*self._constants, *(step[0] for step in self._steps))
+
     def external_value(self, key: str) -> Normal:
         """The entity key as the external id field will hold it."""
         return self._external(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import Connection
@@ -61,6 +61,17 @@ class Guard:
             unsent = sum(1 for key in keys if not went_out(key))
             if unsent:
                 guard_counts.release(self.store, self.mapping_id, kind, unsent)
+
+    def withdraw(self, counts: Mapping[str, int]) -> None:
+        """Take back so many of each kind, of what was to go by a bulk job and did not."""
+        for kind, count in counts.items():
+            guard_counts.release(self.store, self.mapping_id, kind, count)
+
+    def counted(self, sending: Sequence[Planned]) -> dict[str, int]:
+        """How many of each kind these records count as."""
+        limits = {"deletes": self.mapping.guard.deletes, "changes": self.mapping.guard.changes}
+        counts = {kind: len(keys) for kind, keys in self._counted(sending).items() if limits[kind] is not None}
+        return {kind: count for kind, count in counts.items() if count}
 
     def judge(self, delivered: int, refused: int) -> None:
         """Count what became of a batch; stop the mapping when too large a share of its records is refused."""

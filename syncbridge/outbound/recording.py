@@ -75,10 +75,11 @@ class Recorder:
         exchange: Exchange,
         stopped: Exception | None = None,
         leave: Iterable[str] = (),
-    ) -> None:
+    ) -> bool:
         """Record what was answered and what needed no call; give back the rest, with the reason why it stopped.
 
-        Keys of `leave` stay claimed: they are on their way.
+        Keys of `leave` stay claimed: they are on their way. False when it could not be recorded: the mapping is halted
+        then, and the rows stay claimed.
         """
         settlement = self._settlement(planned, exchange)
         settlement.ties.rows = {row.key: row for row in claimed}
@@ -91,9 +92,10 @@ class Recorder:
             raise
         except Exception as error:  # the rows come back when their lease ends
             self.stops.stop_for(error)
-            return
+            return False
         self.counts.add(len(decided), settlement)
         self._draw_conclusions(settlement, exchange, stopped)
+        return True
 
     def _draw_conclusions(self, settlement: Settlement, exchange: Exchange, stopped: Exception | None) -> None:
         self.guard.judge(settlement.delivered, settlement.dead - settlement.dead_again)

@@ -67,7 +67,7 @@ def summary(connection: Connection) -> dict[int, Backlog]:
                coalesce(held, 0), coalesce(waiting, 0)
           from entities full join related using (mapping_id)
         """,
-        (int(Priority.BULK),),
+        (int(Priority.BULK_LEFT),),
     )
     return {row[0]: Backlog(*row[1:]) for row in rows}
 
@@ -178,7 +178,7 @@ def under_lease(connection: Connection, mapping_id: int) -> bool:
     """Whether somebody delivers rows of this mapping right now."""
     row = connection.execute(
         "select exists (select from syncbridge.outbox"
-        " where mapping_id = %s and claim is not null and lease_until > now())",
+        " where mapping_id = %s and claim is not null and (lease_until > now() or job is not null))",
         (mapping_id,),
     ).fetchone()
     return row is not None and bool(row[0])

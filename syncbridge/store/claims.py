@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from psycopg import Connection
 
 from syncbridge.arrays import bigint_array, boolean_array, few_texts_array, text_array
+from syncbridge.model import Priority
 
 
 class Claimed(NamedTuple):
@@ -34,20 +35,29 @@ class Claimed(NamedTuple):
 
 # A row that somebody changed between this statement's snapshot and its lock is not claimed this time: its new version
 # is at another ctid, which the snapshot does not show. So the link that is read here is never older than the row.
+# What lanes leave to bulk jobs is skipped by the index: there may be very much of it.
 _CLAIM = """
 with next as materialized (
-    select ctid, key, claim
-      from syncbridge.outbox
-     where mapping_id = %(mapping)s and status = 'pending' and available_at <= now()
-       and (lease_until is null or lease_until <= now())
-       and (select m.status = 'active' and m.digest = coalesce(%(digest)s, m.digest)
-              from syncbridge.mapping m where m.id = %(mapping)s)
-     order by priority, available_at
+    select found.ctid, found.key, found.claim
+      from unnest(%(levels)s::smallint[]) as level
+           left join syncbridge.bulk_reserve r
+             on r.mapping_id = %(mapping)s and r.priority = level and r.until > now() and %(job)s::bigint is null
+           cross join lateral
+           (select ctid, key, claim
+              from syncbridge.outbox
+             where mapping_id = %(mapping)s and status = 'pending' and job is null and priority = level
+               and available_at > coalesce(r.before, '-infinity')
+               and available_at <= coalesce(%(until)s::timestamptz, now())
+               and (lease_until is null or lease_until <= now())
+               and (select m.status = 'active' and m.digest = coalesce(%(digest)s, m.digest)
+                      from syncbridge.mapping m where m.id = %(mapping)s)
+             order by available_at
+             limit %(limit)s
+               for update skip locked) as found
      limit %(limit)s
-       for update skip locked
 )
 update syncbridge.outbox o
-   set claim = %(claim)s,
+   set claim = %(claim)s, job = %(job)s,
        lease_until = now() + %(lease)s * interval '1 second',
        resend = o.resend or o.after_resend or next.claim is not null, after_resend = false,
        since_lsn = least(o.since_lsn, o.after_lsn), since = least(o.since, o.after), after_lsn = null, after = null
@@ -58,9 +68,18 @@ returning o.key, o.version, o.lsn::text, o.commit_time, o.reason, o.attempts, o.
     o.error_code, case when o.reason = 'requeue' then extract(epoch from o.available_at)::float8 end
 """
 
-_CLAIM_KEYS = _CLAIM.replace("m.status = 'active' and", "").replace(
-    "     order by priority", "       and key = any(%(keys)s)\n     order by priority"
+_CLAIM_KEYS = (
+    _CLAIM.replace("m.status = 'active' and", "")
+    .replace(
+        "             order by available_at",
+        "               and key = any(%(keys)s)\n             order by available_at",
+    )
+    .replace("and %(job)s::bigint is null", "and false")
 )
+
+#: The priority, in SQL, of a row that bulk jobs leave to lanes.
+LEFT = f"""case o.priority when {Priority.LIVE:d} then {Priority.LIVE_LEFT:d}
+    when {Priority.BULK:d} then {Priority.BULK_LEFT:d} else o.priority end"""
 
 # Rows are found one by one by their whole key. A plain join may be planned otherwise when statistics are missing, or
 # were taken while other mappings waited: all rows of the mapping are then read, for each batch or even for each row.
@@ -85,7 +104,7 @@ returning o.key
 # What is left of a settled claim: rows that changed meanwhile. They are due at once, for the newer change.
 _RELEASE_CHANGED = """
 update syncbridge.outbox o
-   set claim = null, lease_until = null, available_at = now(), attempts = 0,
+   set claim = null, lease_until = null, job = null, available_at = now(), attempts = 0,
        resend = o.after_resend, after_resend = false,
        error_code = null, error = null, error_at = null,
        since_lsn = coalesce(after_lsn, lsn), since = coalesce(after, commit_time), after_lsn = null, after = null
@@ -96,9 +115,11 @@ update syncbridge.outbox o
 returning o.key
 """
 
-_KEEP = """
+_KEEP = f"""
 update syncbridge.outbox o
-   set claim = null, lease_until = null,
+   set claim = null, lease_until = null, job = null,
+       priority = case when o.job is not null and kept.tried and o.version = kept.version then {LEFT}
+                       else o.priority end,
        status = case when o.version = kept.version then kept.status else 'pending' end,
        attempts = case when o.version = kept.version then o.attempts + kept.tried::int else 0 end,
        available_at = case when o.version = kept.version then now() + kept.delay * interval '1 ms'
@@ -113,7 +134,7 @@ update syncbridge.outbox o
          where mapping_id = %(mapping)s and key = kept.key and claim = %(claim)s offset 0) as found
  where o.ctid = found.ctid
 returning o.key
-"""
+"""  # noqa: S608 - constants
 
 
 def claim(
@@ -129,23 +150,57 @@ def claim(
     """Take up to `limit` due rows, live changes first, for `lease` seconds; the number of the claim and the rows.
 
     None are taken when the mapping in force is another one than `digest` says: they wait for who knows it. With `keys`
-    these alone are taken, whatever the status of the mapping.
+    these alone are taken, whatever the status of the mapping. What is left to bulk jobs is not taken.
     `number` comes from the worker's own range (`workers.claim_numbers`), else from the database. A row whose earlier
     claim never settled comes with `resend`: what was sent then is unknown.
     """
     number = _next_claim(connection) if number is None else number
-    parameters: dict[str, object] = {
-        "mapping": mapping_id,
-        "limit": limit,
-        "claim": number,
-        "lease": lease,
-        "digest": digest,
-    }
+    parameters = _parameters(mapping_id, number, limit, digest, lease=lease)
     if keys is not None:
         parameters["keys"] = text_array(sorted(keys))
     statement = _CLAIM if keys is None else _CLAIM_KEYS
     rows = connection.execute(statement, parameters, prepare=True).fetchall()
     return number, list(map(Claimed._make, rows))
+
+
+def claim_for_job(
+    connection: Connection,
+    mapping_id: int,
+    number: int,
+    *,
+    limit: int,
+    levels: Sequence[Priority],
+    until: datetime | None,
+    digest: str | None = None,
+) -> list[Claimed]:
+    """Take up to `limit` rows of these priorities for the bulk job `number`, as far as they were due `until` then
+    (None: now)."""
+    parameters = _parameters(mapping_id, number, limit, digest, job=number, levels=levels, until=until)
+    rows = connection.execute(_CLAIM, parameters, prepare=True).fetchall()
+    return list(map(Claimed._make, rows))
+
+
+def _parameters(
+    mapping_id: int,
+    number: int,
+    limit: int,
+    digest: str | None,
+    *,
+    lease: float | None = None,
+    job: int | None = None,
+    levels: Sequence[Priority] = tuple(Priority),
+    until: datetime | None = None,
+) -> dict[str, object]:
+    return {
+        "mapping": mapping_id,
+        "claim": number,
+        "limit": limit,
+        "digest": digest,
+        "lease": lease,
+        "job": job,
+        "levels": [int(level) for level in levels],
+        "until": until,
+    }
 
 
 def _next_claim(connection: Connection) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, TypeVar
@@ -101,6 +102,14 @@ def prefer_indexes(connection: Connection) -> None:
     """
     for costly in ("sort", "bitmapscan", "seqscan", "hashjoin", "mergejoin"):
         connection.execute("select set_config(%s, 'off', false)", (f"enable_{costly}",))
+
+
+def now(connection: Connection) -> datetime:
+    """The time as the state database has it."""
+    row = connection.execute("select now()").fetchone()
+    assert row is not None  # it always gives a row
+    moment: datetime = row[0]
+    return moment
 
 
 T = TypeVar("T")

@@ -9,7 +9,15 @@ from psycopg import Connection
 from syncbridge.arrays import text_array
 
 #: Tables of what is known of records, by mapping.
-_RECORDS = ("fan_out", "outbox", "link", "awaited", "conflict")  # in the order in which others lock
+_RECORDS = (
+    "fan_out",
+    "outbox",
+    "link",
+    "awaited",
+    "conflict",
+    "bulk_job",
+    "bulk_reserve",
+)  # in the order in which others lock
 
 
 def records(connection: Connection, mapping_id: int) -> None:

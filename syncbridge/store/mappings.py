@@ -123,6 +123,14 @@ def set_status(
     return done.rowcount > 0
 
 
+def is_active(connection: Connection, mapping_id: int) -> bool:
+    """Whether a mapping delivers now."""
+    row = connection.execute(
+        "select status = 'active' from syncbridge.mapping where id = %s", (mapping_id,), prepare=True
+    ).fetchone()
+    return row == (True,)
+
+
 def wake_waiting(connection: Connection) -> int:
     """Make mappings whose wait is over active again; how many."""
     done = connection.execute(

@@ -151,9 +151,9 @@ def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit, *, s
 def next_due(connection: Connection, mapping_id: int) -> float | None:
     """Seconds until the next row is due (0 or less: it is, unless somebody has it under lease); None: nothing waits."""
     row = connection.execute(
-        "select extract(epoch from min(first.available_at) - now())::float8 from unnest(array[0, 10]) as level,"
+        "select extract(epoch from min(first.available_at) - now())::float8 from unnest(array[0, 1, 9, 10]) as level,"
         " lateral (select available_at from syncbridge.outbox where mapping_id = %s and status = 'pending'"
-        " and priority = level order by available_at limit 1) as first",
+        " and job is null and priority = level order by available_at limit 1) as first",
         (mapping_id,),
         prepare=True,
     ).fetchone()
@@ -164,7 +164,7 @@ def bulk_waiting(connection: Connection, mapping_id: int, *, enough: int) -> boo
     """Whether at least `enough` rows of resyncs wait, so that a run had better pause."""
     row = connection.execute(
         "select count(*) from (select 1 from syncbridge.outbox"
-        " where mapping_id = %s and status = 'pending' and priority = %s limit %s) as first_few",
+        " where mapping_id = %s and status = 'pending' and job is null and priority = %s limit %s) as first_few",
         (mapping_id, int(Priority.BULK), enough),
         prepare=True,
     ).fetchone()

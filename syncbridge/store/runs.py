@@ -134,6 +134,14 @@ def pending(connection: Connection) -> list[Run]:
     return [_from_row(row) for row in rows]
 
 
+def is_pending(connection: Connection, mapping_id: int) -> bool:
+    """Whether a run of this mapping is not over."""
+    row = connection.execute(
+        "select exists (select from syncbridge.run where mapping_id = %s and status = 'pending')", (mapping_id,)
+    ).fetchone()
+    return row == (True,)
+
+
 def newest(connection: Connection) -> int:
     """The id of the run that was asked for last; 0 when none ever was."""
     row = connection.execute("select coalesce(max(id), 0) from syncbridge.run").fetchone()

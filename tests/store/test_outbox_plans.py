@@ -71,7 +71,7 @@ def _assert_nothing_is_read_whole(nodes: list[Mapping[str, Any]]) -> None:
 
 
 def test_a_claim_reads_the_rows_that_are_next_in_order_and_their_links_by_key(store: Connection, filled: int) -> None:
-    parameters = {"mapping": filled, "limit": 1000, "claim": 7, "lease": 60, "digest": None}
+    parameters = claims._parameters(filled, 7, 1000, None, lease=60.0)
     for nodes in _plans(store, claims._CLAIM, parameters):
         _assert_nothing_is_read_whole(nodes)
         assert any(node.get("Index Name") == "outbox_next" for node in nodes)

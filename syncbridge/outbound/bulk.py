@@ -1,0 +1,272 @@
+"""Bulk delivery: a backlog goes out by jobs of the destination. Gather -> begin -> upload -> poll -> settle.
+
+One connection at a time carries the jobs of a mapping. What it has done is in the state before it goes on, so another
+one, in any process, finds each job where it was left: rows of a job that was not begun, or not sent, come free; a job
+that was sent is settled by its results, and nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import Connection
+
+from syncbridge.destinations.base import BulkJob, BulkLoading, BulkRefused, Destination
+from syncbridge.errors import RetryLater
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.kinship import Kin
+from syncbridge.model import Fields, Normal, Priority
+from syncbridge.outbound.bulk_follow import Follower
+from syncbridge.outbound.bulk_gather import Gathering, Shipment
+from syncbridge.outbound.bulk_reserve import Reserve
+from syncbridge.outbound.bulk_results import ResultSettler
+from syncbridge.outbound.comparing import Comparer
+from syncbridge.outbound.compose import Composer
+from syncbridge.outbound.guard import Guard
+from syncbridge.outbound.lookups import Lookups
+from syncbridge.outbound.masking import Mask
+from syncbridge.outbound.recording import Counts, Recorder
+from syncbridge.outbound.stops import Stops
+from syncbridge.store import bulk_jobs, database, mappings, outbox
+from syncbridge.store.bulk_jobs import Job
+
+log = logging.getLogger("syncbridge.bulk")
+
+#: Seconds between looks at the backlog.
+LOOK_EVERY = 1.0
+#: Lanes leave a backlog to jobs when at least this share of the first page has to be sent: else they help to compare.
+WORTH_SENDING = 0.25
+#: Seconds that one gathering takes at most: what it holds waits for it.
+LONGEST_GATHERING = 30.0
+#: Seconds for which lanes do all of it, after a job ended before its last record.
+REST = 600.0
+
+
+class Ending(Exception):
+    """The process is to end while records are uploaded."""
+
+
+@dataclass(slots=True)
+class BulkDelivery:
+    """The bulk jobs of one mapping. `store` and `source` are connections of its own; `step()` does a bounded piece."""
+
+    mapping_id: int
+    mapping: CompiledMapping
+    destination: Destination
+    bulk: BulkLoading
+    store: Connection
+    source: Connection
+    next_number: Callable[[], int]  # of claims
+    max_attempts: int = 12
+    kin: Kin = field(default_factory=Kin)
+    rng: random.Random = field(default_factory=random.Random)
+    counts: Counts = field(default_factory=Counts)
+    clock: Callable[[], float] = time.monotonic
+    ending: Callable[[], bool] = lambda: False
+    _our_turn: bool = False
+    _gathering: Gathering | None = None
+    _gathering_since: float = 0.0
+    _rest_until: float = float("-inf")
+    _reserve: Reserve = field(init=False)
+    _guard: Guard = field(init=False)
+    _stops: Stops = field(init=False)
+    _comparer: Comparer = field(init=False)
+    _recorder: Recorder = field(init=False)
+    _follower: Follower = field(init=False)
+
+    def __post_init__(self) -> None:
+        database.prefer_indexes(self.store)
+        composer = Composer(self.mapping, self.destination, self.source)
+        mask = Mask(self.mapping)
+        name, number = self.mapping.name, self.mapping_id
+        self._guard = Guard(number, self.mapping, self.store)
+        self._stops = Stops(number, name, self.store, self.rng, mask, composer.forget)
+        lookups = Lookups(number, name, self.kin, self.store, lambda: self.clock())
+        self._comparer = Comparer(self.mapping, self.destination, composer, lookups, self._stops, lambda: self.clock())
+        self._recorder = Recorder(
+            number,
+            self.mapping,
+            self.store,
+            self.kin,
+            self._guard,
+            self._stops,
+            mask,
+            self.max_attempts,
+            self.rng,
+            self.counts,
+        )
+        self._reserve = Reserve(number, self.store, lambda: self.clock())
+        self._follower = Follower(
+            number,
+            name,
+            self.bulk,
+            self.store,
+            lambda: self.clock(),
+            self._guard,
+            self._stops,
+            self._reserve,
+            ResultSettler(number, self.store, composer, self._recorder, self._guard, mask),
+            lambda failure: self._rest(failure.delay or REST, f"{failure.code}: {failure.message}"),
+        )
+
+    def step(self) -> float:
+        """Go on with jobs that are there, gather a page, or begin to; seconds until there is something to do again.
+
+        Errors set the mapping's status; none is raised but a lost state database (RetryLater).
+        """
+        try:
+            return self._step()
+        except psycopg.OperationalError as error:
+            message = str(error).split("\n", 1)[0]
+            raise RetryLater(f"the state database is not available: {message}") from error
+
+    def close(self) -> None:
+        """Give back what was gathered and not sent; jobs that were sent are left to who comes next."""
+        gathering, self._gathering = self._gathering, None
+        if gathering is None:
+            return
+        gathering.close()
+        if not self.store.closed:
+            for shipment in gathering.shipments:
+                self._give_back(shipment)
+            self._reserve.end_all()
+
+    def _step(self) -> float:
+        self._our_turn = self._our_turn or bulk_jobs.take_turn(self.store, self.mapping_id)
+        if not self._our_turn:
+            return LOOK_EVERY
+        jobs = bulk_jobs.read_all(self.store, self.mapping_id)
+        waits = [self._follower.follow(job) for job in jobs if not self._is_gathered(job)]
+        if self._gathering is None:
+            self._gathering = self._begin_gathering()
+        if self._gathering is not None:
+            self._gather(self._gathering)
+            return 0.0
+        return min([LOOK_EVERY, *waits])
+
+    # -- gather and send ----------------------------------------------------------------------------------------------
+
+    def _begin_gathering(self) -> Gathering | None:
+        """Where a backlog is worth a job, and there is room for one; live changes first."""
+        if self.clock() < self._rest_until or not mappings.is_active(self.store, self.mapping_id):
+            return None
+        room = bulk_jobs.in_flight(self.store, self.destination.name) < self.bulk.jobs_in_flight
+        chosen: Priority | None = None
+        for priority in (Priority.LIVE, Priority.BULK):
+            if self.bulk.bulk_from and self._is_backlog(priority):
+                chosen = priority if chosen is None else chosen
+                if not room:
+                    self._reserve.renew(priority)
+            else:
+                self._reserve.end(priority)
+        if chosen is None or not room:
+            return None
+        self._gathering_since = self.clock()
+        return Gathering(
+            self.mapping_id,
+            self.mapping,
+            self.store,
+            self._comparer,
+            self._recorder,
+            self._guard,
+            self.next_number,
+            chosen,
+            database.now(self.store) if chosen is Priority.LIVE else None,
+            self.bulk.most_records,
+        )
+
+    def _is_backlog(self, priority: Priority) -> bool:
+        enough = self.bulk.bulk_from
+        return bulk_jobs.due(self.store, self.mapping_id, priority, enough=enough) >= enough
+
+    def _gather(self, gathering: Gathering) -> None:
+        """One more page; after the last one everything is sent, or given back."""
+        more = gathering.page()
+        if gathering.gathered >= max(1, WORTH_SENDING * gathering.compared) and not gathering.failed:
+            self._reserve.hold(gathering.priority, gathering.until)
+        if more and self.clock() - self._gathering_since < LONGEST_GATHERING:
+            return
+        self._gathering = None
+        with closing(gathering):
+            for shipment in gathering.shipments:
+                if gathering.failed or self.ending():
+                    self._give_back(shipment)
+                elif shipment.count < self.bulk.bulk_from or self.clock() < self._rest_until:
+                    self._give_back(shipment, left=True)
+                else:
+                    self._send(shipment)
+
+    def _give_back(self, shipment: Shipment, *, left: bool = False) -> None:
+        """Free the rows of a shipment of which nothing was sent; with `left` for the lanes alone."""
+        self._guard.withdraw(shipment.reserved)
+        if bulk_jobs.free(self.store, shipment.number, left=left):
+            outbox.wake(self.store, self.mapping_id)
+
+    def _send(self, shipment: Shipment) -> None:
+        """Begin the destination's job, and give it the records once its id is durable."""
+        key_field = self._comparer.composer.converter.external_field if shipment.operation == "upsert" else ""
+        if not mappings.is_active(self.store, self.mapping_id):
+            self._give_back(shipment)
+            return
+        try:
+            job = self.bulk.begin(self.mapping.object, shipment.operation, key_field)
+        except BulkRefused as refused:
+            self._rest(refused.delay or REST, refused.message)
+            self._give_back(shipment, left=True)
+        except Exception as error:
+            self._stops.stop_for(error)
+            self._give_back(shipment)
+        else:
+            self._upload(shipment, job)
+
+    def _upload(self, shipment: Shipment, job: BulkJob) -> None:
+        """Nothing is sent before the job's id is durable. When the upload fails, the next step asks what came of it."""
+        number, counted = shipment.number, shipment.reserved
+        if not bulk_jobs.opened(self.store, number, job.id, key_field=job.key_field, counted=counted):
+            self.bulk.abort(job)  # the mapping's records were forgotten meanwhile
+            return
+        columns = [job.key_field, *self._comparer.composer.converter.names] if job.key_field else []
+        rest = shipment.records()
+        try:
+            upload = self.bulk.upload(job, columns, self._records(rest))
+        except Ending:
+            return
+        except Exception as error:
+            self._stops.stop_for(error)
+            return
+        if not bulk_jobs.sent(self.store, number, upload.taken - len(upload.unfit)):
+            self.bulk.abort(job)
+            return
+        self._follower.begin(number)
+        log.info("mapping %s: bulk job %s has %d records", self.mapping.name, job.id, upload.taken)
+        bulk_jobs.give_back(self.store, number, [key for key, _ in rest])  # there was no more room
+        self._leave(shipment, upload.unfit)
+
+    def _leave(self, shipment: Shipment, unfit: Collection[Normal]) -> None:
+        """Leave to the lanes what a job cannot carry."""
+        if unfit:
+            value, these = self._comparer.composer.converter.external_value, set(unfit)
+            keys = [key for key, _ in shipment.records() if value(key) in these]
+            bulk_jobs.leave(self.store, shipment.number, keys)
+        outbox.wake(self.store, self.mapping_id)
+
+    def _records(self, records: Iterator[tuple[str, Fields | str]]) -> Iterator[Fields | str]:
+        for _, record in records:
+            if self.ending():
+                raise Ending
+            yield record
+
+    def _is_gathered(self, job: Job) -> bool:
+        return self._gathering is not None and job.id in [each.number for each in self._gathering.shipments]
+
+    def _rest(self, seconds: float, reason: str) -> None:
+        """Let the lanes do all of it for a while."""
+        self._rest_until = self.clock() + seconds
+        self._reserve.end_all()
+        log.warning("mapping %s: no bulk jobs for %.0f s: %s", self.mapping.name, seconds, self._stops.mask(reason))

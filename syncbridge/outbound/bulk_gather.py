@@ -1,0 +1,177 @@
+"""Gathering for bulk jobs: rows are claimed and compared page by page; what has to be sent goes into a spool.
+
+What needs no call, or must not go by a job, is settled or left to the lanes page by page. So memory holds a page, and
+a change of a claimed row waits only for one short transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from tempfile import SpooledTemporaryFile
+
+import orjson
+import psycopg
+from psycopg import Connection
+
+from syncbridge.destinations.base import BulkOperation
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.model import Fields, Operation, Priority
+from syncbridge.outbound.comparing import Comparer
+from syncbridge.outbound.guard import Guard
+from syncbridge.outbound.plan import Planned
+from syncbridge.outbound.recording import Recorder
+from syncbridge.outbound.send import Exchange
+from syncbridge.store import bulk_jobs, claims, outbox
+from syncbridge.store.claims import Claimed
+
+#: Rows that one page claims.
+PAGE = 4000
+#: Bytes of a spool that are kept in memory; the rest is in a file without a name.
+_IN_MEMORY = 4 << 20
+
+
+@dataclass(slots=True)
+class Shipment:
+    """Rows that one job is to carry, and their records in a spool; `number` is that of claim and job."""
+
+    number: int
+    operation: BulkOperation
+    count: int = 0
+    reserved: Counter[str] = field(default_factory=Counter)  # what it counts towards the guard
+    _spool: SpooledTemporaryFile[bytes] = field(
+        default_factory=lambda: SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - `close` does
+    )
+
+    def add(self, key: str, record: Fields | str) -> None:
+        """Keep one record, or the remote id of one to be deleted."""
+        self._spool.write(orjson.dumps([key, record]) + b"\n")
+        self.count += 1
+
+    def records(self) -> Iterator[tuple[str, Fields | str]]:
+        """All of them with their entities' keys, in order."""
+        self._spool.seek(0)
+        for line in self._spool:
+            key, record = orjson.loads(line)
+            yield key, record
+
+    def close(self) -> None:
+        """Drop the spool."""
+        self._spool.close()
+
+
+@dataclass(slots=True)
+class Gathering:
+    """One gathering of a mapping's rows of one priority; `until`: as far as they were due then, None: now."""
+
+    mapping_id: int
+    mapping: CompiledMapping
+    store: Connection
+    comparer: Comparer
+    recorder: Recorder
+    guard: Guard
+    next_number: Callable[[], int]
+    priority: Priority
+    until: datetime | None
+    most: int  # records of one job
+    upserts: Shipment = field(init=False)
+    deletes: Shipment | None = None
+    compared: int = 0  # rows that were claimed and compared
+    failed: bool = False  # what was gathered is given back
+
+    def __post_init__(self) -> None:
+        self.upserts = self._prepare("upsert")
+
+    @property
+    def shipments(self) -> list[Shipment]:
+        """Deletes first: they free unique values that new records may want."""
+        return [self.upserts] if self.deletes is None else [self.deletes, self.upserts]
+
+    @property
+    def gathered(self) -> int:
+        """How many records are to be sent."""
+        return sum(each.count for each in self.shipments)
+
+    def close(self) -> None:
+        """Drop what was spooled."""
+        for each in self.shipments:
+            each.close()
+
+    def page(self) -> bool:
+        """Claim and compare the next page; False when there is none, or no room, or the gathering failed."""
+        limit = min(PAGE, self.most - max(each.count for each in self.shipments))
+        claimed = claims.claim_for_job(
+            self.store,
+            self.mapping_id,
+            self.upserts.number,
+            limit=limit,
+            levels=[self.priority],
+            until=self.until,
+            digest=self.mapping.digest,
+        )
+        self.compared += len(claimed)
+        if claimed:
+            self._sort(claimed)
+        return bool(claimed) and not self.failed and all(each.count < self.most for each in self.shipments)
+
+    def _sort(self, claimed: Sequence[Claimed]) -> None:
+        """Settle what needs no call, spool what a job can carry, leave the rest to the lanes."""
+        number = self.upserts.number
+        try:
+            planned = self.comparer.compare(claimed)
+        except psycopg.OperationalError:
+            raise
+        except Exception as error:
+            self.recorder.record(number, claimed, [], Exchange(), error)
+            self.failed = True
+            return
+        sending = self.comparer.sending(planned)
+        fit = [p for p in sending if fits(p, self.mapping)]
+        reserved = self.guard.reserve(fit)
+        recorded = self.recorder.record(number, claimed, planned, Exchange(), leave=[p.key for p in sending])
+        self.failed = reserved is None or not recorded  # the mapping is stopped
+        if reserved is None:
+            return
+        left = {p.key for p in sending} - {p.key for p in fit}
+        if left:
+            bulk_jobs.leave(self.store, number, sorted(left))
+            outbox.wake(self.store, self.mapping_id)
+        self._spool(fit, {key: kind for kind, keys in reserved.items() for key in keys})
+
+    def _spool(self, fit: Sequence[Planned], kinds: dict[str, str]) -> None:
+        deletes = [p for p in fit if p.operation is Operation.DELETE]
+        if deletes and self.deletes is None:
+            self.deletes = self._prepare("delete")
+        if self.deletes is not None and deletes:
+            bulk_jobs.move(self.store, self.upserts.number, self.deletes.number, [p.key for p in deletes])
+        converter = self.comparer.composer.converter
+        for p in fit:
+            shipment = self.upserts
+            if p.operation is Operation.DELETE and self.deletes is not None:
+                shipment = self.deletes
+                shipment.add(p.key, str(p.claimed.remote_id))
+            else:
+                shipment.add(p.key, {converter.external_field: converter.external_value(p.key), **p.fields})
+            if p.key in kinds:
+                shipment.reserved[kinds[p.key]] += 1
+
+    def _prepare(self, operation: BulkOperation) -> Shipment:
+        number = self.next_number()
+        bulk_jobs.prepare(self.store, number, self.mapping_id, object=self.mapping.object, operation=operation)
+        return Shipment(number, operation)
+
+
+def fits(planned: Planned, mapping: CompiledMapping) -> bool:
+    """Whether a bulk job can carry it: all that has to be known when it is settled comes back with its result.
+
+    Lanes do what has to be looked up first (existing records of new entities, records of which an answer was lost),
+    what is to be sent again when a parent comes, what is marked instead of deleted, and what was refused before.
+    """
+    row = planned.claimed
+    if row.attempts or planned.missing:
+        return False
+    if planned.operation is Operation.DELETE:
+        return bool(row.remote_id) and not row.resend
+    return not planned.vanished and not (planned.operation is Operation.CREATE and mapping.match_on)

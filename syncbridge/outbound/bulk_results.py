@@ -1,0 +1,102 @@
+"""Results of bulk jobs, settled page by page through seam 2.
+
+Nothing of a job is kept but its id: what was sent comes back with the results, so that any process can settle it. A
+page that was settled already finds its rows gone, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import orjson
+from psycopg import Connection
+
+from syncbridge.destinations.base import BulkResult, Rejected
+from syncbridge.model import Fields, Normal, Operation
+from syncbridge.outbound.compose import Composer
+from syncbridge.outbound.convert import Converter
+from syncbridge.outbound.guard import Guard
+from syncbridge.outbound.masking import Mask
+from syncbridge.outbound.plan import Planned
+from syncbridge.outbound.recording import Recorder
+from syncbridge.outbound.send import Exchange
+from syncbridge.store import bulk_jobs, links
+from syncbridge.store.bulk_jobs import Job
+from syncbridge.store.claims import Claimed
+
+#: Results that one transaction settles.
+PAGE = 1000
+
+
+@dataclass(slots=True)
+class Settled:
+    """What came of the results of one job."""
+
+    results: int = 0  # that the destination gave
+    failed: bool = False  # some could not be recorded
+
+
+@dataclass(slots=True)
+class ResultSettler:
+    """Settles what the jobs of one mapping were answered."""
+
+    mapping_id: int
+    store: Connection
+    composer: Composer
+    recorder: Recorder
+    guard: Guard
+    mask: Mask
+
+    def settle(self, job: Job, results: Iterable[BulkResult]) -> Settled:
+        """Settle every result whose row the job still carries."""
+        settled = Settled()
+        converter = self.composer.learn()
+        known = {} if job.operation == "delete" else self._entity_keys(job, converter)
+        for page in _pages(results):
+            keys = self._holders(page) if job.operation == "delete" else known
+            by_key = {keys[result.key]: result for result in page if result.key in keys}
+            settled.results += len(page)
+            settled.failed |= not self._settle_page(job, by_key, converter)
+        return settled
+
+    def _settle_page(self, job: Job, by_key: Mapping[str, BulkResult], converter: Converter) -> bool:
+        claimed = bulk_jobs.carried(self.store, self.mapping_id, job.id, by_key)
+        if not claimed:
+            return True
+        if job.operation == "delete":
+            planned = [Planned(row, Operation.DELETE, {}, {}, vanished=True) for row in claimed]
+        else:
+            planned = [as_sent(row, by_key[row.key].sent, converter) for row in claimed]
+        self.mask.cover(planned)
+        exchange = Exchange(answers={row.key: by_key[row.key].result for row in claimed})
+        recorded = self.recorder.record(job.id, claimed, planned, exchange)
+        refused = [p for p in planned if isinstance(exchange.answers[p.key], Rejected)]
+        if refused:
+            self.guard.withdraw(self.guard.counted(refused))
+        return recorded
+
+    def _entity_keys(self, job: Job, converter: Converter) -> dict[Normal, str]:
+        """Value of the external id -> entity key, of all rows that the job still carries."""
+        return {converter.external_value(key): key for key in bulk_jobs.keys(self.store, job.id)}
+
+    def _holders(self, page: Sequence[BulkResult]) -> dict[Normal, str]:
+        """Remote id -> entity key."""
+        found = links.holders(self.store, self.mapping_id, [str(result.key) for result in page])
+        return {remote_id: key for remote_id, key in found.items()}  # noqa: C416 - of another type
+
+
+def as_sent(row: Claimed, sent: Fields, converter: Converter) -> Planned:
+    """What had been planned for a row, from what was sent of it."""
+    if row.base is None:
+        return Planned(row, Operation.CREATE, sent, {n: v for n, v in sent.items() if n not in converter.owned})
+    base: Fields = orjson.loads(row.base)
+    full = all(name in sent for name in converter.names if name not in converter.owned)
+    return Planned(row, Operation.UPDATE, sent, {**base, **sent}, full=full, withheld=bool(converter.owned))
+
+
+def _pages(results: Iterable[BulkResult]) -> Iterator[list[BulkResult]]:
+    stream = iter(results)
+    while page := list(islice(stream, PAGE)):
+        yield page

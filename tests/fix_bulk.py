@@ -1,0 +1,112 @@
+"""A small project whose backlog goes out by bulk jobs of a destination in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from syncbridge.destinations.memory_bulk import MemoryBulk
+from syncbridge.outbound.bulk import BulkDelivery
+from syncbridge.source import rows
+from syncbridge.store import bulk_jobs, workers
+from syncbridge.store.bulk_jobs import Job
+from tests.fix_delivery import RecordingDestination, SmallProject, Start
+
+#: Records from which a job is worth its time, here.
+FROM = 10
+
+
+@dataclass
+class BulkProject:
+    """A project, and who carries its jobs. Time passes only as a test says."""
+
+    small: SmallProject
+    now: float = 0.0
+    deliveries: list[BulkDelivery] = field(default_factory=list)
+
+    @property
+    def destination(self) -> RecordingDestination:
+        return self.small.destination
+
+    @property
+    def jobs(self) -> MemoryBulk:
+        assert isinstance(self.destination.bulk, MemoryBulk)
+        return self.destination.bulk
+
+    def open(self, **values: Any) -> BulkDelivery:
+        """One who carries jobs, with connections of its own, as a process has them."""
+        source = self.small.stores()
+        rows.prepare(source)
+        numbers = workers.claim_numbers(50 + len(self.deliveries))
+        delivery = BulkDelivery(
+            self.small.mapping_id,
+            self.small.mapping,
+            self.destination,
+            self.jobs,
+            self.small.stores(),
+            source,
+            numbers.__next__,
+            clock=lambda: self.now,
+            **values,
+        )
+        self.deliveries.append(delivery)
+        return delivery
+
+    def kill(self, delivery: BulkDelivery) -> None:
+        """Its process is gone, and its connections with it."""
+        delivery.store.close()
+        delivery.source.close()
+        delivery.close()
+
+    def carry(self, delivery: BulkDelivery) -> None:
+        """Let it work until it has nothing to do but to wait for jobs or the backlog."""
+        for _ in range(200):
+            self.now += 60.0
+            if delivery.step() and not any(self.is_done(job) for job in self.unsettled()):
+                return
+        raise AssertionError("it does not come to an end")
+
+    def is_done(self, job: Job) -> bool:
+        return self.jobs._kept[job.remote_id or ""].state.value == "done"
+
+    def unsettled(self) -> list[Job]:
+        return bulk_jobs.read_all(self.small.store, self.small.mapping_id)
+
+    def calls(self, operation: str) -> int:
+        """How many calls of this kind were made."""
+        return sum(1 for made, _, _ in self.destination.calls if made == operation)
+
+    def uploaded(self) -> list[int]:
+        """Records of each upload."""
+        return [count for operation, _, count in self.destination.calls if operation == "bulk_upload"]
+
+    def assert_equal(self) -> None:
+        """Both sides agree, nothing waits, and each record was made once."""
+        rows = self.small.writer.execute("select id::text, first_name, last_name from people where not is_test")
+        here = {key: (first, last or "Unknown") for key, first, last in rows}
+        there = {key: (fields["FirstName"], fields["LastName"]) for key, fields in self.small.remote().items()}
+        assert there == here
+        assert self.small.left() == []
+        assert self.unsettled() == []
+
+
+StartBulk = Callable[..., BulkProject]
+
+
+@pytest.fixture
+def start_bulk(start: Start) -> StartBulk:
+    """Starts a project with replacements in its mapping, and jobs from `FROM` records."""
+
+    def make(*replacements: tuple[str, str], bulk_from: int = FROM) -> BulkProject:
+        return BulkProject(start(*replacements, destination=RecordingDestination(bulk_from=bulk_from)))
+
+    return make
+
+
+@pytest.fixture
+def bulk(start_bulk: StartBulk) -> BulkProject:
+    """The project of MAPPING as it stands."""
+    return start_bulk()
