@@ -19,11 +19,24 @@ from syncbridge.destinations.base import Delivered
 from syncbridge.errors import RetryLater, SettingsError, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import MappingStatus, Reason
+from syncbridge.outbound.bulk_follow import remote_job
 from syncbridge.planning import Change, Decisions, Kind, Outlook
 from syncbridge.project import Project
 from syncbridge.source import publication, rows, slot
 from syncbridge.source.replication import SystemIdentity
-from syncbridge.store import backlog, checkpoints, conflicts, database, fan_out, forget, links, mappings, runs, sync_log
+from syncbridge.store import (
+    backlog,
+    bulk_jobs,
+    checkpoints,
+    conflicts,
+    database,
+    fan_out,
+    forget,
+    links,
+    mappings,
+    runs,
+    sync_log,
+)
 from syncbridge.store.checkpoints import Checkpoint
 
 #: Old records that are deleted before the next look whether all is well.
@@ -144,6 +157,8 @@ class _Applying:
     def _register(self, change: Change) -> None:
         mapping = change.compiled
         assert mapping is not None  # it has a file
+        if change.kind is Kind.MOVED:
+            self._abort_jobs(change)
         database.transact(self.store, lambda: self._record(change, mapping))
         paused = " and paused" if self.decisions.paused else ""
         words = {
@@ -185,8 +200,27 @@ class _Applying:
         if change.applied is None or change.name not in self.decisions.remove:
             return
         gone = change.applied.id
+        self._abort_jobs(change)
         database.transact(self.store, lambda: forget.mapping(self.store, gone))
         self.applied.did(f"mapping {change.name}: removed; its remote records stay as they are")
+
+    def _abort_jobs(self, change: Change) -> None:
+        """End bulk jobs whose records are about to be forgotten; one that is begun later is ended by who begins it."""
+        applied = change.applied
+        if applied is None or applied.destination not in self.project.settings.destinations:
+            return
+        bulk = self.project.destination(applied.destination).bulk
+        for job in bulk_jobs.read_all(self.store, applied.id):
+            if job.remote_id is None or bulk is None:
+                continue
+            try:
+                bulk.abort(remote_job(job))
+            except SyncbridgeError as error:
+                raise RetryLater(
+                    f"{change.name}: its bulk job {job.remote_id} could not be ended: {error.message}",
+                    hint="Apply again when the destination can be reached.",
+                ) from None
+            self.applied.did(f"mapping {change.name}: bulk job {job.remote_id} ended")
 
     def _delete_old(self, change: Change) -> None:
         """Delete the records that the mapping was linked to, page by page; each page is forgotten when it is done."""

@@ -86,6 +86,8 @@ def _waits(story: Story, waiting: Waiting) -> Standing:
     name = story.mapping
     if waiting.status == "waiting":
         return _awaits(story)
+    if waiting.job and story.delivering:
+        return Standing(f"is on its way in bulk job {waiting.job}", in_order=True)
     if waiting.claimed and story.delivering:
         return Standing("is being sent now", in_order=True)
     if story.status is MappingStatus.WAITING:

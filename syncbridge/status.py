@@ -18,7 +18,19 @@ from syncbridge.model import Lsn, MappingStatus
 from syncbridge.project import Project
 from syncbridge.source import slot
 from syncbridge.source.slot import SlotFacts
-from syncbridge.store import backlog, call_counts, checkpoints, links, mappings, parents, runs, sync_log, workers
+from syncbridge.store import (
+    backlog,
+    bulk_jobs,
+    call_counts,
+    checkpoints,
+    links,
+    mappings,
+    parents,
+    runs,
+    sync_log,
+    workers,
+)
+from syncbridge.store.bulk_jobs import Job
 from syncbridge.store.call_counts import NOTHING_SPENT, Cost, Costs
 from syncbridge.store.checkpoints import Checkpoint
 from syncbridge.store.mappings import AppliedMapping
@@ -60,6 +72,7 @@ class MappingState:
     failed_run: Run | None  # the last one, when it failed
     waits: tuple[Crowd, ...] = ()  # its records that wait for those of other mappings
     related: int = 0  # of those pending, the related rows
+    jobs: tuple[Job, ...] = ()  # its bulk jobs that are not settled
     hour: Cost = NOTHING_SPENT  # API calls of the last hour, and the records that they delivered
     day: Cost = NOTHING_SPENT  # ... of the last 24 hours
 
@@ -155,7 +168,7 @@ def _mapping_states(
     store: Connection, chosen: Iterable[AppliedMapping], hour: Costs, day: Costs, *, linked: bool
 ) -> tuple[MappingState, ...]:
     waiting, rates = backlog.summary(store), sync_log.rates(store, seconds=RATE_SECONDS)
-    crowds = parents.crowds(store)
+    crowds, jobs = parents.crowds(store), bulk_jobs.read_all(store)
     in_progress, failed = runs.pending(store), {run.mapping_id: run for run in runs.failed(store)}
     return tuple(
         _mapping_state(
@@ -166,6 +179,7 @@ def _mapping_states(
             in_progress=tuple(run for run in in_progress if run.mapping_id == mapping.id),
             failed=failed.get(mapping.id),
             waits=tuple(crowds.get(mapping.id, ())),
+            jobs=tuple(job for job in jobs if job.mapping_id == mapping.id),
             hour=hour.get((mapping.destination, mapping.name), NOTHING_SPENT),
             day=day.get((mapping.destination, mapping.name), NOTHING_SPENT),
         )
@@ -182,6 +196,7 @@ def _mapping_state(
     in_progress: tuple[Run, ...],
     failed: Run | None,
     waits: tuple[Crowd, ...],
+    jobs: tuple[Job, ...],
     hour: Cost,
     day: Cost,
 ) -> MappingState:
@@ -210,6 +225,7 @@ def _mapping_state(
         runs=in_progress,
         failed_run=failed,
         waits=waits,
+        jobs=jobs,
         hour=hour,
         day=day,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +64,7 @@ class BulkProject:
     def carry(self, delivery: BulkDelivery) -> None:
         """Let it work until it has nothing to do but to wait for jobs or the backlog."""
         for _ in range(200):
-            self.now += 60.0
+            self.now += 5.0
             if delivery.step() and not any(self.is_done(job) for job in self.unsettled()):
                 return
         raise AssertionError("it does not come to an end")
@@ -97,13 +97,18 @@ StartBulk = Callable[..., BulkProject]
 
 
 @pytest.fixture
-def start_bulk(start: Start) -> StartBulk:
+def start_bulk(start: Start) -> Iterator[StartBulk]:
     """Starts a project with replacements in its mapping, and jobs from `FROM` records."""
+    made: list[BulkProject] = []
 
     def make(*replacements: tuple[str, str], bulk_from: int = FROM) -> BulkProject:
-        return BulkProject(start(*replacements, destination=RecordingDestination(bulk_from=bulk_from)))
+        made.append(BulkProject(start(*replacements, destination=RecordingDestination(bulk_from=bulk_from))))
+        return made[-1]
 
-    return make
+    yield make
+    for project in made:
+        for delivery in project.deliveries:
+            project.kill(delivery)
 
 
 @pytest.fixture

@@ -163,7 +163,9 @@ def _outbox(story: Story) -> str:
     parts = [waiting.status, f"{reason_text(waiting.reason)} of {moment_text(waiting.since)}"]
     if waiting.resend:
         parts.append("every field is sent")
-    if waiting.claimed:
+    if waiting.job:
+        parts.append(f"on its way in bulk job {waiting.job}")
+    elif waiting.claimed:
         parts.append(f"being sent, until {moment_text(waiting.available_at)} at most")
     elif waiting.status == "pending":
         parts.append(f"next try {moment_text(waiting.available_at)}")

@@ -33,6 +33,7 @@ from syncbridge.model import MappingStatus
 from syncbridge.project import Project
 from syncbridge.source.refusals import first_line
 from syncbridge.status import CaptureState, DestinationState, MappingState, Snapshot, WorkerState, gather, in_words
+from syncbridge.store.bulk_jobs import Job
 from syncbridge.store.call_counts import Cost
 from syncbridge.store.runs import Run
 
@@ -186,6 +187,8 @@ def _details(state: MappingState) -> Iterator[RenderableType]:
         yield Text(f"{in_words(state.status)} since {moment_text(state.since)}", "red")
     for run in state.runs:
         yield Text(f"{run_name(run)}: {_progress(run)}")
+    for job in state.jobs:
+        yield _job(job)
     for crowd in state.waits:
         waits = "waits" if crowd.entities == 1 else "wait"
         yield Text(f"{crowd.entities:,} {waits} for {crowd.parent} ({crowd.state}, such as {crowd.example})", "yellow")
@@ -194,6 +197,18 @@ def _details(state: MappingState) -> Iterator[RenderableType]:
     if state.last_error and state.last_error_at:
         key = f", record {state.last_error_key}" if state.last_error_key else ""
         yield Text(f"last error {moment_text(state.last_error_at)}{key}: {state.last_error}", "dim")
+
+
+def _job(job: Job) -> RenderableType:
+    """`bulk job 750...: upsert of 100,000 records since 14:03:11, 42,000 done, 3 refused`"""
+    if job.remote_id is None:
+        return Text(f"bulk job, being prepared since {moment_text(job.since)}: {job.operation}", "dim")
+    records = f" of {job.records:,} records" if job.records else ""
+    done = f", {job.processed:,} done" if job.processed else ""
+    refused = f", {job.failed:,} refused" if job.failed else ""
+    sending = ", being uploaded" if job.state == "open" else ""
+    since = moment_text(job.since)
+    return Text(f"bulk job {job.remote_id}: {job.operation}{records} since {since}{sending}{done}{refused}", "dim")
 
 
 def _cost(hour: Cost, day: Cost) -> RenderableType:

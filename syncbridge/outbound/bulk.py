@@ -193,9 +193,10 @@ class BulkDelivery:
         if more and self.clock() - self._gathering_since < LONGEST_GATHERING:
             return
         self._gathering = None
+        stopped = gathering.failed or self.ending() or not mappings.is_active(self.store, self.mapping_id)
         with closing(gathering):
             for shipment in gathering.shipments:
-                if gathering.failed or self.ending():
+                if stopped:
                     self._give_back(shipment)
                 elif shipment.count < self.bulk.bulk_from or self.clock() < self._rest_until:
                     self._give_back(shipment, left=True)
@@ -211,9 +212,6 @@ class BulkDelivery:
     def _send(self, shipment: Shipment) -> None:
         """Begin the destination's job, and give it the records once its id is durable."""
         key_field = self._comparer.composer.converter.external_field if shipment.operation == "upsert" else ""
-        if not mappings.is_active(self.store, self.mapping_id):
-            self._give_back(shipment)
-            return
         try:
             job = self.bulk.begin(self.mapping.object, shipment.operation, key_field)
         except BulkRefused as refused:

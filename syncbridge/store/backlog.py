@@ -43,6 +43,7 @@ class Waiting:
     code: str | None
     message: str | None
     error_at: datetime | None
+    job: str | None = None  # the destination's bulk job that carries it
 
 
 def summary(connection: Connection) -> dict[int, Backlog]:
@@ -75,8 +76,9 @@ def summary(connection: Connection) -> dict[int, Backlog]:
 _WAITING = """
 select m.name, o.key, o.status, o.reason, o.since, o.attempts,
        coalesce(o.lease_until, o.available_at), o.claim is not null, o.resend,
-       o.error_code, o.error, o.error_at
+       o.error_code, o.error, o.error_at, j.remote_id
   from syncbridge.outbox o join syncbridge.mapping m on m.id = o.mapping_id
+       left join syncbridge.bulk_job j on j.id = o.job
 """
 
 

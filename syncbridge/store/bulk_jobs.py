@@ -171,7 +171,7 @@ _CARRIED = """
 select o.key, case when o.after_lsn is null then o.version else o.version - 1 end,
        (case when o.after_lsn is null then o.lsn else o.since_lsn end)::text,
        case when o.after_lsn is null then o.commit_time else o.since end,
-       o.reason, o.attempts, o.resend, l.remote_id, l.base::text, o.error_code
+       o.reason, o.attempts, o.resend, l.remote_id, l.base::text, o.error_code, null
   from unnest(%(keys)s) as wanted (key) cross join lateral
        (select * from syncbridge.outbox
          where mapping_id = %(mapping)s and key = wanted.key and job = %(job)s offset 0) as o
