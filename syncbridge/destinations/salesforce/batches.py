@@ -38,14 +38,14 @@ def parents_of(records: Sequence[Fields], fields: frozenset[str]) -> list[Parent
     if not written:
         return [()] * len(records)
     columns = {name: [record.get(name) for record in records] for name in written}
-    order = sorted(written, key=lambda name: _crowding(columns[name]), reverse=True)
+    order = sorted(written, key=lambda name: crowding(columns[name]), reverse=True)
     rows = zip(*(columns[name] for name in order), strict=True)
     return [tuple(value for value in row if isinstance(value, str)) for row in rows]
 
 
-def _crowding(values: Sequence[Any]) -> float:
-    """Records for each parent."""
-    given = [value for value in values if value is not None]
+def crowding(values: Sequence[Any]) -> float:
+    """Records for each parent, those without one left out."""
+    given = [value for value in values if value]
     return len(given) / len(set(given)) if given else 0.0
 
 

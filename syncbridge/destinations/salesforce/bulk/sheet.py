@@ -16,10 +16,11 @@ from itertools import islice, repeat
 from typing import IO, Any
 
 from syncbridge.destinations.base import BulkUpload
+from syncbridge.destinations.salesforce.batches import crowding, parent_fields
 from syncbridge.destinations.salesforce.bulk.cells import ABSENT, NULL, encoder
 from syncbridge.destinations.salesforce.describe import field_of
 from syncbridge.model import Fields, Normal
-from syncbridge.schemas import FieldKind, RemoteField, RemoteObject
+from syncbridge.schemas import RemoteField, RemoteObject
 
 #: Salesforce takes 150 MB of what it makes of an upload in base64, and advises to send no more than this.
 MOST_BYTES = 100_000_000
@@ -27,18 +28,15 @@ MOST_BYTES = 100_000_000
 LONGEST_CELL = 32_000
 LONGEST_RECORD = 400_000
 
-#: What every record of an org may refer to without a lock on it.
-_NEVER_LOCKED = frozenset(("User", "Group", "Queue", "RecordType", "Profile", "UserRole"))
-
 
 class Sheet:
-    """A file to fill once. `close` removes it from the disk."""
+    """A file to fill once; it is gone from the disk when the context ends."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
         self._file = self._new_file()
-        self._starts = array("Q")
-        self._parents: list[Any] = []
+        self._starts = array("Q")  # of each line, and the end of the last one
+        self._parents: list[tuple[str, ...]] = []  # of each line, in the order of the columns that name them
 
     def __enter__(self) -> Sheet:
         return self
@@ -53,10 +51,10 @@ class Sheet:
         self, described: RemoteObject, columns: Sequence[str], key_field: str, records: Iterable[Fields], most: int
     ) -> BulkUpload:
         """Write up to `most` records, fewer when the file is full. Raises SchemaDrift for an unknown column."""
-        fields = [field_of(described, name) for name in columns]
-        key = field_of(described, key_field)
-        rows = _Rows(columns, fields)
-        locks = _locks(fields)
+        rows = _Rows(columns, [field_of(described, name) for name in columns])
+        comparable = field_of(described, key_field).comparable
+        locking = parent_fields(described)
+        locks = [name for name in columns if described.fields[name].name in locking]
         write, starts, parents = self._file.write, self._starts, self._parents
         size = write(",".join(columns).encode() + b"\n")
         seen: set[object] = set()
@@ -64,17 +62,16 @@ class Sheet:
         taken = 0
         for record in islice(records, most):
             taken += 1
-            row = rows.row(record)
-            line = rows.line(row) if row is not None else None
-            value = record.get(key_field)
-            folded = key.comparable(value)
-            if row is None or line is None or value is None or folded in seen:
-                unfit.append(value)
+            key = record.get(key_field)
+            folded = comparable(key)
+            line = rows.line(record) if key is not None and folded not in seen else None
+            if line is None:
+                unfit.append(key)
                 continue
             seen.add(folded)
             if locks:
                 starts.append(size)
-                parents.append(row[locks[0]] if len(locks) == 1 else tuple([row[at] for at in locks]))
+                parents.append(tuple([str(record.get(name) or "") for name in locks]))
             size += write(line.encode())
             if size >= MOST_BYTES:
                 break
@@ -88,20 +85,26 @@ class Sheet:
         return BulkUpload(len(ids), ())
 
     def file(self) -> IO[bytes]:
-        """The finished file, in the order to send it in."""
-        file = self._file
-        file.flush()
-        order = sorted(range(len(self._parents)), key=self._parents.__getitem__)
-        if all(map(int.__eq__, order, range(len(order)))):
-            return file
+        """The finished file, in the order to send it in: that of the records where their parents say nothing else."""
+        self._file.flush()
+        order = _by_parent(self._parents)
+        if order == list(range(len(order))):
+            return self._file
         ordered = self._new_file()
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
             starts = self._starts
             ordered.write(lines[: starts[0]])
             for at in order:
                 ordered.write(lines[starts[at] : starts[at + 1]])
         ordered.flush()
         return ordered
+
+
+def _by_parent(parents: Sequence[tuple[str, ...]]) -> list[int]:
+    """Positions in the order of their parents: those first that the most records share."""
+    columns = sorted(zip(*parents, strict=True), key=crowding, reverse=True)
+    keys: Sequence[Any] = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+    return sorted(range(len(parents)), key=keys.__getitem__)
 
 
 class _Lines:
@@ -112,15 +115,16 @@ class _Lines:
 
 
 class _Rows:
-    """Records as rows of cells, and rows as lines; None for what no job can carry."""
+    """Records as lines."""
 
     def __init__(self, columns: Sequence[str], fields: Sequence[RemoteField]) -> None:
         self._columns = columns
         encoders = [(at, encoder(field)) for at, field in enumerate(fields)]
         self._encoders = [(at, encode) for at, encode in encoders if encode is not None]
-        self._line: Callable[[Iterable[Any]], Any] = csv.writer(_Lines(), lineterminator="\n").writerow
+        self._written: Callable[[Iterable[Any]], Any] = csv.writer(_Lines(), lineterminator="\n").writerow
 
-    def row(self, record: Fields) -> list[Any] | None:
+    def line(self, record: Fields) -> str | None:
+        """None for what no job can carry."""
         row: list[Any] = list(map(record.get, self._columns, repeat(ABSENT)))
         if NULL in row:
             return None
@@ -128,10 +132,7 @@ class _Rows:
             row = [NULL if value is None else value for value in row]
         for at, encode in self._encoders:
             row[at] = encode(row[at])
-        return row
-
-    def line(self, row: Sequence[Any]) -> str | None:
-        line: str = self._line(row)
+        line: str = self._written(row)
         # A carriage return is taken as the end of a line, also within quotes (reports from real orgs).
         if "\r" in line or (len(line) > LONGEST_CELL and _is_too_long(row, line)):
             return None
@@ -140,13 +141,3 @@ class _Rows:
 
 def _is_too_long(row: Sequence[Any], line: str) -> bool:
     return len(line) > LONGEST_RECORD or any(isinstance(cell, str) and len(cell) > LONGEST_CELL for cell in row)
-
-
-def _locks(fields: Sequence[RemoteField]) -> list[int]:
-    """Columns whose parents a write locks; those first without which a record cannot be (its masters)."""
-    at = [
-        at
-        for at, field in enumerate(fields)
-        if field.kind is FieldKind.REFERENCE and not _NEVER_LOCKED.issuperset(field.refers_to)
-    ]
-    return sorted(at, key=lambda at: not fields[at].required)
