@@ -174,7 +174,8 @@ class BulkLoading(ABC):
         Memory stays small, and records are put in the order that avoids locks.
 
         When this raises, ask `progress`: of an OPEN job nothing was done nor will be (`abort` it, its records are
-        free); any other goes on by itself and was given all that was read.
+        free); any other goes on by itself and was given all that was read. BulkRefused as from `begin`: not this job
+        nor another one soon.
         """
 
     @abstractmethod

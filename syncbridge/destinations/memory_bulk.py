@@ -91,7 +91,7 @@ class MemoryBulk(BulkLoading):
         with self._lock:
             kept = self._known(job)
             if kept is None or kept.state is not BulkState.OPEN:
-                raise NeedsOperator(f"Job {job.id} takes no records.", code="NOT_OPEN")
+                raise BulkRefused(f"Job {job.id} takes no records.", code="NOT_OPEN", delay=3600.0)
             kept.records = [record for record in taken if isinstance(record, str) or not self._is_unfit(record)]
             kept.state = BulkState.RUNNING
             if not self._memory.faults.jobs_held:

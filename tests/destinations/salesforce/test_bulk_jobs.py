@@ -186,6 +186,15 @@ def test_when_the_jobs_of_the_day_are_used_up_calls_have_to_do(loader: Loader) -
     assert "Limit exceeded" in refused.value.message
 
 
+def test_a_job_that_takes_no_records_is_left_to_calls(loader: Loader) -> None:
+    job = loader.bulk.begin("Contact", "upsert", KEY)
+    loader.bulk.abort(job)  # as somebody may in Salesforce's setup
+    with pytest.raises(BulkRefused) as refused:
+        loader.bulk.upload(job, COLUMNS, people(1))
+    assert refused.value.code == "INVALIDJOBSTATE"
+    assert list(loader.bulk.results(job, loader.bulk.progress(job))) == []
+
+
 def test_an_object_or_key_that_does_not_exist_is_a_drift(loader: Loader) -> None:
     for object, key in (("Contakt", KEY), ("Contact", "Nothing__c")):
         with pytest.raises(SchemaDrift):

@@ -16,8 +16,8 @@ _NO_OBJECT = re.compile(r"Unable to find object|does not match an External ID")
 _SPENT = re.compile(r"ExceededQuota|EXCEEDEDQUOTA|LIMIT_EXCEEDED|Limit exceeded", re.IGNORECASE)
 
 
-def of_creation(rejected: Rejected) -> SyncbridgeError:
-    """The error that a refused creation means. What calls can still do is BulkRefused."""
+def of_refusal(rejected: Rejected) -> SyncbridgeError:
+    """The error that a refusal of a job or its file means. What calls can still do is BulkRefused."""
     if rejected.uncertain or rejected.remedy in (Remedy.RETRY, Remedy.RETRY_SMALLER):
         return of_call(rejected)
     message = f"{rejected.code}: {rejected.message}"
@@ -28,7 +28,7 @@ def of_creation(rejected: Rejected) -> SyncbridgeError:
 
 
 def of_call(rejected: Rejected) -> SyncbridgeError:
-    """The error that any other refused or lost call means."""
+    """The error that any other refusal or a lost answer means."""
     message = f"{rejected.code}: {rejected.message}"
     if rejected.uncertain or rejected.remedy in (Remedy.RETRY, Remedy.RETRY_SMALLER, Remedy.WAIT):
         return RetryLater(message, code=rejected.code, delay=rejected.delay, uncertain=rejected.uncertain)

@@ -21,7 +21,7 @@ from syncbridge.destinations.base import (
     BulkUpload,
     Rejected,
 )
-from syncbridge.destinations.salesforce.bulk.failures import ASK_AGAIN, of_call, of_creation, of_job
+from syncbridge.destinations.salesforce.bulk.failures import ASK_AGAIN, of_call, of_job, of_refusal
 from syncbridge.destinations.salesforce.bulk.results import Verdict, failed, left_over, results, succeeded
 from syncbridge.destinations.salesforce.bulk.sheet import Sheet
 from syncbridge.destinations.salesforce.client import CallRejected, Client
@@ -75,7 +75,7 @@ class SalesforceBulk(BulkLoading):
         try:
             created = self._call(Request("bulk create", "POST", "jobs/ingest", orjson.dumps(wanted), lane=lane))
         except CallRejected as refused:
-            raise of_creation(refused.rejected) from None
+            raise of_refusal(refused.rejected) from None
         except NeedsOperator as error:
             if type(error) is NeedsOperator or error.code == "NOT_FOUND":
                 raise BulkRefused(error.message, code=error.code, hint=error.hint, delay=ASK_AGAIN) from None
@@ -89,8 +89,12 @@ class SalesforceBulk(BulkLoading):
             else:
                 described, upserts = self._descriptions.get(job.object), cast("Iterable[Fields]", records)
                 uploaded = sheet.fill_upserts(described, columns, job.key_field, upserts, self.most_records)
-            self._ask(_upload(job, sheet.file()))
-        self._ask(Request("bulk close", "PATCH", _path(job), b'{"state":"UploadComplete"}', lane=job.lane))
+            file = sheet.file()
+            try:
+                self._call(_upload(job, file))
+                self._call(Request("bulk close", "PATCH", _path(job), b'{"state":"UploadComplete"}', lane=job.lane))
+            except CallRejected as refused:
+                raise of_refusal(refused.rejected) from None
         return uploaded
 
     def progress(self, job: BulkJob) -> BulkProgress:
