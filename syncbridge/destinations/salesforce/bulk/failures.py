@@ -13,6 +13,7 @@ ASK_AGAIN = 3600.0
 
 _NO_COLUMN = re.compile(r"Field name not found : ([\w.:]+)")
 _NO_OBJECT = re.compile(r"Unable to find object|does not match an External ID")
+_MISTYPED = re.compile(r"(?<=Due to, ).*(?= is not a valid value)", re.DOTALL)
 _SPENT = re.compile(r"ExceededQuota|EXCEEDEDQUOTA|LIMIT_EXCEEDED|Limit exceeded", re.IGNORECASE)
 
 
@@ -59,6 +60,8 @@ def of_record(remote_id: str, text: str, *, deleting: bool, allow_save: bool) ->
     error = {"statusCode": code, "message": message, "fields": fields}
     if deleting and errors.is_gone([error]):
         return Delivered(remote_id)
+    if code == "INVALID_FIELD" and _MISTYPED.search(message):  # elsewhere this code is about the field, not its value
+        return Rejected(code, _MISTYPED.sub("…", message), Remedy.RECORD, tuple(fields))
     rejected = errors.rejected(error)
     if allow_save and code == "DUPLICATES_DETECTED":
         # The header that saves in spite of alerts is none of Bulk's: a call brings it.
