@@ -43,6 +43,8 @@ def refused(soql: str) -> tuple[str, str]:
         ("SELECT Id FROM Account ORDER BY Name NULLS", "unexpected token: '<EOF>'"),
         ("SELECT Id FROM Account LIMIT x", "unexpected token: 'x'"),
         ("SELECT Id FROM Account LIMIT -1", "unexpected token: '-1'"),
+        ("SELECT Id FROM Account LIMIT 9999999999", "unexpected token: '9999999999'"),
+        ("SELECT Id FROM Account WHERE CreatedDate > LAST_N_DAYS:9999999", "unexpected token: 'LAST_N_DAYS:9999999'"),
         ("SELECT Id FROM Account; DROP TABLE Account", "unexpected token: ';'"),
         ("SELECT * FROM Account", "unexpected token: '*'"),
         ("SELECT Id, FROM Account", "unexpected token: 'FROM'"),

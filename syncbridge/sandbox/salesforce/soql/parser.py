@@ -21,6 +21,7 @@ from syncbridge.sandbox.salesforce.soql.tree import (
 )
 
 TOO_COMPLICATED = "Query is either selecting too many fields or the filter conditions are too complicated."
+LARGEST_NUMBER = 2**31 - 1
 LONGEST_CACHED = 4000
 CACHED = 512
 
@@ -188,7 +189,7 @@ class _Parser(Reader):
 
     def _whole_number(self) -> int:
         token = self._next()
-        if token.kind != "number" or not token.text.isdigit():
+        if token.kind != "number" or not token.text.isdigit() or int(token.text) > LARGEST_NUMBER:
             raise self._source.malformed(token)
         return int(token.text)
 
