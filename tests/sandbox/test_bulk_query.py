@@ -50,6 +50,19 @@ def test_values_are_written_as_bulk_csv_writes_them(api: Api, bulk: BulkApi, san
     assert rest == f'"é\nx","","A ""B""","1980-02-03","{moment}","1.6147805824397E13","12","true"\n'
 
 
+def test_functions_of_values_and_references_to_several_objects_have_columns_of_their_own(
+    api: Api, bulk: BulkApi
+) -> None:
+    api.create("Lead", LastName="l", Company="c", AnnualRevenue=1234, Status="Open - Not Contacted")
+    soql = "SELECT Owner.Name, Owner.Type, FORMAT(AnnualRevenue) shown, toLabel(Status), AnnualRevenue FROM Lead"
+    soql += " WHERE OwnerId NOT IN (SELECT OwnerId FROM Contact)"
+    text = api.get(f"/jobs/query/{bulk.query(soql)}/results").text
+    assert text == (
+        '"Owner.Name","Owner.Type","shown","Status","AnnualRevenue"\n'
+        '"Sandbox User","User","$1,234","Open - Not Contacted","1234.0"\n'
+    )
+
+
 def test_delimiter_and_line_ending_can_be_chosen(api: Api, bulk: BulkApi) -> None:
     people(api, 1)
     job = bulk.query("SELECT LastName, Email FROM Contact", columnDelimiter="PIPE", lineEnding="CRLF")

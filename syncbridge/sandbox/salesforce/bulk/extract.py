@@ -119,7 +119,7 @@ class _Taken:
 def _column(selected: SelectedColumn) -> Column:
     if selected.field.type == "address":
         raise COMPOUND
-    return selected.name, selected.at, cell_of(selected.field)
+    return selected.name, selected.at, selected.format or cell_of(selected.field)
 
 
 def page_of(job: QueryJob, first: int, most: int) -> tuple[Iterator[bytes], int, int | None]:

@@ -101,9 +101,9 @@ class _Compiler:
             raise self._names.malformed(call.at, message)
         node, shown, known = self._holder(path_of(call))
         name = call.alias or known.name
-        self._select_field(node, known, name, shown)
         if call.name == "format":
             node.formats[name] = formatter(known)
+        self._select_field(node, known, name, shown)
 
     def _holder(self, path: Path) -> tuple[Node, list[str], Field]:
         """Return the node that shows a path's field, the names of the relationships to it, and the field."""
@@ -137,7 +137,7 @@ class _Compiler:
             node.fields[name] = (known, columns[0])
         else:
             node.fields[name] = (known, self._column(node.joined.column(known)))
-        self._flat.append(Column(path, known, node.fields[name][1]))
+        self._flat.append(Column(path, known, node.fields[name][1], node.formats.get(name)))
 
     def _select_types(self, types: TypeOf) -> None:
         names, path = self._names, types.path

@@ -34,11 +34,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A selected field, as a table shows it: its path, its place in a row."""
+    """A selected field, as a table shows it: its path, its place in a row, and how FORMAT() writes it."""
 
     name: str
     field: Field
     at: int
+    format: Format | None = None
 
 
 @dataclass(slots=True)
