@@ -25,6 +25,7 @@ from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.faults import Rule, daily_limit, objects_in, refusal_of
 from syncbridge.sandbox.salesforce.rest.metadata import check_version
 from syncbridge.sandbox.salesforce.sandbox import Sandbox
+from syncbridge.sandbox.salesforce.store.locks import POLL_SECONDS, Holder, LocksHeld
 from syncbridge.sandbox.salesforce.streams import in_turn, received
 
 SMALLEST_GZIP = 2048
@@ -58,22 +59,42 @@ class Endpoint:
 
     async def _handle(self, call: Call, action: Action | None, scope: Scope, receive: Receive, send: Send) -> None:
         if action is None or action.area == "control":
-            await _send(send, self._answer(call, action, None), call)
+            await _send(send, self._answer(call, action, None, Holder()), call)
             return
+        with self._sandbox.in_flight.request():
+            reply = await self._reply(call, action)
+        if reply is None:
+            await _drop(scope, receive)
+        else:
+            await _send(send, reply, call)
+
+    async def _reply(self, call: Call, action: Action) -> Reply | None:
+        """Return the answer, once everything has taken its time; None where the connection is to be closed instead."""
         started = asyncio.get_running_loop().time()
         rules = self._struck_by(call, action)
         wait = self._sandbox.settings.latency + sum(each.seconds for each in rules if each.kind == "latency")
         if wait:
             await asyncio.sleep(wait)
         final = next((each for each in rules if each.kind != "latency"), None)
-        reply = None if final and final.kind == "drop_before" else self._answer(call, action, final)
+        reply = None
+        if final is None or final.kind != "drop_before":
+            reply = await self._answer_with_locks(call, action, final)
         if final is not None and final.kind == "drop_after":
             reply = None
         self._note(call, action, reply, final or next(iter(rules), None), asyncio.get_running_loop().time() - started)
-        if reply is None:
-            await _drop(scope, receive)
-        else:
-            await _send(send, reply, call)
+        return reply
+
+    async def _answer_with_locks(self, call: Call, action: Action, rule: Rule | None) -> Reply:
+        """Answer, but wait as long as Salesforce does for records that other requests hold."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._sandbox.locks.wait_seconds
+        async with self._sandbox.in_flight.locks(may_wait=not call.row_rules) as holder:
+            while True:
+                try:
+                    return self._answer(call, action, rule, holder)
+                except LocksHeld:
+                    await asyncio.sleep(POLL_SECONDS)
+                    holder.may_wait = clock() < deadline
 
     def _struck_by(self, call: Call, action: Action) -> list[Rule]:
         """Return the fault rules for this call; those for single rows are left with the call."""
@@ -95,9 +116,10 @@ class Endpoint:
         job = call.params.get("job")
         return self._sandbox.bulk.jobs.object_of(job) if job else call.params.get("object")
 
-    def _answer(self, call: Call, action: Action | None, rule: Rule | None) -> Reply:
+    def _answer(self, call: Call, action: Action | None, rule: Rule | None, holder: Holder) -> Reply:
         try:
             with self._sandbox.lock:
+                self._sandbox.locks.holder = holder
                 return self._run(call, action, rule)
         except AuthRefusal as refusal:
             return answer(refusal.body, 400)
@@ -115,13 +137,19 @@ class Endpoint:
                 _check_accept(call)
         if rule is not None and rule.kind != "drop_after":
             return self._struck(call, rule)
-        if action.area == "data":
-            usage = self._sandbox.usage
-            if usage.used >= usage.max:
-                raise daily_limit()
-            usage.used += 1
+        if action.area == "data" and not call.counted:
+            self._sandbox.in_flight.check()
+            self._count(call)
         self._sandbox.writes.allow_duplicates = _allows_duplicates(call)
         return action.run(call)
+
+    def _count(self, call: Call) -> None:
+        """Take one call of the day's quota, or refuse."""
+        usage = self._sandbox.usage
+        if usage.used >= usage.max:
+            raise daily_limit()
+        usage.used += 1
+        call.counted = True
 
     def _struck(self, call: Call, rule: Rule) -> Reply:
         if rule.kind == "expired_session":

@@ -31,7 +31,10 @@ class Reply:
 
 @dataclass(slots=True)
 class Call:
-    """One request to the API. `upload` has the body of a call whose action wants it in a file; None if too large."""
+    """One request to the API. `upload` has the body of a call whose action wants it in a file; None if too large.
+
+    `counted` says that it has taken its share of the day's quota; one that waits for locks is run several times.
+    """
 
     sandbox: Sandbox
     method: str
@@ -46,6 +49,7 @@ class Call:
     token: str = ""
     row_rules: list[Rule] = field(default_factory=list)
     upload: Path | None = None
+    counted: bool = False
 
     @property
     def version(self) -> float:

@@ -96,6 +96,39 @@ class Control:
         with self._sandbox.lock:
             self._sandbox.storage.late.set(least, most)
 
+    def set_row_seconds(self, seconds: float) -> None:
+        """Let each record of a write hold its locks for this long; the answer comes when all have had their time."""
+        self._sandbox.locks.row_seconds = seconds
+
+    def set_lock_wait(self, seconds: float) -> None:
+        """Let a write wait for so long for locks of others (10 s) before its records fail with UNABLE_TO_LOCK_ROW."""
+        self._sandbox.locks.wait_seconds = seconds
+
+    def set_concurrent_max(self, number: int) -> None:
+        """Refuse requests while this many (25) are under way for more than 20 s of the sandbox's clock."""
+        self._sandbox.in_flight.concurrent_max = number
+
+    def hold_writes(self, number: int | None = None) -> None:
+        """Keep the next writes, so many or all, under way until they are released: locked, and without an answer.
+
+        A write is a request, or a slice of 400 records of a Bulk job.
+        """
+        self._sandbox.locks.hold(number)
+
+    def release_writes(self) -> None:
+        """Let held writes be answered, and hold none any longer."""
+        self._sandbox.locks.release_held()
+
+    def wait_for_held_writes(self, number: int = 1, seconds: float = 60.0) -> None:
+        """Wait until so many writes are held. TimeoutError when that takes too long."""
+        if not self._sandbox.locks.wait_for_held(number, seconds):
+            raise TimeoutError(f"not {number} writes were held after {seconds:g} s")
+
+    def wait_for_waiting_writes(self, number: int = 1, seconds: float = 60.0) -> None:
+        """Wait until so many writes wait for locks of others. TimeoutError when that takes too long."""
+        if not self._sandbox.locks.wait_for_waiting(number, seconds):
+            raise TimeoutError(f"not {number} writes waited for locks after {seconds:g} s")
+
     def jobs(self) -> list[dict[str, Any]]:
         """Return all Bulk jobs, oldest first, as polling each of them shows them."""
         with self._sandbox.lock:

@@ -43,6 +43,7 @@ def control_routes(sandbox: Sandbox) -> list[Route]:
             "/sandbox/jobs",
             endpoint(GET=lambda control, call, body: control.jobs(), PUT=_hold_jobs, DELETE=_release_jobs),
         ),
+        Route("/sandbox/writes", endpoint(PUT=_hold_writes, DELETE=_release_writes)),
         Route("/sandbox/bulk-usage", endpoint(PUT=lambda control, call, body: control.set_bulk_usage(**body))),
         Route("/sandbox/records", endpoint(DELETE=lambda control, call, body: control.reset_data())),
         Route("/sandbox/records/{object}", RecordsDump(control)),
@@ -99,15 +100,27 @@ def _reset_stats(control: Control, call: Call, body: Any) -> Any:
 
 
 def _settings(control: Control, call: Call, body: Any) -> Any:
-    unknown = set(body) - {"latency", "page_size", "late_visibility"}
+    setters: dict[str, Callable[[Any], None]] = {
+        "latency": control.set_latency,
+        "page_size": control.set_page_size,
+        "late_visibility": lambda bounds: control.set_late_visibility(*bounds),
+        "row_seconds": control.set_row_seconds,
+        "lock_wait": control.set_lock_wait,
+        "concurrent_max": control.set_concurrent_max,
+    }
+    unknown = set(body) - set(setters)
     if unknown:
         raise Refusal("INVALID_CONTROL", f"unknown settings: {', '.join(sorted(unknown))}")
-    if "latency" in body:
-        control.set_latency(body["latency"])
-    if "page_size" in body:
-        control.set_page_size(body["page_size"])
-    if "late_visibility" in body:
-        control.set_late_visibility(*body["late_visibility"])
+    for name, value in body.items():
+        setters[name](value)
+
+
+def _hold_writes(control: Control, call: Call, body: Any) -> Any:
+    control.hold_writes(**body)
+
+
+def _release_writes(control: Control, call: Call, body: Any) -> Any:
+    control.release_writes()
 
 
 def _hold_jobs(control: Control, call: Call, body: Any) -> Any:

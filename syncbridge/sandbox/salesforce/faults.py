@@ -173,8 +173,7 @@ def refusal_of(rule: Rule) -> Refusal | None:
         case "daily_limit":
             return daily_limit()
         case "concurrent_limit":
-            text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
-            return Refusal("REQUEST_LIMIT_EXCEEDED", text, status=403)
+            return concurrent_limit()
         case "too_many_requests":
             return Refusal("REQUEST_LIMIT_EXCEEDED", "Too many requests", status=429)
         case "server_error":
@@ -182,6 +181,12 @@ def refusal_of(rule: Rule) -> Refusal | None:
         case "unavailable":
             return Refusal("SERVER_UNAVAILABLE", "Too many requests. Please try again later.", status=503)
     return None
+
+
+def concurrent_limit() -> Refusal:
+    """Return the refusal while too many requests run for long."""
+    text = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
+    return Refusal("REQUEST_LIMIT_EXCEEDED", text, status=403)
 
 
 def daily_limit() -> Refusal:

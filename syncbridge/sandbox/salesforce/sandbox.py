@@ -12,11 +12,13 @@ from typing import Any
 from syncbridge.sandbox.salesforce.auth import Credentials, Sessions
 from syncbridge.sandbox.salesforce.bulk.bulk import Bulk
 from syncbridge.sandbox.salesforce.faults import Faults
+from syncbridge.sandbox.salesforce.inflight import CONCURRENT_CALLS, InFlight
 from syncbridge.sandbox.salesforce.org.model import Org
 from syncbridge.sandbox.salesforce.org.org_file import load_org
 from syncbridge.sandbox.salesforce.soql.cursors import Cursors
 from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.deletes import Deletes
+from syncbridge.sandbox.salesforce.store.locks import Locks
 from syncbridge.sandbox.salesforce.store.merges import Merges
 from syncbridge.sandbox.salesforce.store.storage import ORGANIZATION_ID, PROFILE_ID, USER_ID, Storage
 from syncbridge.sandbox.salesforce.store.values import Stored
@@ -71,8 +73,10 @@ class Sandbox:
         self.clock = Clock(clock)
         self.storage = Storage(self.org, data, self.clock)
         self.lock = self.storage.lock
-        self.writes = Writes(self.org, self.storage, self.clock)
-        self.deletes = Deletes(self.org, self.storage, self.clock)
+        self.locks = Locks(self.org, self.storage)
+        self.in_flight = InFlight(self.clock, self.locks)
+        self.writes = Writes(self.org, self.storage, self.clock, self.locks)
+        self.deletes = Deletes(self.org, self.storage, self.clock, self.locks)
         self.merges = Merges(self.org, self.storage, self.clock, self.writes)
         self.sessions = Sessions(credentials or Credentials(), self.clock)
         self.faults = Faults()
@@ -83,6 +87,7 @@ class Sandbox:
             deletes=self.deletes,
             clock=self.clock,
             faults=self.faults,
+            locks=self.locks,
         )
         self.usage = Usage()
         self.settings = Settings(latency=latency)
@@ -105,6 +110,8 @@ class Sandbox:
             self.storage.follow_org()
             self.clock.restore()
             self.storage.late.reset()
+            self.locks.reset()
+            self.in_flight.concurrent_max = CONCURRENT_CALLS
             self.reset_data()
             self.sessions.reset()
             self.faults.clear()

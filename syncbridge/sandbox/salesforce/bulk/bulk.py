@@ -13,6 +13,7 @@ from syncbridge.sandbox.salesforce.faults import Faults
 from syncbridge.sandbox.salesforce.org.model import Org
 from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.deletes import Deletes
+from syncbridge.sandbox.salesforce.store.locks import Locks
 from syncbridge.sandbox.salesforce.store.storage import Storage
 from syncbridge.sandbox.salesforce.store.writes import Writes
 
@@ -21,11 +22,19 @@ class Bulk:
     """Everything that belongs to jobs. Callers hold the sandbox's lock, but for `runner`, `reset` and `close`."""
 
     def __init__(
-        self, *, org: Org, storage: Storage, writes: Writes, deletes: Deletes, clock: Clock, faults: Faults
+        self,
+        *,
+        org: Org,
+        storage: Storage,
+        writes: Writes,
+        deletes: Deletes,
+        clock: Clock,
+        faults: Faults,
+        locks: Locks,
     ) -> None:
         self._lock = storage.lock
         self._clock = clock
-        self._ingest = Ingest(org=org, writes=writes, deletes=deletes, clock=clock, faults=faults)
+        self._ingest = Ingest(org=org, writes=writes, deletes=deletes, clock=clock, faults=faults, locks=locks)
         self.extract = Extract(org=org, storage=storage, clock=clock)
         self.jobs = Jobs()
         self.usage = BulkUsage()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from syncbridge.sandbox.salesforce.bulk.columns import Columns
@@ -18,6 +19,7 @@ from syncbridge.sandbox.salesforce.bulk.limits import BulkUsage
 from syncbridge.sandbox.salesforce.bulk.lines import JobFailure, Lines, check_file, check_rows, reader
 from syncbridge.sandbox.salesforce.bulk.results import Results
 from syncbridge.sandbox.salesforce.bulk.runner import Runner
+from syncbridge.sandbox.salesforce.bulk.turns import BATCH, Turns
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.faults import Faults, Kind, Rule
 from syncbridge.sandbox.salesforce.org.ids import to_18
@@ -25,11 +27,11 @@ from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Outcome
 from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.deletes import Deletes
+from syncbridge.sandbox.salesforce.store.locks import Locks
 from syncbridge.sandbox.salesforce.store.values import Stored
 from syncbridge.sandbox.salesforce.store.writes import Writes
 
 SLICE = 400
-BATCH = 10_000
 ROUTE = "bulk_job"
 NO_ROWS_LEFT = "Daily limit of records exceeded. The remaining data is not processed"
 
@@ -50,12 +52,15 @@ class _Progress:
 class Ingest:
     """Does ingest jobs."""
 
-    def __init__(self, *, org: Org, writes: Writes, deletes: Deletes, clock: Clock, faults: Faults) -> None:
+    def __init__(
+        self, *, org: Org, writes: Writes, deletes: Deletes, clock: Clock, faults: Faults, locks: Locks
+    ) -> None:
         self._org = org
         self._writes = writes
         self._deletes = deletes
         self._clock = clock
         self._faults = faults
+        self._locks = locks
 
     def run(self, job: IngestJob, runner: Runner, usage: BulkUsage, lock: threading.RLock) -> None:
         """Do a job from its first record to its last, or until it fails or is aborted."""
@@ -91,17 +96,17 @@ class Ingest:
                 return
             progress = self._begin(job)
             results = Results(job)
+            turns = Turns(self._locks, runner, job, lock)
             try:
                 while runner.checkpoint(job):
                     taken = self._take(job, rows, runner, usage, progress)
                     if not taken:
                         return
                     check_rows(taken, len(job.header), job.processed, long=long)
-                    with lock:
-                        if job.ended:
-                            return
-                        self._slice(job, taken, progress, results, usage)
-                        job.offset = lines.offset
+                    write = partial(self._slice, job, taken, lines.offset, progress, results, usage)
+                    turns.write(write, may_wait=not progress.rules)
+                    if job.ended:
+                        return
             finally:
                 results.close()
 
@@ -136,22 +141,25 @@ class Ingest:
         return list(islice(rows, runner.rows_free(job, most)))
 
     def _slice(
-        self, job: IngestJob, rows: list[list[str]], progress: _Progress, results: Results, usage: BulkUsage
-    ) -> None:
+        self, job: IngestJob, rows: list[list[str]], end: int, progress: _Progress, results: Results, usage: BulkUsage
+    ) -> list[Outcome]:
+        """Write records and their results; `end` is the place behind them in the data."""
         if progress.org_version != self._org.version:
             progress.target, progress.columns, progress.key = self._resolve(job)
             progress.org_version = self._org.version
-        if job.processed % BATCH == 0:
-            usage.batches += 1
         ids = [progress.columns.id_of(row) for row in rows]
         if job.operation == "delete":
             outcomes = self._delete(job, ids, rows, progress)
         else:
             outcomes = self._write(job, rows, progress)
+        if job.processed % BATCH == 0:
+            usage.batches += 1
         job.failed += results.add(rows, ids, outcomes)
         job.processed += len(rows)
+        job.offset = end
         usage.rows += len(rows)
         job.modified = self._clock.stamp()
+        return outcomes
 
     def _write(self, job: IngestJob, rows: list[list[str]], progress: _Progress) -> list[Outcome]:
         self._writes.allow_duplicates = False
@@ -166,7 +174,10 @@ class Ingest:
                 return self._writes.write("insert", changes)
             case "update":
                 return self._writes.write("update", changes)
-        return self._writes.write("upsert", changes, key=progress.key, seen=progress.seen)
+        seen = progress.seen.copy() if self._locks.on else progress.seen
+        outcomes = self._writes.write("upsert", changes, key=progress.key, seen=seen)
+        progress.seen = seen  # only now: a slice that has to wait for locks is written again
+        return outcomes
 
     def _delete(self, job: IngestJob, ids: list[str], rows: list[list[str]], progress: _Progress) -> list[Outcome]:
         prefix = progress.target.prefix

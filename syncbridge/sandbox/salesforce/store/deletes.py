@@ -9,6 +9,7 @@ from syncbridge.sandbox.salesforce.org.ids import to_18
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Outcome
 from syncbridge.sandbox.salesforce.store.clock import Clock
+from syncbridge.sandbox.salesforce.store.locks import Locks
 from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
 from syncbridge.sandbox.salesforce.store.values import Stored
 from syncbridge.sandbox.salesforce.store.writes import ROLLED_BACK, RowFault, no_row_fault
@@ -19,8 +20,9 @@ MOVED = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
 class Deletes:
     """Moves records to the bin and back."""
 
-    def __init__(self, org: Org, storage: Storage, clock: Clock) -> None:
+    def __init__(self, org: Org, storage: Storage, clock: Clock, locks: Locks) -> None:
         self._org = org
+        self._locks = locks
         self._storage = storage
         self._clock = clock
 
@@ -29,6 +31,7 @@ class Deletes:
         self._storage.follow_org()
         outcomes = [self._check(index, each, fault) for index, each in enumerate(ids)]
         self._check_there(outcomes)
+        self._locks.lock_deletes([each for each in outcomes if each.refusal is None])
         if all_or_none and any(each.refusal for each in outcomes):
             for outcome in outcomes:
                 outcome.refusal = outcome.refusal or ROLLED_BACK

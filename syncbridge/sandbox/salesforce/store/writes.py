@@ -15,6 +15,7 @@ from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Change, Outcome, Record, Shapes
 from syncbridge.sandbox.salesforce.store.checks import Checks, valid
 from syncbridge.sandbox.salesforce.store.clock import Clock
+from syncbridge.sandbox.salesforce.store.locks import Locks
 from syncbridge.sandbox.salesforce.store.save import Save
 from syncbridge.sandbox.salesforce.store.storage import Storage
 from syncbridge.sandbox.salesforce.store.values import Stored, fold, normaliser
@@ -36,8 +37,9 @@ def no_row_fault(index: int, record: Record) -> Refusal | None:
 class Writes:
     """Creates, updates and upserts records, each request as one transaction with one outcome per record, in order."""
 
-    def __init__(self, org: Org, storage: Storage, clock: Clock) -> None:
+    def __init__(self, org: Org, storage: Storage, clock: Clock, locks: Locks) -> None:
         self._org = org
+        self._locks = locks
         self._storage = storage
         self._shapes = Shapes(org)
         self._checks = Checks(org, storage, self._shapes)
@@ -191,6 +193,7 @@ class Writes:
     def _finish(self, changes: list[Change], *, all_or_none: bool, known_unique: str | None = None) -> list[Outcome]:
         self._checks.run(changes, known_unique)
         self._check_storage(changes)
+        self._locks.lock_changes(list(valid(changes)))
         passed = list(valid(changes))
         if not (all_or_none and len(passed) < len(changes)):
             self._save.run(passed, all_or_none=all_or_none, allow_duplicates=self.allow_duplicates)
