@@ -19,6 +19,9 @@ from syncbridge.model import LOGIN
 
 WINDOW = 86_400.0
 RECHECK = 300.0
+#: Seconds that a look may take; who asks meanwhile comes back soon and not after RECHECK.
+LOOK_SECONDS = 30.0
+LOOK_DELAY = 5.0
 
 
 class Allowance:
@@ -34,6 +37,7 @@ class Allowance:
         self._refused = ""  # why the remote system itself said no
         self._next_call = 0.0
         self._next_look = 0.0
+        self._looking_until = 0.0
         self._made: Counter[tuple[str, str]] = Counter()  # by lane and kind
 
     def note(self, used: int, allowed: int) -> None:
@@ -48,12 +52,14 @@ class Allowance:
         """What the remote system answered when it was asked again: an earlier refusal no longer counts."""
         with self._lock:
             self._used, self._allowed, self._refused = used, allowed, ""
+            self._looking_until = 0.0
 
     def refused(self, reason: str) -> float:
         """The remote system refused a call because an allowance is spent; seconds until it is asked again."""
         with self._lock:
             self._refused = reason
             self._next_look = self._clock() + RECHECK
+            self._looking_until = 0.0
             return RECHECK
 
     def reserve(self, patience: float) -> float:
@@ -68,7 +74,7 @@ class Allowance:
                     self._detail(),
                     code="DAILY_SHARE",
                     hint="It goes on by itself when calls become free; `daily_share` says how much is ours.",
-                    delay=max(1.0, self._next_look - now),
+                    delay=LOOK_DELAY if now < self._looking_until else max(1.0, self._next_look - now),
                 )
             begin = max(now, self._next_call)
             if begin - now > patience:
@@ -82,6 +88,7 @@ class Allowance:
             if not self._stopped() or self._clock() < self._next_look:
                 return False
             self._next_look = self._clock() + RECHECK
+            self._looking_until = self._clock() + LOOK_SECONDS
             return True
 
     def count(self, kind: str, lane: str = "") -> None:

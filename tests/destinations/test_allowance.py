@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncbridge.destinations.allowance import RECHECK, WINDOW, Allowance
+from syncbridge.destinations.allowance import LOOK_DELAY, LOOK_SECONDS, RECHECK, WINDOW, Allowance
 from syncbridge.errors import QuotaExhausted, RateLimited
 
 
@@ -82,6 +82,31 @@ def test_a_refusal_stops_whatever_the_numbers_say(allowance: Allowance, clock: C
         allowance.reserve(60)
     allowance.looked(10, 100_000)
     assert allowance.reserve(60) == 0
+
+
+def test_who_asks_while_another_looks_comes_back_soon(allowance: Allowance, clock: Clock) -> None:
+    allowance.note(80_000, 100_000)
+    clock.now += RECHECK
+    assert allowance.look_again()
+    with pytest.raises(QuotaExhausted) as meanwhile:
+        allowance.reserve(60)
+    assert meanwhile.value.delay == LOOK_DELAY
+    allowance.looked(80_000, 100_000)
+    with pytest.raises(QuotaExhausted) as after:
+        allowance.reserve(60)
+    assert after.value.delay == RECHECK
+
+
+def test_a_look_that_was_never_answered_is_made_again(allowance: Allowance, clock: Clock) -> None:
+    allowance.note(80_000, 100_000)
+    clock.now += RECHECK
+    assert allowance.look_again()
+    clock.now += LOOK_SECONDS
+    with pytest.raises(QuotaExhausted) as stopped:
+        allowance.reserve(60)
+    assert stopped.value.delay == RECHECK - LOOK_SECONDS
+    clock.now += RECHECK - LOOK_SECONDS
+    assert allowance.look_again()
 
 
 def test_calls_are_counted_by_mapping_and_kind(allowance: Allowance) -> None:

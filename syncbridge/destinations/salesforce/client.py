@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 import requests
@@ -207,7 +207,8 @@ class Client:
     def _refused(self, error: SalesforceError, delay: float | None) -> Exception:
         content: Any = error.content  # parsed JSON where it was JSON
         errors = content if isinstance(content, list) else [content]
-        outcome = refusal(error.status, [each for each in errors if isinstance(each, dict)], delay=delay)
+        told = [each | {"message": self._without_secrets(each.get("message"))} for each in errors if _is_object(each)]
+        outcome = refusal(error.status, told, delay=delay)
         if isinstance(outcome, QuotaExhausted):
             outcome.delay = self._allowance.refused(outcome.message)
             return outcome
@@ -217,6 +218,13 @@ class Client:
             rejected = CallRejected(outcome)
             return _TryAgain(rejected) if outcome.uncertain else rejected
         return outcome
+
+    def _without_secrets(self, message: object) -> str:
+        """A message that may repeat a header: some proxies do."""
+        text = str(message or "")
+        for secret in (*self._settings.secrets(), *self._sign_in.tokens()):
+            text = text.replace(secret, "…")
+        return text
 
     # -- waiting ----------------------------------------------------------------------------------------------------
 
@@ -252,3 +260,7 @@ def _transport(error: requests.RequestException, settings: SalesforceSettings) -
         return known.error if known.lasting else _TryAgain(known.error)
     code = "TIMEOUT" if isinstance(error, requests.Timeout) else "CONNECTION_LOST"
     return CallRejected(Rejected(code, "the answer was lost", Remedy.RETRY, uncertain=True))
+
+
+def _is_object(content: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(content, dict)

@@ -112,6 +112,11 @@ class SignIn:
                 self._attempts += 1
             return self._session
 
+    def tokens(self) -> list[str]:
+        """Access tokens in use, so that they can be taken out of messages."""
+        session = self._session
+        return [session.token] if session is not None else []
+
     def forget(self) -> None:
         """Sign in again at the next call."""
         with self._lock:

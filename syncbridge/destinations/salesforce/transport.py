@@ -39,7 +39,7 @@ class Adapter(HTTPAdapter):
     """Gives every request time limits, its proxy and certificates, and sends it to where the settings say."""
 
     def __init__(self, settings: SalesforceSettings) -> None:
-        self._tls = _tls(settings)
+        self._tls = None if settings.plain_http else _tls(settings)
         self._limits = (settings.connect_timeout, settings.read_timeout)
         self._login = f"https://{_STAND_IN}.salesforce.com"
         self._login_at = f"https://{settings.login_host}"

@@ -114,6 +114,16 @@ def test_many_threads_with_an_expired_session_sign_in_once(server: SandboxServer
     assert server.control.calls("token") == 2
 
 
+def test_a_session_that_ends_in_the_middle_of_a_batch_costs_no_record(server: SandboxServer) -> None:
+    with opened(server, calls_in_flight=3) as destination:
+        server.faults.add("expired_session", route="collections_upsert", after=2, times=1)
+        records: list[Fields] = [{"External_Key__c": f"k{at}", "LastName": "Lovelace"} for at in range(900)]
+        results = destination.upsert("Contact", "External_Key__c", records)
+        assert all(isinstance(result, Delivered) for result in results)
+    assert server.control.calls("token") == 2
+    assert len(server.control.records("Contact")) == 900
+
+
 def test_a_session_that_is_refused_again_after_signing_in_needs_a_person(
     server: SandboxServer, destination: SalesforceDestination
 ) -> None:
