@@ -214,7 +214,7 @@ class _Applying:
             if job.remote_id is None or bulk is None:
                 continue
             try:
-                bulk.abort(remote_job(job))
+                bulk.abort(remote_job(job, change.name))
             except SyncbridgeError as error:
                 raise RetryLater(
                     f"{change.name}: its bulk job {job.remote_id} could not be ended: {error.message}",

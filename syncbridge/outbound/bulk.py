@@ -213,7 +213,7 @@ class BulkDelivery:
         """Begin the destination's job, and give it the records once its id is durable."""
         key_field = self._comparer.composer.converter.external_field if shipment.operation == "upsert" else ""
         try:
-            job = self.bulk.begin(self.mapping.object, shipment.operation, key_field)
+            job = self.bulk.begin(self.mapping.object, shipment.operation, key_field, lane=self.mapping.name)
         except BulkRefused as refused:
             self._rest(refused.delay or REST, refused.message)
             self._give_back(shipment, left=True)
@@ -234,6 +234,9 @@ class BulkDelivery:
         try:
             upload = self.bulk.upload(job, columns, self._records(rest))
         except Ending:
+            return
+        except BulkRefused as refused:
+            self._rest(refused.delay or REST, refused.message)
             return
         except Exception as error:
             self._stops.stop_for(error)

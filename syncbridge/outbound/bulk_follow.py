@@ -70,7 +70,7 @@ class Follower:
         return wait
 
     def _ask(self, job: Job) -> None:
-        remote = remote_job(job)
+        remote = remote_job(job, self.name)
         progress = self.bulk.progress(remote)
         if (progress.processed, progress.failed) != (job.processed, job.failed):
             self.reserve.moved()
@@ -104,7 +104,7 @@ class Follower:
         outbox.wake(self.store, self.mapping_id)
 
 
-def remote_job(job: Job) -> BulkJob:
-    """The destination's job, from what is kept of it."""
+def remote_job(job: Job, lane: str) -> BulkJob:
+    """The destination's job, from what is kept of it; `lane` is the name of its mapping."""
     operation: BulkOperation = "delete" if job.operation == "delete" else "upsert"
-    return BulkJob(job.remote_id or "", job.object, operation, job.key_field)
+    return BulkJob(job.remote_id or "", job.object, operation, job.key_field, lane)

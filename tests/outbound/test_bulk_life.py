@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from syncbridge.destinations.base import BulkRefused
 from syncbridge.errors import Remedy, RetryLater
 from syncbridge.model import MappingStatus, Priority, Reason
 from syncbridge.store import backlog, bulk_jobs, forget, mappings
@@ -134,6 +135,29 @@ def test_where_no_jobs_are_to_be_had_the_lanes_do_it(bulk: BulkProject) -> None:
     assert bulk.calls("bulk_begin") == 1, "it was asked again too soon"
 
 
+def test_a_job_that_takes_no_records_leaves_them_to_the_lanes(
+    bulk: BulkProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BulkRefused("it was aborted by a person", code="INVALIDJOBSTATE", delay=3600.0)
+
+    monkeypatch.setattr(bulk.jobs, "upload", refuse)
+    bulk.small.add(*range(20))
+    delivery = bulk.open()
+    for _ in range(5):
+        bulk.carry(delivery)
+        bulk.now += 60.0
+    assert bulk.small.deliver() == 20
+    assert bulk.calls("bulk_begin") == 1
+    bulk.assert_equal()
+
+
+def test_calls_for_jobs_are_counted_for_their_mapping(bulk: BulkProject) -> None:
+    bulk.small.add(*range(20))
+    bulk.carry(bulk.open())
+    assert {lane for lane, kind in bulk.destination.calls_made() if kind.startswith("bulk")} == {"people"}
+
+
 def test_what_a_job_that_failed_did_not_come_to_goes_by_lanes(bulk: BulkProject) -> None:
     bulk.small.add(*range(20))
     bulk.destination.faults.fail_job("LIMIT_EXCEEDED", after=7)
@@ -228,8 +252,8 @@ def test_a_job_that_is_forgotten_while_it_is_begun_is_aborted(
     bulk.small.add(*range(20))
     begin = bulk.jobs.begin
 
-    def begin_slowly(*arguments: str) -> object:
-        job = begin(*arguments)  # type: ignore[arg-type]
+    def begin_slowly(*arguments: str, **lane: str) -> object:
+        job = begin(*arguments, **lane)  # type: ignore[arg-type]
         with bulk.small.store.transaction():
             forget.records(bulk.small.store, bulk.small.mapping_id)
         return job
