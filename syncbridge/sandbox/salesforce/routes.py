@@ -6,6 +6,8 @@ from starlette.routing import Route, Router
 
 from syncbridge.sandbox.salesforce.app import Application, Endpoint
 from syncbridge.sandbox.salesforce.bulk import ingest_calls, query_calls
+from syncbridge.sandbox.salesforce.bulk_v1 import calls as batch_calls
+from syncbridge.sandbox.salesforce.bulk_v1.messages import BULK_V1
 from syncbridge.sandbox.salesforce.call import Action, Call, Reply
 from syncbridge.sandbox.salesforce.control_routes import control_routes
 from syncbridge.sandbox.salesforce.errors import not_found
@@ -154,9 +156,33 @@ BULK_PATHS: Paths = {
 }  # fmt: skip
 
 
+V1 = "/services/async/{async_version}/job"
+BULK_V1_PATHS: Paths = {
+    V1: {"POST": Action("bulk_v1_create", batch_calls.create, dialect=BULK_V1)},
+    f"{V1}/{{batch_job}}": {
+        "GET": Action("bulk_v1_read", batch_calls.read, dialect=BULK_V1),
+        "POST": Action("bulk_v1_update", batch_calls.update, dialect=BULK_V1),
+    },
+    f"{V1}/{{batch_job}}/batch": {
+        "GET": Action("bulk_v1_batches", batch_calls.list_batches, dialect=BULK_V1),
+        "POST": Action("bulk_v1_add", batch_calls.add_batch, dialect=BULK_V1),
+    },
+    f"{V1}/{{batch_job}}/batch/{{batch}}": {"GET": Action("bulk_v1_batch", batch_calls.read_batch, dialect=BULK_V1)},
+    f"{V1}/{{batch_job}}/batch/{{batch}}/request": {
+        "GET": Action("bulk_v1_request", batch_calls.request, dialect=BULK_V1)
+    },
+    f"{V1}/{{batch_job}}/batch/{{batch}}/result": {
+        "GET": Action("bulk_v1_results", batch_calls.results, dialect=BULK_V1)
+    },
+    f"{V1}/{{batch_job}}/batch/{{batch}}/result/{{result}}": {
+        "GET": Action("bulk_v1_result", batch_calls.result, dialect=BULK_V1)
+    },
+}
+
+
 def application(sandbox: Sandbox) -> Application:
     """Return the ASGI application of a sandbox."""
-    paths = LOGIN_PATHS | COMPOSITE_PATHS | DATA_PATHS | TOOLING_PATHS | BULK_PATHS
+    paths = LOGIN_PATHS | COMPOSITE_PATHS | DATA_PATHS | TOOLING_PATHS | BULK_PATHS | BULK_V1_PATHS
     routes = [Route(path, Endpoint(sandbox, actions)) for path, actions in paths.items()]
     router = Router([*routes, *control_routes(sandbox)], redirect_slashes=False)
     router.default = Endpoint(sandbox, dict.fromkeys(METHODS, NO_SUCH_PATH))

@@ -9,6 +9,7 @@ from syncbridge.sandbox.salesforce.bulk.ingest import Ingest
 from syncbridge.sandbox.salesforce.bulk.jobs import ABORTED, FAILED, IngestJob, Jobs, QueryJob
 from syncbridge.sandbox.salesforce.bulk.limits import BulkUsage
 from syncbridge.sandbox.salesforce.bulk.runner import Runner
+from syncbridge.sandbox.salesforce.bulk_v1.jobs import BatchJobs
 from syncbridge.sandbox.salesforce.faults import Faults
 from syncbridge.sandbox.salesforce.org.model import Org
 from syncbridge.sandbox.salesforce.store.clock import Clock
@@ -37,6 +38,7 @@ class Bulk:
         self._ingest = Ingest(org=org, writes=writes, deletes=deletes, clock=clock, faults=faults, locks=locks)
         self.extract = Extract(org=org, storage=storage, clock=clock)
         self.jobs = Jobs()
+        self.batch_jobs = BatchJobs()
         self.usage = BulkUsage()
         self.runner = Runner(self._run)
         self._uploads = 0
@@ -55,16 +57,18 @@ class Bulk:
         """Have no jobs, nothing held and all limits unused."""
         self.runner.hold(None)
         with self._lock:
-            for job in self.jobs.every():
+            for job in (*self.jobs.every(), *self.batch_jobs.work.every()):
                 if not job.ended:
                     self.abort(job)
             self.jobs.clear()
+            self.batch_jobs.clear()
             self.usage = BulkUsage()
 
     def close(self) -> None:
         """End the thread and remove all files. Not to be called with the lock held."""
         self.runner.close()
         self.jobs.clear()
+        self.batch_jobs.clear()
 
     def _run(self, job: IngestJob | QueryJob) -> None:
         """Do a job. Whatever goes wrong ends this job and not the thread, which others wait for."""

@@ -17,7 +17,7 @@ from syncbridge.sandbox.salesforce.bulk.columns import Columns
 from syncbridge.sandbox.salesforce.bulk.jobs import COMPLETE, FAILED, RUNNING, IngestJob
 from syncbridge.sandbox.salesforce.bulk.limits import BulkUsage
 from syncbridge.sandbox.salesforce.bulk.lines import JobFailure, Lines, check_file, check_rows, reader
-from syncbridge.sandbox.salesforce.bulk.results import Results
+from syncbridge.sandbox.salesforce.bulk.results import OrderedResults, Results
 from syncbridge.sandbox.salesforce.bulk.runner import Runner
 from syncbridge.sandbox.salesforce.bulk.turns import BATCH, Turns
 from syncbridge.sandbox.salesforce.errors import Refusal
@@ -95,7 +95,7 @@ class Ingest:
             if not job.header:
                 return
             progress = self._begin(job)
-            results = Results(job)
+            results = OrderedResults(job) if job.ordered else Results(job)
             turns = Turns(self._locks, runner, job, lock)
             try:
                 while runner.checkpoint(job):
@@ -141,7 +141,13 @@ class Ingest:
         return list(islice(rows, runner.rows_free(job, most)))
 
     def _slice(
-        self, job: IngestJob, rows: list[list[str]], end: int, progress: _Progress, results: Results, usage: BulkUsage
+        self,
+        job: IngestJob,
+        rows: list[list[str]],
+        end: int,
+        progress: _Progress,
+        results: Results | OrderedResults,
+        usage: BulkUsage,
     ) -> list[Outcome]:
         """Write records and their results; `end` is the place behind them in the data."""
         if progress.org_version != self._org.version:

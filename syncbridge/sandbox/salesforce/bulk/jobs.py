@@ -71,7 +71,10 @@ class Job:
 
 @dataclass(slots=True, kw_only=True)
 class IngestJob(Job):
-    """A job that writes. `offset` is the place in the data behind the last record processed, in bytes."""
+    """A job that writes. `offset` is the place in the data behind the last record processed, in bytes.
+
+    The results of an `ordered` job are in one file, in the order of its records.
+    """
 
     external_id: str | None = None
     assignment_rule: str | None = None
@@ -80,6 +83,7 @@ class IngestJob(Job):
     header_end: int = 0
     offset: int = 0
     header: list[str] = field(default_factory=list)
+    ordered: bool = False
 
     @property
     def data(self) -> Path:
@@ -141,7 +145,8 @@ class QueryJob(Job):
 class Jobs:
     """All jobs of an org, in the order of their creation. They end with the server."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = JOB_PREFIX) -> None:
+        self._prefix = prefix
         self._jobs: dict[str, IngestJob | QueryJob] = {}
         self._number = 0
         self._folder: Path | None = None
@@ -154,12 +159,16 @@ class Jobs:
 
     def add(self, job: IngestJob | QueryJob, stamp: str) -> None:
         """Take in a new job: it gets its id and its folder."""
-        self._number += 1
-        job.id = make_id(JOB_PREFIX, self._number)
+        job.id = self.new_id()
         job.created = job.modified = stamp
         job.folder = self.folder() / job.id
         job.folder.mkdir()
         self._jobs[job.id] = job
+
+    def new_id(self) -> str:
+        """Return an id that no other job has."""
+        self._number += 1
+        return make_id(self._prefix, self._number)
 
     def find(self, kind: type[AnyJob], job_id: str) -> AnyJob | None:
         """Return the job of this kind with this id, or None."""

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
+
 from syncbridge.sandbox.salesforce.bulk.jobs import DELIMITERS, LINE_ENDINGS, IngestJob
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.store.changes import Outcome
@@ -66,6 +68,37 @@ class Results:
         )
 
 
+class OrderedResults:
+    """Writes one file while a job runs, a line of JSON for each record, in the order of the records."""
+
+    def __init__(self, job: IngestJob) -> None:
+        self._file = _ordered(job).open("wb")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def add(self, rows: list[list[str]], ids: list[str], outcomes: list[Outcome]) -> int:
+        """Add the results of some records and return how many failed."""
+        for outcome in outcomes:
+            refusal = outcome.refusal
+            shown = {"success": refusal is None, "created": outcome.created and refusal is None, "id": outcome.id}
+            self._file.write(orjson.dumps(shown | {"errors": [refusal.as_row()] if refusal else []}) + b"\n")
+        return sum(each.refusal is not None for each in outcomes)
+
+
+def read_outcomes(job: IngestJob) -> Iterator[dict[str, Any]]:
+    """Yield what became of each record of an ordered job: success, created, id and errors."""
+    path = _ordered(job)
+    if path.exists():
+        with path.open("rb") as file:
+            yield from map(orjson.loads, file)
+
+
+def _ordered(job: IngestJob) -> Path:
+    return job.folder / "outcomes.jsonl"
+
+
 def header_line(job: IngestJob, kind: str) -> str:
     """Return the first line of a result file: Salesforce quotes its own two columns only."""
     own = [f'"{each}"' for each in HEADERS[kind]]
@@ -104,6 +137,10 @@ def _chunks(path: Path, parts: list[tuple[int, int]]) -> Iterator[bytes]:
 
 def error_text(refusal: Refusal) -> str:
     """Return a refusal as sf__Error shows it: CODE:message:fields--"""
-    shown = refusal.as_row()
+    return row_error_text(refusal.as_row())
+
+
+def row_error_text(shown: dict[str, Any]) -> str:
+    """Return the error of a row in the same way."""
     fields = ", ".join(shown["fields"])
     return f"{shown['statusCode']}:{shown['message']}:{fields + ' ' if fields else ''}--"
