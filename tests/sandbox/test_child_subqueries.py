@@ -54,6 +54,9 @@ def test_children_have_their_own_conditions_order_and_limit(api: Api) -> None:
     pages = [each["Contacts"] for each in api.rows(soql + "FROM Account ORDER BY Name")]
     assert [names(page) for page in pages] == [["a3", "a2"], ["b2", "b1"]]
     assert [page["totalSize"] for page in pages] == [2, 2]
+    one = "SELECT (SELECT LastName FROM Contacts ORDER BY LastName LIMIT 2 OFFSET 3) FROM Account ORDER BY Name LIMIT 1"
+    [row] = api.rows(one)
+    assert (row["Contacts"]["totalSize"], names(row["Contacts"])) == (1, ["a3"])
 
 
 def test_children_may_have_children_from_version_58_on(api: Api, sandbox: SandboxServer) -> None:
@@ -146,6 +149,11 @@ def test_every_parent_and_child_comes_once_whatever_the_pages(
         ),
         ("SELECT (SELECT Id FROM Contact) FROM Account", "INVALID_TYPE", "Didn't understand relationship 'Contact'"),
         ("SELECT (SELECT COUNT() FROM Contacts) FROM Account", "MALFORMED_QUERY", "only root queries support"),
+        (
+            "SELECT (SELECT Id FROM Contacts OFFSET 1) FROM Account",
+            "MALFORMED_QUERY",
+            "OFFSET only in a query with LIMIT 1",
+        ),
         ("SELECT (SELECT MAX(Id) FROM Contacts) FROM Account", "MALFORMED_QUERY", "only root queries support"),
         (
             "SELECT (SELECT Nope FROM Contacts) FROM Account",

@@ -180,6 +180,8 @@ class _Compiler:
             )
         if query.aggregated or query.counted:
             raise names.malformed(query.object_at, "only root queries support aggregate expressions")
+        if query.offset and self._query.limit != 1:
+            raise names.malformed(query.object_at, "A child subquery can use OFFSET only in a query with LIMIT 1")
         wanted = query.object_name.rpartition(".")[2].lower()
         found = [
             each
