@@ -99,6 +99,12 @@ class Settings(BaseSettings):
         """Where syncbridge.toml was found; None without one."""
         return self._path
 
+    def linger(self, destination: str) -> float:
+        """The longest that changes for this destination wait for others, in seconds."""
+        section = self.destinations.get(destination)
+        own = section.linger if section is not None else None
+        return (self.worker.linger if own is None else own).total_seconds()
+
     def store_conninfo(self) -> str:
         """The connection string of the database that holds the state, with its password: never show it."""
         return self.store.conninfo() or self.source.conninfo()

@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 from syncbridge.config_layers import variable
 
 STORE_SCHEMA = "syncbridge"
+LONGEST_LINGER = timedelta(minutes=1)
 HIDDEN = "********"
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -168,10 +169,10 @@ class WorkerSettings(Section):
     batch: Whole = Field(1000, ge=1, le=50_000, description="records one claim takes")
     lanes: Whole = Field(2, ge=1, le=64, description="deliveries of one mapping at the same time")
     linger: Duration = Field(
-        timedelta(milliseconds=50),
+        timedelta(milliseconds=200),
         ge=timedelta(0),
-        le=timedelta(minutes=1),
-        description="how long a small batch waits for more",
+        le=LONGEST_LINGER,
+        description="the longest that changes wait for others, so that calls fill",
     )
     lease: Duration = Field(
         timedelta(minutes=5), ge=timedelta(seconds=10), description="after this a silent worker's claim is free again"
@@ -207,6 +208,7 @@ class DestinationSection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     type: str
+    linger: Duration | None = Field(None, ge=timedelta(0), le=LONGEST_LINGER)
 
     _name: str = PrivateAttr(default="")
     _from_file: frozenset[str] = PrivateAttr(default=frozenset())
@@ -214,7 +216,7 @@ class DestinationSection(BaseModel):
     def stands_as(self, name: str, from_file: frozenset[str]) -> None:
         """Remember the name of the section, and which keys came from syncbridge.toml."""
         self._name = name
-        self._from_file = from_file - {"type"}
+        self._from_file = from_file - {"type", "linger"}
 
     @property
     def name(self) -> str:
@@ -223,7 +225,7 @@ class DestinationSection(BaseModel):
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """Every key but `type`."""
+        """Every key that its type knows: all but `type` and `linger`."""
         return OpenValues(self.model_extra or {})
 
     @property
@@ -234,7 +236,8 @@ class DestinationSection(BaseModel):
     def masked(self) -> dict[str, Any]:
         """For display: what stood in the toml and does not sound secret; the rest hidden."""
         shown = {name: self._shown(name, value) for name, value in self.values.items()}
-        return {"type": self.type, **shown}
+        linger = {} if self.linger is None else {"linger": readable(self.linger)}
+        return {"type": self.type, **linger, **shown}
 
     def _shown(self, name: str, value: Any) -> Any:
         if name not in self.from_file or _SECRET_NAME.search(name):

@@ -26,6 +26,7 @@ from syncbridge.mapping.kinship import Kin
 from syncbridge.model import MappingStatus
 from syncbridge.outbound.capture import Capture
 from syncbridge.outbound.deliver import Deliverer, Limits
+from syncbridge.outbound.linger import Linger
 from syncbridge.outbound.recording import Counts
 from syncbridge.project import Project, lost
 from syncbridge.spending import Spending
@@ -47,6 +48,7 @@ THROTTLED = 0.1  # seconds between looks at whether there is room again
 class Signal:
     """Wakes the loops of one mapping; `busy` is set while batches are full, so that further lanes join in."""
 
+    linger: Linger
     wake: threading.Event = field(default_factory=threading.Event)
     busy: threading.Event = field(default_factory=threading.Event)
 
@@ -77,6 +79,7 @@ class Surroundings:
         for signal in self.signals.values():
             signal.wake.set()
             signal.busy.set()
+            signal.linger.full.set()
         self.fan_out.set()
 
 
@@ -130,8 +133,8 @@ class Connected:
 class DeliveryLoop(Connected):
     """One lane of one mapping. The first lane answers every signal; the others only help while batches are full.
 
-    A delivery right after idleness goes out at once. While changes keep coming, a batch that is not full waits
-    `linger` seconds since the one before it, so that API calls carry more.
+    A delivery right after idleness goes out at once. While changes keep coming, a batch waits for more as `linger`
+    says, so that API calls carry more.
     """
 
     def __init__(self, around: Surroundings, mapping_id: int, lane: int) -> None:
@@ -140,15 +143,16 @@ class DeliveryLoop(Connected):
         self._lane = lane
         self._signal = around.signals[mapping_id]
         worker = around.project.settings.worker
-        self._linger = worker.linger.total_seconds()
         self._limits = Limits(batch=worker.batch, lease=worker.lease.total_seconds(), max_attempts=worker.max_attempts)
 
     def open(self) -> None:
         mapping = self.around.compiled[self._mapping_id]
+        destination = self.around.project.destination(mapping.destination)
+        self._signal.linger.call = destination.batch_size
         self._deliverer = Deliverer(
             self._mapping_id,
             mapping,
-            self.around.project.destination(mapping.destination),
+            destination,
             self._store(f"deliver {mapping.name}"),
             self._source(f"compose {mapping.name}"),
             self._limits,
@@ -160,18 +164,23 @@ class DeliveryLoop(Connected):
     def step(self) -> float:
         if self._lane and not self._signal.busy.wait(IDLE):
             return 0.0
+        linger = self._signal.linger
+        if wait := linger.left():
+            if self._lane:  # what is left of a burst is the first lane's
+                self._signal.busy.clear()
+                return 0.0
+            linger.full.wait(wait)
         self._signal.wake.clear()
-        started = time.monotonic()
-        claimed = self._deliverer.step()
+        asked = linger.begin(self._limits.batch)
+        claimed = self._deliverer.step(asked)
+        linger.took(claimed, asked)
         if lost(self._deliverer.store) or lost(self._deliverer.source):
             raise RetryLater("the connection to Postgres is gone")
         if claimed >= self._limits.batch:
             self._signal.busy.set()
             return 0.0
         self._signal.busy.clear()
-        if claimed:
-            return max(0.0, self._linger - (time.monotonic() - started))
-        if not self._lane:
+        if not claimed and not self._lane:
             due = outbox.next_due(self._deliverer.store, self._mapping_id)
             self._signal.wake.wait(IDLE if due is None or due <= 0 else min(IDLE, due))
         return 0.0
@@ -191,8 +200,10 @@ class ListenLoop(Connected):
             if notice.channel == fan_out.CHANNEL:
                 self.around.fan_out.set()
                 continue
-            signal = self.around.signals.get(int(notice.payload)) if notice.payload.isdigit() else None
+            mapping_id, records = outbox.woken(notice.payload) or (0, 0)
+            signal = self.around.signals.get(mapping_id)
             if signal is not None:
+                signal.linger.came(records)
                 signal.wake.set()
         return 0.0
 

@@ -31,6 +31,7 @@ from syncbridge.mapping.kinship import kinship
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.outbound.capture import Capture, CaptureSettings
 from syncbridge.outbound.capture_session import Pace
+from syncbridge.outbound.linger import Linger
 from syncbridge.policy import backoff
 from syncbridge.project import Project
 from syncbridge.schemas import Watch
@@ -128,7 +129,9 @@ class Worker:
             kin=kinship({name: each.id for name, each in known.items()}, {applied.id: m for applied, m in compiled}),
             broken=frozenset(applied.name for applied, _ in broken),
             digests=digests,
-            signals={applied.id: Signal() for applied, _ in compiled},
+            signals={
+                applied.id: Signal(Linger(self.project.settings.linger(applied.destination))) for applied, _ in compiled
+            },
             fan_out=threading.Event(),
             counts={applied.id: self._spending.counts(mapping) for applied, mapping in compiled},
             spending=self._spending,

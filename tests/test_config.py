@@ -44,7 +44,7 @@ def test_the_defaults_are_enough_with_a_source(folder: Path) -> None:
     assert (settings.source.slot, settings.source.publication) == ("syncbridge", "syncbridge")
     assert settings.worker.batch == 1000
     assert settings.worker.lanes == 2
-    assert settings.worker.linger == timedelta(milliseconds=50)
+    assert settings.worker.linger == timedelta(milliseconds=200)
     assert settings.store.log_retention_days == 31
     assert settings.store.schema_name == "syncbridge"
     assert settings.destinations == {}
@@ -57,6 +57,31 @@ def test_later_layers_win() -> None:
     worker = settings.worker
     assert (worker.batch, worker.lanes, worker.max_attempts) == (1, 3, 4)
     assert worker.linger == timedelta(0)
+
+
+def test_a_destination_may_linger_otherwise_than_the_rest(folder: Path) -> None:
+    toml = (
+        SOURCE
+        + """
+        [worker]
+        linger = "100ms"
+        [destinations.crm]
+        type = "memory"
+        linger = "2s"
+        [destinations.other]
+        type = "memory"
+    """
+    )
+    settings = read(toml)
+    assert (settings.linger("crm"), settings.linger("other")) == (2.0, 0.1)
+    assert settings.masked()["destinations"] == {"crm": {"type": "memory", "linger": "2s"}, "other": {"type": "memory"}}
+    assert dict(settings.destinations["crm"].values) == {}
+    assert read(toml, {"SYNCBRIDGE_DESTINATIONS__OTHER__LINGER": "0s"}).linger("other") == 0.0
+
+
+def test_a_destination_that_lingers_for_hours_is_a_mistake(folder: Path) -> None:
+    with pytest.raises(SettingsError, match=r"destinations\.crm\.linger: .*less than or equal to"):
+        read('[destinations.crm]\ntype = "memory"\nlinger = "3h"\n')
 
 
 def test_secrets_come_from_a_folder_with_one_file_each(folder: Path) -> None:

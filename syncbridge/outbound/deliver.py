@@ -93,29 +93,29 @@ class Deliverer:
         )
         self._claim_size = self.limits.batch
 
-    def step(self) -> int:
-        """Deliver one batch of what is due; how many rows were claimed (0: nothing to do now).
+    def step(self, most: int | None = None) -> int:
+        """Deliver one batch of what is due, `most` rows at most; how many were claimed (0: nothing to do now).
 
         Errors that concern the whole batch set the mapping's status and give the rows back; none is raised but a
         lost state database (RetryLater).
         """
         try:
             try:
-                return self._step()
+                return self._step(most)
             finally:
                 self._sender.contact.release()
         except psycopg.OperationalError as error:  # rows that are claimed come back when their lease ends
             message = str(error).split("\n", 1)[0]
             raise RetryLater(f"the state database is not available: {message}") from error
 
-    def _step(self) -> int:
+    def _step(self, most: int | None) -> int:
         self._lookups.release()
         lease, calls = self._lease()
         deadline = self.clock() + lease - calls
         claim, claimed = self.claim(
             self.store,
             self.mapping_id,
-            limit=self._claim_size,
+            limit=self._claim_size if most is None or most >= self.limits.batch else most,
             lease=lease,
             number=next(self.numbers) if self.numbers is not None else None,
             digest=self.mapping.digest,

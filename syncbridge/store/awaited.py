@@ -205,7 +205,7 @@ def release(connection: Connection, mapping_id: int, *, limit: int = PAGE) -> in
             " where a.ctid = found.ctid",
             (mapping_id, text_array(keys)),
         )
-        outbox.wake(connection, mapping_id)
+        outbox.wake(connection, mapping_id, len(keys))
     return len(keys)
 
 

@@ -134,7 +134,7 @@ def requeue(connection: Connection, mapping_id: int, keys: Sequence[str] | None,
         },
     )
     if done.rowcount:
-        outbox.wake(connection, mapping_id)
+        outbox.wake(connection, mapping_id, done.rowcount)
     return done.rowcount
 
 

@@ -214,7 +214,7 @@ def _make_pending(
         },
     )
     if done.rowcount:
-        outbox.wake(connection, mapping_id)
+        outbox.wake(connection, mapping_id, done.rowcount)
     return done.rowcount
 
 

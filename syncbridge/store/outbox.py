@@ -111,12 +111,18 @@ def _enqueue(
         **oldest(since),
     }
     connection.execute(_ENQUEUE, parameters)
-    wake(connection, mapping_id)
+    wake(connection, mapping_id, len(keys))
 
 
-def wake(connection: Connection, mapping_id: int) -> None:
-    """Deliverers of the mapping hear of it when this transaction commits."""
-    connection.execute("select pg_notify(%s, %s)", (CHANNEL, str(mapping_id)), prepare=True)
+def wake(connection: Connection, mapping_id: int, records: int = 0) -> None:
+    """Deliverers of the mapping hear of it when this transaction commits, and how many records were enqueued by it."""
+    connection.execute("select pg_notify(%s, %s)", (CHANNEL, f"{mapping_id} {records}"), prepare=True)
+
+
+def woken(payload: str) -> tuple[int, int] | None:
+    """Mapping and number of records of a notification on CHANNEL; None when it is none of ours."""
+    parts = payload.split(" ")
+    return (int(parts[0]), int(parts[1])) if len(parts) == 2 and all(map(str.isdecimal, parts)) else None
 
 
 def oldest(commit: Commit | None) -> dict[str, object]:

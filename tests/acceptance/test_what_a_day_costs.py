@@ -85,6 +85,18 @@ def test_one_change_is_one_call(org: WholeProject) -> None:
     assert told(org) == {"calls": 2, "delivered": 2, "kinds": {"upsert": 2}, "per_thousand": 1000.0}
 
 
+def test_ten_thousand_changes_that_are_due_are_fifty_calls_where_there_are_no_bulk_jobs(org: WholeProject) -> None:
+    org.add_settings("bulk_from = 0\n")  # of the destination, whose section is the last
+    with working(org):
+        org.done("pause", "people")
+        org.sql("insert into people (id, last_name) select n, 'Last ' || n from generate_series(1001, 11000) as n")
+        until(lambda: org.waiting("people") == 10_000, what="all of them in the outbox")
+        org.done("resume", "people")
+        org.wait()
+    assert calls(org) == {"collections_upsert": 50}
+    assert told(org) == {"calls": 51, "delivered": 10_001, "kinds": {"upsert": 51}, "per_thousand": 5.1}
+
+
 def test_what_was_spent_is_kept_when_a_worker_ends_and_added_to_by_the_next(org: WholeProject) -> None:
     for n in (1, 2):
         with org.worker_here():

@@ -171,11 +171,16 @@ def test_enqueuing_tells_who_listens_when_it_commits_and_so_does_a_requeue(
     with store.transaction():
         enqueue(store, mapping_id, "a", "b")
         assert list(listener.notifies(timeout=0)) == []
-    assert [notice.payload for notice in listener.notifies(timeout=5, stop_after=1)] == [str(mapping_id)]
+    assert [outbox.woken(told.payload) for told in listener.notifies(timeout=5, stop_after=1)] == [(mapping_id, 2)]
     number, rows = _claim(store, mapping_id)
     claims.keep(store, mapping_id, number, [Kept(k, r.version, dead=True) for k, r in rows.items()])
     backlog.requeue(store, mapping_id, None)
-    assert [notice.payload for notice in listener.notifies(timeout=5, stop_after=1)] == [str(mapping_id)]
+    assert [outbox.woken(told.payload) for told in listener.notifies(timeout=5, stop_after=1)] == [(mapping_id, 2)]
+
+
+@pytest.mark.parametrize("payload", ["", "7", "x 1", "1 x", "1 2 3"])
+def test_a_notification_of_somebody_else_on_our_channel_is_none(payload: str) -> None:
+    assert outbox.woken(payload) is None
 
 
 def test_enough_bulk_rows_are_told_apart_from_too_few(store: Connection, mapping_id: int) -> None:
