@@ -250,14 +250,25 @@ def test_subrequests_are_refused_one_by_one_for_what_a_request_would_be_refused_
 
 def test_row_faults_strike_inside_a_composite(api: Api, sandbox: SandboxServer) -> None:
     sandbox.faults.add("rows", object="Contact", times=1)
-    locked, account, contact = composite(
+    account, locked, contact = composite(
         api,
-        part("POST", "/sobjects/Contact", "locked", {"LastName": "L"}),
         part("POST", "/sobjects/Account", "account", {"Name": "Acme"}),
+        part("POST", "/sobjects/Contact", "locked", {"LastName": "L"}),
         part("POST", "/sobjects/Contact", "contact", {"LastName": "L"}),
     )
-    assert statuses([locked, account, contact]) == [400, 201, 201]
+    assert statuses([account, locked, contact]) == [201, 400, 201]
     assert locked["body"][0]["errorCode"] == "UNABLE_TO_LOCK_ROW"
+
+
+def test_faults_of_an_object_strike_a_composite_that_is_about_it(api: Api, sandbox: SandboxServer) -> None:
+    sandbox.faults.add("unavailable", object="Contact")
+    contact = part("POST", "/sobjects/Contact", "c", {"LastName": "L"})
+    query = part("GET", "/query?q=SELECT+Id+FROM+Contact", "q")
+    account = part("POST", "/sobjects/Account", "a", {"Name": "Acme"})
+    for parts, status in (([account], 200), ([account, contact], 503), ([query], 503)):
+        assert api.post("/composite", json={"compositeRequest": parts}).status_code == status
+    graphs = {"graphs": [{"graphId": "1", "compositeRequest": [contact]}]}
+    assert api.post("/composite/graph", json=graphs).status_code == 503
 
 
 def test_the_composite_resources_are_listed(api: Api) -> None:

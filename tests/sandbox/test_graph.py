@@ -88,7 +88,8 @@ def test_limits_of_graphs(api: Api, allowed: list[Any], refused: list[Any]) -> N
 
 def test_a_graph_takes_single_records_only_and_ids_of_its_own(api: Api) -> None:
     query = graph("q", part("GET", "/query?q=SELECT+Id+FROM+Account", "q"))
-    for graphs in ([query], [family("same", "A"), family("same", "B")], [family("-", "A")], []):
+    odd = graph("odd", {"method": "GET", "url": "/services/data/v5.9.0/sobjects/Account", "referenceId": "a"})
+    for graphs in ([query], [odd], [family("same", "A"), family("same", "B")], [family("-", "A")], []):
         response = api.post("/composite/graph", json={"graphs": graphs})
         assert (response.status_code, response.json()[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
 

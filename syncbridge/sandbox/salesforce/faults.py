@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -33,6 +34,7 @@ Kind = Literal[
 INSIDE = frozenset({"rows", "job_failed"})
 LOCK_MESSAGE = "unable to obtain exclusive access to this record or 1 records"
 QUERIED_OBJECT = re.compile(r"\bfrom[\s+]+(\w+)", re.IGNORECASE)
+OBJECT_IN_URL = re.compile(r"/sobjects/(\w+)")
 
 
 class Rule(BaseModel):
@@ -156,15 +158,33 @@ def objects_in(path_object: str | None, query: str, body: Any) -> set[str]:
     """Return the lower-case names of the objects that a request is about."""
     names = {path_object} if path_object else set()
     names |= set(QUERIED_OBJECT.findall(query))
-    if isinstance(body, dict):  # a Bulk job says what it is about in its body
-        names |= {each for each in (body.get("object"),) if isinstance(each, str)}
-        names |= set(QUERIED_OBJECT.findall(str(body.get("query", ""))))
-    records = body.get("records") if isinstance(body, dict) else None
+    if isinstance(body, dict):
+        names |= _objects_in_body(body)
+    return {each.lower() for each in names}
+
+
+def _objects_in_body(body: dict[str, Any]) -> set[str]:
+    names = {each for each in (body.get("object"),) if isinstance(each, str)}  # a Bulk job says it in its body
+    names |= set(QUERIED_OBJECT.findall(str(body.get("query", ""))))
+    records = body.get("records")
     for record in records if isinstance(records, list) else ():
         attributes = record.get("attributes") if isinstance(record, dict) else None
         if isinstance(attributes, dict):
             names.add(str(attributes.get("type", "")))
-    return {each.lower() for each in names}
+    for each in _subrequests(body):
+        url = str(each.get("url", ""))
+        names |= set(OBJECT_IN_URL.findall(url)) | set(QUERIED_OBJECT.findall(url))
+    return names
+
+
+def _subrequests(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the subrequests of a composite, batch or graph call; what is malformed is left out."""
+    graphs = body.get("graphs")
+    for holder in (body, *(graphs if isinstance(graphs, list) else ())):
+        asked = (holder.get("compositeRequest") or holder.get("batchRequests")) if isinstance(holder, dict) else None
+        for each in asked if isinstance(asked, list) else ():
+            if isinstance(each, dict):
+                yield each
 
 
 def refusal_of(rule: Rule) -> Refusal | None:

@@ -9,7 +9,7 @@ import orjson
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer, refused
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.faults import daily_limit
-from syncbridge.sandbox.salesforce.rest.subrequests import Subrequests, resource_of
+from syncbridge.sandbox.salesforce.rest.subrequests import Subrequests, resource_of, version_of
 
 MOST_SUBREQUESTS = 25
 OLDEST_VERSION = 34.0
@@ -66,8 +66,7 @@ def _read(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _check(call: Call, path: str) -> None:
-    version = path.removeprefix(f"{PREFIX}v").partition("/")[0]
-    if not version.replace(".", "").isdigit() or not OLDEST_VERSION <= float(version) <= call.version:
+    if not OLDEST_VERSION <= version_of(path) <= call.version:
         text = f"A subrequest of this batch must be of v{OLDEST_VERSION} to v{call.version}, not {path}"
         raise Refusal("INVALID_INPUT", text)
     if resource_of(path).partition("/")[0] not in RESOURCES:

@@ -7,6 +7,7 @@ from typing import Any
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.rest.composite import Composite, Subrequest, depth_of, read_subrequests
+from syncbridge.sandbox.salesforce.rest.subrequests import version_of
 
 MOST_GRAPHS, MOST_NODES, MOST_KINDS, DEEPEST, MOST_FAILURES = 75, 500, 15, 15, 14
 OLDEST_NODE = 50.0
@@ -68,8 +69,7 @@ def _check_limits(graphs: list[Graph]) -> None:
 
 def _check_node(node: Subrequest) -> None:
     parts = node.resource.split("/")
-    version = node.url.removeprefix("/services/data/v").partition("/")[0]
-    recent = version.replace(".", "").isdigit() and float(version) >= OLDEST_NODE
+    recent = version_of(node.url) >= OLDEST_NODE
     if parts[0] != "sobjects" or not 2 <= len(parts) <= 4 or parts[2:] == ["describe"] or not recent:
         text = f"A composite graph takes single records of v{OLDEST_NODE} and later only, not {node.url}"
         raise Refusal("JSON_PARSER_ERROR", text)

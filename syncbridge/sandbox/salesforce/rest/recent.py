@@ -22,7 +22,7 @@ def object_info(call: Call) -> Reply:
 def recent(call: Call) -> Reply:
     """GET /recent?limit=N"""
     asked = call.query.get("limit", "")
-    limit = min(int(asked), MOST_RECENT) if asked.isdigit() else MOST_RECENT
+    limit = min(int(asked), MOST_RECENT) if asked.isdecimal() else MOST_RECENT
     items = [pair for target in call.sandbox.org.objects.values() for pair in _recent(call, target)]
     items.sort(key=lambda pair: pair[0], reverse=True)
     return answer([item for _, item in items[:limit]])

@@ -83,7 +83,7 @@ def _wanted(given: Any, asked: dict[str, Any]) -> Wanted:
 
 
 def _number(value: Any) -> int:
-    return int(value) if str(value).isdigit() else 0
+    return int(value) if str(value).isdecimal() else 0
 
 
 def _run(call: Call, asked: Search) -> list[Any]:

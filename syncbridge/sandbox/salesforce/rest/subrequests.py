@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from syncbridge.sandbox.salesforce.call import Action, Call, Reply, refused
 from syncbridge.sandbox.salesforce.errors import Refusal, not_found
 from syncbridge.sandbox.salesforce.rest.metadata import check_version
 
+VERSIONED = re.compile(r"/services/data/v(\d\d\.0)(?:/|$)", re.ASCII)
 JSON_BODY = {"content-type": "application/json"}
 
 
@@ -66,16 +68,23 @@ def resource_of(url: str) -> str:
     return path.removeprefix("services/data/").partition("/")[2].lower()
 
 
+def version_of(url: str) -> float:
+    """Return the API version of a URL such as `/services/data/v60.0/limits`, 0 where it names none."""
+    match = VERSIONED.match(url)
+    return float(match.group(1)) if match else 0.0
+
+
 def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): str(value) for name, value in headers.items()}
 
 
 def _row_rules(outer: Call, call: Call, action: Action) -> list[Any]:
-    """Return the fault rules for rows of the outer call, and those that are for the subrequest alone."""
+    """Return the fault rules for rows of the outer call or of the subrequest alone, and not of another object."""
     object = call.params.get("object", "").lower()
-    own = [
+    return [
         each
         for each in outer.sandbox.faults.rules()
-        if each.kind == "rows" and each.wants(call.method, call.url, action.name, {object})
+        if each.kind == "rows"
+        and (each in outer.row_rules or each.wants(call.method, call.url, action.name, {object}))
+        and (not object or each.object is None or each.object.lower() == object)
     ]
-    return outer.row_rules + [each for each in own if each not in outer.row_rules]
