@@ -195,6 +195,18 @@ def test_a_job_that_takes_no_records_is_left_to_calls(loader: Loader) -> None:
     assert list(loader.bulk.results(job, loader.bulk.progress(job))) == []
 
 
+def test_a_job_that_was_deleted_is_no_change_of_the_schema(loader: Loader) -> None:
+    kept, gone = loader.upload(people(3)), loader.bulk.begin("Contact", "upsert", KEY)
+    progress = loader.ended(kept)
+    loader.server.sandbox.bulk.jobs.clear()
+    with pytest.raises(RetryLater):
+        loader.bulk.upload(gone, COLUMNS, people(1))
+    with pytest.raises(RetryLater):
+        list(loader.bulk.results(kept, progress))
+    assert {loader.bulk.progress(job).state for job in (kept, gone)} == {BulkState.LOST}
+    loader.bulk.abort(gone)
+
+
 def test_an_object_or_key_that_does_not_exist_is_a_drift(loader: Loader) -> None:
     for object, key in (("Contakt", KEY), ("Contact", "Nothing__c")):
         with pytest.raises(SchemaDrift):

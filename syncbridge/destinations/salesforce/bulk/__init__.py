@@ -1,1 +1,1 @@
-"""Bulk API 2.0: jobs that carry a hundred thousand records as one CSV file, at eight calls."""
+"""Bulk API 2.0: jobs that carry a hundred thousand records as one CSV file."""

@@ -1,4 +1,4 @@
-"""The jobs of one org: eight calls for one that goes well, whatever the number of its records.
+"""The jobs of one org: five calls for one that goes well, and one for each further look at how far it is.
 
 One process may begin a job and another go on with it: nothing about it is kept here.
 """
@@ -28,7 +28,7 @@ from syncbridge.destinations.salesforce.client import CallRejected, Client
 from syncbridge.destinations.salesforce.connection import Request
 from syncbridge.destinations.salesforce.describe import Descriptions
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
-from syncbridge.errors import NeedsOperator, Remedy, SchemaDrift
+from syncbridge.errors import NeedsOperator, Remedy, RetryLater, SchemaDrift
 from syncbridge.model import Fields
 
 MOST_RECORDS = 100_000  # ten of Salesforce's batches
@@ -45,6 +45,10 @@ _STATES: Mapping[str, BulkState] = {
     "Aborted": BulkState.DONE,
 }
 _ABORTED = Rejected("Aborted", "the job was aborted", Remedy.RETRY_SMALLER)
+
+
+class _Gone(RetryLater):
+    """Salesforce does not know the job: it was deleted, or is older than what it keeps. `progress` tells so."""
 
 
 class SalesforceBulk(BulkLoading):
@@ -76,8 +80,8 @@ class SalesforceBulk(BulkLoading):
             created = self._call(Request("bulk create", "POST", "jobs/ingest", orjson.dumps(wanted), lane=lane))
         except CallRejected as refused:
             raise of_refusal(refused.rejected) from None
-        except NeedsOperator as error:
-            if type(error) is NeedsOperator or error.code == "NOT_FOUND":
+        except (_Gone, NeedsOperator) as error:
+            if type(error) in (_Gone, NeedsOperator):  # no such thing as jobs here, or none for this login
                 raise BulkRefused(error.message, code=error.code, hint=error.hint, delay=ASK_AGAIN) from None
             raise
         return BulkJob(created["id"], object, operation, wanted.get("externalIdFieldName", ""), lane)
@@ -100,10 +104,8 @@ class SalesforceBulk(BulkLoading):
     def progress(self, job: BulkJob) -> BulkProgress:
         try:
             told = self._ask(Request("bulk poll", "GET", _path(job), lane=job.lane))
-        except SchemaDrift as error:
-            if error.code == "NOT_FOUND":
-                return BulkProgress(BulkState.LOST)
-            raise
+        except _Gone:
+            return BulkProgress(BulkState.LOST)
         state = _STATES.get(told["state"], BulkState.RUNNING)
         failure = None
         if told["state"] == "Aborted":
@@ -138,9 +140,8 @@ class SalesforceBulk(BulkLoading):
         except CallRejected as refused:
             if refused.rejected.code != "INVALIDJOBSTATE":  # it has ended
                 raise of_call(refused.rejected) from None
-        except SchemaDrift as error:
-            if error.code != "NOT_FOUND":
-                raise
+        except _Gone:
+            pass
 
     def _ask(self, request: Request) -> Any:
         try:
@@ -149,7 +150,12 @@ class SalesforceBulk(BulkLoading):
             raise of_call(refused.rejected) from None
 
     def _call(self, request: Request) -> Any:
-        return self._client.call(request, until=self._clock() + 2 * self._client.one_call)
+        try:
+            return self._client.call(request, until=self._clock() + 2 * self._client.one_call)
+        except SchemaDrift as error:
+            if error.code == "NOT_FOUND":  # elsewhere this is about an object or a field
+                raise _Gone(error.message, code=error.code) from None
+            raise
 
 
 def _path(job: BulkJob) -> str:
