@@ -83,10 +83,13 @@ def _together(positions: Sequence[int], parents: Sequence[Parents], size: int) -
     alone = families.pop("", [])
     calls: list[list[int]] = [[] for _ in range(-(-len(positions) // size))]
     split: list[list[int]] = []
+    full = 0  # so many calls, from the first
     for family in sorted(families.values(), key=len, reverse=True):
-        fits = next((call for call in calls if len(call) + len(family) <= size), None)
+        while full < len(calls) and len(calls[full]) == size:
+            full += 1
+        fits = next((at for at in range(full, len(calls)) if len(calls[at]) + len(family) <= size), None)
         if fits is not None:
-            fits.extend(family)
+            calls[fits].extend(family)
         elif len(family) > size:
             _fill(calls, family, size)
         else:

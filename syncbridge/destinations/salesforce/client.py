@@ -222,7 +222,7 @@ class Client:
     def _without_secrets(self, message: object) -> str:
         """A message that may repeat a header: some proxies do."""
         text = str(message or "")
-        for secret in (*self._settings.secrets(), *self._sign_in.tokens()):
+        for secret in sorted((*self._settings.secrets(), *self._sign_in.tokens()), key=len, reverse=True):
             text = text.replace(secret, "…")
         return text
 

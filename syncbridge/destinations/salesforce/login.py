@@ -227,7 +227,7 @@ class SignIn:
         if code in _NOT_NOW or (not isinstance(code, str) and (status >= 500 or status in (420, 429))):
             return RetryLater(f"The login at {host} is not available: {code or status}", code=str(code))
         shown = " ".join(text.split())[:200]
-        for secret in self._settings.secrets():
+        for secret in sorted(self._settings.secrets(), key=len, reverse=True):
             shown = shown.replace(secret, "…")
         searched = f"{code} {shown}".lower()
         hint = next((hint for known, hint in HINTS if known.lower() in searched), "Check the credentials.")
