@@ -1,0 +1,81 @@
+"""A backlog goes to Salesforce by bulk jobs, beside live changes, whatever ends in the midst."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fix_project import WholeProject, until
+
+pytestmark = pytest.mark.timeout(120)
+
+ROWS = 300
+MANY = (
+    "insert into people (id, first_name, last_name, email)"
+    """ select n, 'First ' || n, 'Last, "' || n || '"', 'p' || n || '@example.com'"""
+    f" from generate_series(1000, {999 + ROWS}) as n"
+)
+
+
+@pytest.fixture
+def whole(whole: WholeProject) -> WholeProject:
+    """Jobs are worth their time from 50 records; calls are small and slow, so that there is a backlog."""
+    settings = whole.settings_file.read_text()
+    for old, new in (("batch = 200", "batch = 20"), ('type = "salesforce"', 'type = "salesforce"\nbulk_from = 50')):
+        assert old in settings
+        settings = settings.replace(old, new)
+    whole.settings_file.write_text(settings)
+    whole.salesforce.faults.add("latency", path="/composite/sobjects", seconds=0.4)
+    return whole
+
+
+def done_by_jobs(whole: WholeProject) -> int:
+    return sum(job["numberRecordsProcessed"] for job in whole.salesforce.control.jobs())
+
+
+def test_changes_of_all_kinds_end_equal_and_no_record_is_made_twice(whole: WholeProject) -> None:
+    whole.done("setup")
+    whole.start()
+    whole.wait()
+    whole.sql(MANY)
+    whole.wait()
+    whole.sql("update people set first_name = null, badge = id::text where id >= 1100")
+    whole.sql("delete from people where id between 1000 and 1099")
+    whole.wait()
+    assert done_by_jobs(whole) > 0
+    whole.assert_equal()
+    assert len(whole.records(deleted=True)) == ROWS + 5
+
+
+def test_a_job_outlives_the_worker_that_sent_it_and_later_changes_win(whole: WholeProject) -> None:
+    whole.done("setup")
+    first = whole.start()
+    whole.wait()
+    whole.salesforce.control.hold_jobs()
+    whole.sql(MANY)
+    until(lambda: [job for job in whole.salesforce.control.jobs() if job["state"] == "UploadComplete"])
+    first.kill()
+    whole.sql("update people set last_name = 'Newer' where id >= 1000")
+    whole.salesforce.control.release_jobs()
+    whole.start()
+    whole.wait()
+    whole.assert_equal()
+    assert len(whole.records(deleted=True)) == ROWS + 5
+
+
+def test_live_changes_arrive_while_a_job_is_held_and_a_worker_that_is_stopped_leaves_it(whole: WholeProject) -> None:
+    whole.done("setup")
+    first = whole.start()
+    whole.wait()
+    whole.salesforce.control.hold_jobs()
+    whole.sql(MANY)
+    until(lambda: [job for job in whole.salesforce.control.jobs() if job["state"] == "UploadComplete"])
+    whole.sql("update people set first_name = 'Live' where id = 3")
+    until(lambda: (whole.record(3) or {}).get("FirstName") == "Live")
+    held = whole.run("status", "people").out
+    assert "bulk job" in held
+    assert first.stop() == 0
+    whole.salesforce.control.release_jobs()
+    whole.start()
+    whole.wait()
+    whole.assert_equal()
+    assert len(whole.records(deleted=True)) == ROWS + 5
