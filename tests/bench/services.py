@@ -35,6 +35,7 @@ type = "salesforce"
 login = "client_credentials"
 instance_url = "{url}"
 client_id = "{client_id}"
+bulk_from = {bulk_from}
 """
 
 
@@ -67,7 +68,8 @@ def salesforce(kind: str, folder: Path) -> Iterator[Salesforce]:
     if kind == "sandbox":
         arguments = ["-m", "syncbridge", "sandbox", "salesforce", "--port", "0", "--json"]
     with running(arguments, log=log) as process:
-        yield Salesforce(process, first_line(process, log))
+        jobs = {"bulk_from": "2000" if kind == "sandbox" else "0"}  # the other servers know no bulk jobs
+        yield Salesforce(process, {**jobs, **first_line(process, log)})
 
 
 @contextmanager
@@ -77,7 +79,7 @@ def project(dsn: str, facts: Mapping[str, str]) -> Iterator[tuple[Project, Path]
     try:
         (folder / "mappings").mkdir()
         (folder / "mappings" / "people.yaml").write_text(people.MAPPING)
-        (folder / "syncbridge.toml").write_text(_SETTINGS.format(**facts))
+        (folder / "syncbridge.toml").write_text(_SETTINGS.format(**{"bulk_from": "0", **facts}))
         with Project(config.load(folder / "syncbridge.toml", environment(dsn, facts))) as opened:
             yield opened, folder
     finally:
