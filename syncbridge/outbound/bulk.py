@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ from syncbridge.destinations.base import BulkJob, BulkLoading, BulkRefused, Dest
 from syncbridge.errors import RetryLater
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
-from syncbridge.model import Fields, Normal, Priority
+from syncbridge.model import Fields, Priority
 from syncbridge.outbound.bulk_follow import Follower
 from syncbridge.outbound.bulk_gather import Gathering, Shipment
 from syncbridge.outbound.bulk_reserve import Reserve
@@ -193,10 +193,9 @@ class BulkDelivery:
         if more and self.clock() - self._gathering_since < LONGEST_GATHERING:
             return
         self._gathering = None
-        stopped = gathering.failed or self.ending() or not mappings.is_active(self.store, self.mapping_id)
         with closing(gathering):
             for shipment in gathering.shipments:
-                if stopped:
+                if gathering.failed or self.ending() or not mappings.is_active(self.store, self.mapping_id):
                     self._give_back(shipment)
                 elif shipment.count < self.bulk.bulk_from or self.clock() < self._rest_until:
                     self._give_back(shipment, left=True)
@@ -211,8 +210,11 @@ class BulkDelivery:
 
     def _send(self, shipment: Shipment) -> None:
         """Begin the destination's job, and give it the records once its id is durable."""
-        key_field = self._comparer.composer.converter.external_field if shipment.operation == "upsert" else ""
+        key_field, columns = "", []
         try:
+            if shipment.operation == "upsert":
+                converter = self._comparer.composer.learn()
+                key_field, columns = converter.external_field, [converter.external_field, *converter.names]
             job = self.bulk.begin(self.mapping.object, shipment.operation, key_field, lane=self.mapping.name)
         except BulkRefused as refused:
             self._rest(refused.delay or REST, refused.message)
@@ -221,15 +223,14 @@ class BulkDelivery:
             self._stops.stop_for(error)
             self._give_back(shipment)
         else:
-            self._upload(shipment, job)
+            self._upload(shipment, job, columns)
 
-    def _upload(self, shipment: Shipment, job: BulkJob) -> None:
+    def _upload(self, shipment: Shipment, job: BulkJob, columns: Sequence[str]) -> None:
         """Nothing is sent before the job's id is durable. When the upload fails, the next step asks what came of it."""
         number, counted = shipment.number, shipment.reserved
         if not bulk_jobs.opened(self.store, number, job.id, key_field=job.key_field, counted=counted):
             self.bulk.abort(job)  # the mapping's records were forgotten meanwhile
             return
-        columns = [job.key_field, *self._comparer.composer.converter.names] if job.key_field else []
         rest = shipment.records()
         try:
             upload = self.bulk.upload(job, columns, self._records(rest))
@@ -247,14 +248,7 @@ class BulkDelivery:
         self._follower.begin(number)
         log.info("mapping %s: bulk job %s has %d records", self.mapping.name, job.id, upload.taken)
         bulk_jobs.give_back(self.store, number, [key for key, _ in rest])  # there was no more room
-        self._leave(shipment, upload.unfit)
-
-    def _leave(self, shipment: Shipment, unfit: Collection[Normal]) -> None:
-        """Leave to the lanes what a job cannot carry."""
-        if unfit:
-            value, these = self._comparer.composer.converter.external_value, set(unfit)
-            keys = [key for key, _ in shipment.records() if value(key) in these]
-            bulk_jobs.leave(self.store, shipment.number, keys)
+        bulk_jobs.leave(self.store, number, shipment.keys_of(job.key_field, upload.unfit))
         outbox.wake(self.store, self.mapping_id)
 
     def _records(self, records: Iterator[tuple[str, Fields | str]]) -> Iterator[Fields | str]:

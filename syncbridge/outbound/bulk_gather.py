@@ -7,7 +7,7 @@ a change of a claimed row waits only for one short transaction.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from tempfile import SpooledTemporaryFile
@@ -18,7 +18,7 @@ from psycopg import Connection
 
 from syncbridge.destinations.base import BulkOperation
 from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.model import Fields, Operation, Priority
+from syncbridge.model import Fields, Normal, Operation, Priority
 from syncbridge.outbound.comparing import Comparer
 from syncbridge.outbound.guard import Guard
 from syncbridge.outbound.plan import Planned
@@ -56,6 +56,13 @@ class Shipment:
         for line in self._spool:
             key, record = orjson.loads(line)
             yield key, record
+
+    def keys_of(self, key_field: str, values: Collection[Normal]) -> list[str]:
+        """Keys of the entities whose external ids are these."""
+        if not values:
+            return []
+        these = set(values)
+        return [key for key, record in self.records() if isinstance(record, dict) and record[key_field] in these]
 
     def close(self) -> None:
         """Drop the spool."""
