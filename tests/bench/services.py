@@ -61,12 +61,12 @@ class Salesforce:
 
 
 @contextmanager
-def salesforce(kind: str, folder: Path) -> Iterator[Salesforce]:
-    """`null`, `stamped` (see `servers`) or `sandbox`, the program as everybody starts it."""
+def salesforce(kind: str, folder: Path, *options: str) -> Iterator[Salesforce]:
+    """`null`, `stamped` (see `servers`) or `sandbox`, the program as everybody starts it, with these options."""
     log = folder / f"{kind}.log"
     arguments = ["-m", "tests.bench.servers", kind]
     if kind == "sandbox":
-        arguments = ["-m", "syncbridge", "sandbox", "salesforce", "--port", "0", "--json"]
+        arguments = ["-m", "syncbridge", "sandbox", "salesforce", "--port", "0", "--json", *options]
     with running(arguments, log=log) as process:
         jobs = {"bulk_from": "2000" if kind == "sandbox" else "0"}  # the other servers know no bulk jobs
         yield Salesforce(process, {**jobs, **first_line(process, log)})

@@ -72,11 +72,13 @@ class Late:
         versions = self._versions.setdefault((table, record_id), [])
         if versions and versions[-1].transaction == self._transaction:
             return
-        due = max(self._due, versions[-1].due) if versions else self._due  # a row's writes come one after the other
-        versions.append(_Version(self._transaction, self._clock.seconds(), due, row))
+        versions.append(_Version(self._transaction, self._clock.seconds(), self._due, row))
 
     def hidden(self) -> list[tuple[str, str, Earlier]]:
-        """Return table, id and earlier row of everything that queries must not see as it is now."""
+        """Return table, id and earlier row of everything that queries must not see as it is now.
+
+        A row's writes become visible in their order: a later one waits for those before it.
+        """
         now = self._clock.seconds()
         found = []
         for key, versions in list(self._versions.items()):

@@ -88,9 +88,9 @@ class Tables:
         compared = {name.lower() for rule in target.rules.duplicates for name in rule.fields[:1]}
         for field in fields:
             if _is_indexed(field) or field.name.lower() in compared:
+                filled = "" if field.name == INDEXED_SYSTEM_FIELD else f' where "{field.name}" is not null'
                 self._connection.execute(
-                    f'create index if not exists "{target.name}_{field.name}" on "{table}" ("{field.name}") '
-                    f'where "{field.name}" is not null'
+                    f'create index if not exists "{target.name}_{field.name}" on "{table}" ("{field.name}"){filled}'
                 )
 
     def _create(self, table: str, fields: list[Field]) -> set[str]:
