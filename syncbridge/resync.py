@@ -41,7 +41,7 @@ def step(store: Connection, source: Connection, run_id: int, mapping: CompiledMa
         with store.transaction():
             run = runs.lock(store, run_id)
             if run is None:
-                return _elsewhere(runs.read(store, run_id))
+                return _elsewhere(runs.find(store, run_id))
             if run.digest != mapping.digest:
                 return Progress.WAITS  # another mapping is in force than this process knows
             if run.barrier is not None and not rows.passed(source, run.barrier):
@@ -52,7 +52,9 @@ def step(store: Connection, source: Connection, run_id: int, mapping: CompiledMa
         return Progress.OVER
 
 
-def _elsewhere(run: Run) -> Progress:
+def _elsewhere(run: Run | None) -> Progress:
+    if run is None:  # its mapping was removed
+        return Progress.OVER
     if run.status == "asked":
         return Progress.WAITS
     return Progress.BUSY if run.status == "pending" else Progress.OVER

@@ -207,10 +207,15 @@ class _Wait:
     def _unfinished_runs(self, mapping_id: int) -> int:
         """How many still enqueue. What they enqueue stands at later positions: when one ends, all until then counts."""
         waited_for = self._runs.get(mapping_id, set())
-        for run in [runs.read(self.store, run_id) for run_id in sorted(waited_for)]:
-            if run.status in ("asked", "pending"):
+        for run_id in sorted(waited_for):
+            run = runs.find(self.store, run_id)
+            if run is not None and run.status in ("asked", "pending"):
                 continue
-            waited_for.discard(run.id)
+            waited_for.discard(run_id)
+            if run is None:  # its mapping was removed
+                continue
+            if run.status == "cancelled":  # another one has taken its place
+                waited_for.update(later.id for later in runs.pending(self.store) if later.mapping_id == mapping_id)
             self._until[mapping_id] = Lsn.parse(rows.position(self.source))
             if run.status == "failed":
                 self._failed[mapping_id] = run.error or "it failed"

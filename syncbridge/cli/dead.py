@@ -13,7 +13,7 @@ from rich.text import Text
 from syncbridge.cli.keys import spelled
 from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json, table
 from syncbridge.model import Operation, Outcome
-from syncbridge.store import backlog, conflicts, sync_log
+from syncbridge.store import awaited, backlog, conflicts, sync_log
 from syncbridge.store.backlog import Waiting
 from syncbridge.store.sync_log import Entry
 
@@ -76,7 +76,8 @@ def _show(letters: Sequence[Waiting], codes: Counter[tuple[str, str]]) -> None:
 def requeue(context: click.Context, mapping: str, keys: tuple[str, ...], every: bool, code: str | None) -> None:
     """Deliver dead letters of MAPPING once more: those of KEY, those of a code, or all.
 
-    For entities that are held (`syncbridge conflicts`), KEY or --all looks for existing records anew.
+    For entities that are held (`syncbridge conflicts`), KEY or --all looks for existing records anew; for one that
+    waits for another mapping's record, KEY looks for that.
 
     Exit code 1 when there was no such dead letter.
     """
@@ -90,13 +91,16 @@ def requeue(context: click.Context, mapping: str, keys: tuple[str, ...], every: 
         unknown = _unknown(store, applied.id, chosen)
         count = backlog.requeue(store, applied.id, chosen, code=code)
         held = conflicts.look_again(store, applied.id, chosen) if code is None else 0
+        waiting = awaited.ask_again(store, applied.id, chosen) if chosen is not None and code is None else 0
     terminal = console()
-    if count or not held:
+    if count or not (held or waiting):
         terminal.print(f"{mapping}: {count:,} dead letter{'s' * (count != 1)} will be tried again.", markup=False)
     if held:
         terminal.print(f"{mapping}: {held:,} held: existing records are looked for anew.", markup=False)
+    if waiting:
+        terminal.print(f"{mapping}: {waiting:,} waiting: the records they refer to are looked for anew.", markup=False)
     _tell_unknown(unknown)
-    context.exit(0 if count + held and not unknown else 1)
+    context.exit(0 if count + held + waiting and not unknown else 1)
 
 
 @click.command(short_help="Drop dead letters for good.")
@@ -108,7 +112,9 @@ def requeue(context: click.Context, mapping: str, keys: tuple[str, ...], every: 
 def discard(context: click.Context, mapping: str, keys: tuple[str, ...], every: bool, yes: bool) -> None:
     """Give up dead letters of MAPPING for good: their last change is never delivered. A later change of the row is.
 
-    A KEY may also be one that is held (`syncbridge conflicts`). Exit code 1 when there was no such dead letter.
+    A KEY may also be one that is held (`syncbridge conflicts`), or that waits for another mapping's record.
+
+    Exit code 1 when there was no such dead letter.
     """
     if every == bool(keys):
         raise click.UsageError("give KEY or --all")
@@ -140,16 +146,18 @@ def _discard(store: Connection, mapping_id: int, keys: Sequence[str] | None) -> 
     with store.transaction():
         dropped = backlog.discard(store, mapping_id, keys)
         if keys is not None:
-            dropped += conflicts.drop(store, mapping_id, keys)
+            dropped += conflicts.drop(store, mapping_id, keys) + awaited.drop(store, mapping_id, keys)
         entries = [Entry(key, Operation.NOTHING, Outcome.IGNORED, message="discarded by a person") for key in dropped]
         sync_log.append(store, mapping_id, entries)
     return dropped
 
 
 def _unknown(store: Connection, mapping_id: int, keys: Sequence[str] | None) -> list[str]:
-    """Those of the keys that are no dead letters."""
+    """Those of the keys that are no dead letters, are not held, and wait for no parent."""
     letters = {key: backlog.waiting(store, mapping_id, key) for key in keys or ()}
-    return [key for key, letter in letters.items() if letter is None or letter.status not in ("dead", "held")]
+    return [
+        key for key, letter in letters.items() if letter is None or letter.status not in ("dead", "held", "waiting")
+    ]
 
 
 def _tell_unknown(keys: Sequence[str]) -> None:

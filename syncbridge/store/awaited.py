@@ -209,6 +209,46 @@ def release(connection: Connection, mapping_id: int, *, limit: int = PAGE) -> in
     return len(keys)
 
 
+# Locked in key order, as every transaction does.
+_RESTING = """
+with resting as materialized (
+    select key from syncbridge.outbox
+     where mapping_id = %(mapping)s and key = any(%(keys)s) and status = 'waiting' order by key for update)
+"""
+
+
+def ask_again(connection: Connection, mapping_id: int, keys: Iterable[str]) -> int:
+    """Let entities that wait look for their parents' records anew, because a person says so; how many."""
+    done = connection.execute(
+        _RESTING  # noqa: S608 - constants
+        + " update syncbridge.outbox o set status = 'pending', attempts = 0, available_at = now(),"
+        " version = version + 1, reason = %(reason)s, priority = %(priority)s"
+        " from resting where o.mapping_id = %(mapping)s and o.key = resting.key",
+        {
+            "mapping": mapping_id,
+            "keys": text_array(keys),
+            "reason": Reason.REQUEUE.value,
+            "priority": int(Priority.LIVE),
+        },
+    )
+    if done.rowcount:
+        outbox.wake(connection, mapping_id, done.rowcount)
+    return done.rowcount
+
+
+def drop(connection: Connection, mapping_id: int, keys: Iterable[str]) -> list[str]:
+    """Give up entities that wait, for good (until their row changes again); their keys. In a transaction."""
+    rows = connection.execute(
+        _RESTING  # noqa: S608 - constants
+        + " delete from syncbridge.outbox o using resting"
+        " where o.mapping_id = %(mapping)s and o.key = resting.key returning o.key",
+        {"mapping": mapping_id, "keys": text_array(keys)},
+    )
+    dropped = sorted(key for (key,) in rows)
+    forget(connection, mapping_id, dropped)
+    return dropped
+
+
 def _any_ready(connection: Connection, mapping_id: int) -> bool:
     row = connection.execute(
         "select 1 from syncbridge.awaited where mapping_id = %s and ready limit 1", (mapping_id,), prepare=True

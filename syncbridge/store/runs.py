@@ -7,6 +7,7 @@ from datetime import datetime
 
 from psycopg import Connection
 
+from syncbridge.errors import SettingsError
 from syncbridge.model import Reason
 
 
@@ -86,10 +87,19 @@ def request(
 
 
 def read(connection: Connection, run_id: int) -> Run:
-    """One run as it stands."""
+    """One run as it stands. Raises SettingsError when its mapping was removed."""
+    found = find(connection, run_id)
+    if found is None:
+        raise SettingsError(
+            f"run {run_id} is gone: its mapping was removed", hint="See what is there: syncbridge status"
+        )
+    return found
+
+
+def find(connection: Connection, run_id: int) -> Run | None:
+    """One run as it stands; None when its mapping was removed."""
     row = connection.execute(_SELECT + " where r.id = %s", (run_id,)).fetchone()
-    assert row is not None  # runs are never deleted while somebody follows them
-    return _from_row(row)
+    return None if row is None else _from_row(row)
 
 
 def ask(connection: Connection, mapping_id: int, reason: Reason) -> int:

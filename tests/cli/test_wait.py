@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from syncbridge.errors import SettingsError
 from syncbridge.model import Lsn, MappingStatus, Priority, Reason
 from syncbridge.source import rows
-from syncbridge.store import fan_out, mappings, outbox, runs
+from syncbridge.store import fan_out, forget, mappings, outbox, runs
 from syncbridge.waiting import PATIENCE, Verdict, Waited, wait_until_delivered
 from tests.fix_cli import CliProject
 
@@ -156,6 +157,47 @@ def test_a_run_whose_apply_is_not_through_is_waited_for(wait: Wait, captured: Cl
     wait.meanwhile = end_the_run
     assert wait.run().verdict is Verdict.DELIVERED
     assert [sum(each.runs for each in look.left) for look in wait.looks] == [1, 0]
+
+
+def test_the_run_that_takes_the_place_of_one_is_waited_for_too(wait: Wait, captured: CliProject) -> None:
+    captured.worker()
+    mapping = captured.applied().id
+    runs.request(captured.store, mapping, Reason.RESYNC)
+    turns = iter(["ask", "finish"])
+
+    def meanwhile() -> None:
+        if next(turns) == "ask":
+            runs.ask(captured.store, mapping, Reason.RESYNC)
+        else:
+            _finish(captured, mapping)
+
+    wait.meanwhile = meanwhile
+    assert wait.run().verdict is Verdict.DELIVERED
+    assert [sum(each.runs for each in look.left) for look in wait.looks] == [1, 1, 0]
+
+
+def _finish(captured: CliProject, mapping: int) -> None:
+    runs.open_asked(captured.store, barrier=rows.next_transaction(captured.source))
+    (run,) = runs.pending(captured.store)
+    assert run.mapping_id == mapping
+    runs.advance(captured.store, run.id, phase="done", after=None, enqueued=0)
+
+
+def test_a_mapping_that_is_removed_while_its_run_is_waited_for_is_waited_for_no_more(
+    wait: Wait, captured: CliProject
+) -> None:
+    captured.worker()
+    mapping = captured.applied().id
+    run = runs.request(captured.store, mapping, Reason.RESYNC)
+
+    def remove() -> None:
+        with captured.store.transaction():
+            forget.mapping(captured.store, mapping)
+
+    wait.meanwhile = remove
+    assert wait.run().verdict is Verdict.DELIVERED
+    with pytest.raises(SettingsError, match="its mapping was removed"):
+        runs.read(captured.store, run)
 
 
 def test_a_run_that_fails_is_told(wait: Wait, captured: CliProject) -> None:

@@ -155,3 +155,43 @@ def test_a_lookup_of_no_mapping_is_not_put_in_force(cli: CliProject) -> None:
     ran = cli.run("apply")
     assert ran.code == 2
     assert "there is no mapping 'frims', which fields.FirstName looks up" in ran.err
+
+
+def _waits(cli: CliProject) -> list[str]:
+    return [
+        status
+        for (status,) in cli.store.execute(
+            "select status from syncbridge.outbox where mapping_id = %s", (cli.applied("staff").id,)
+        )
+    ]
+
+
+def test_discard_gives_up_what_waits_for_a_parent_that_never_comes_also_when_it_comes_after_all(
+    cli: CliProject,
+) -> None:
+    ran = cli.run("discard", "staff", "1", "--yes")
+    assert (ran.code, ran.err) == (0, "")
+    _add_firm(cli)
+    cli.deliver("firms")
+    assert cli.deliver("staff") == 0
+    assert _waits(cli) == []
+    assert cli.destination.stored("Contact") == {}
+    assert "discarded by a person" in cli.run("log", "staff", "--json").out
+    cli.enqueue("1", mapping="staff")  # its row changes
+    cli.deliver("staff")
+    assert len(cli.destination.stored("Contact")) == 1
+
+
+def test_requeue_lets_what_waits_look_again_for_its_parent(cli: CliProject) -> None:
+    cli.source.execute("update staff set firm_id = null")  # nobody told of it
+    ran = cli.run("requeue", "staff", "1")
+    assert (ran.code, ran.out.strip()) == (0, "staff: 1 waiting: the records they refer to are looked for anew.")
+    assert _waits(cli) == ["pending"]
+    cli.deliver("staff")
+    assert [record["LastName"] for record in cli.destination.stored("Contact").values()] == ["Ada"]
+
+
+def test_requeue_of_all_dead_letters_leaves_what_waits_alone(cli: CliProject) -> None:
+    assert cli.run("requeue", "staff", "--all").code == 1
+    assert cli.run("discard", "staff", "--all", "--yes").code == 1
+    assert _waits(cli) == ["waiting"]

@@ -43,10 +43,16 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+#: What YAML does not take as it is, beside what JSON escapes (YAML 1.2, 5.1), and what ends a line in YAML 1.1.
+_UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+
+
 def scalar(text: str) -> str:
     """A text as YAML, also inside of braces."""
     plain = _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    if plain:
+        return text
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def scalars(texts: Sequence[str]) -> str:

@@ -6,9 +6,13 @@ import re
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from syncbridge.mapping.files import parse_mapping
 from syncbridge.mapping.suggesting.draft import Sources, draft
+from syncbridge.mapping.suggesting.text import scalar
 from syncbridge.schemas import Column, FieldKind, ForeignKey, RemoteObject, Table
 from tests.schemas_of import field, remote, standard, table
 
@@ -218,6 +222,11 @@ def test_names_that_are_no_plain_words_are_quoted_and_never_end_a_comment() -> N
     evil = _draft(_with_columns(table("people", "last_name text not null"), "x\nfields: {A: b}"))
     assert list(parse_mapping(evil).fields) == ["LastName"]
     assert "x fields: {A: b} (text)" in _questions(evil)
+
+
+@given(st.text() | st.text("\x00\x1b\x7f\x85\x9f\u2028\ufeff\ufffe'\"\\: #{}[],"))
+def test_any_text_is_read_back_as_it_was(text: str) -> None:
+    assert YAML(typ="safe", pure=True).load(f"{{a: {scalar(text)}}}") == {"a": text}
 
 
 def _with_columns(over: Table, *names: str) -> Table:
