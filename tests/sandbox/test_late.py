@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from syncbridge.sandbox.salesforce.sandbox import Sandbox
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from tests.sandbox.conftest import Api, BulkApi
 
@@ -141,3 +144,16 @@ def _feed(api: Api, name: str) -> Any:
         f"/sobjects/Account/{name}",
         params={"start": (now - timedelta(days=1)).isoformat(), "end": end.isoformat()},
     ).json()
+
+
+def test_stamps_have_whole_seconds_and_the_records_of_a_request_share_one() -> None:
+    ticks = itertools.count(1_780_000_000, 0.7)
+    sandbox = Sandbox(clock=lambda: float(next(ticks)))
+    account = sandbox.org.objects["account"]
+    records: list[Any] = [(account, {"Name": each}) for each in "abc"]
+    sandbox.writes.create(records)
+    rows = sandbox.storage.select('select distinct "SystemModstamp", "CreatedDate", "LastModifiedDate" from "Account"')
+    sandbox.close()
+    [stamps] = rows
+    assert len(set(stamps)) == 1
+    assert re.fullmatch(r"2026-\d\d-\d\dT\d\d:\d\d:\d\d\.000\+0000", stamps[0])
