@@ -96,6 +96,14 @@ class _Weighing:
         """API calls that writing so many records takes."""
         return -(-records // self.project.destination(mapping.destination).batch_size)
 
+    def price(self, mapping: CompiledMapping, records: int) -> str:
+        """`at most 500 API calls of salesforce, or few for 1 bulk job`"""
+        calls, bulk = self.calls(mapping, records), self.project.destination(mapping.destination).bulk
+        price = f"at most {calls:,} API call{'' if calls == 1 else 's'} of {mapping.destination}"
+        if bulk is None or records < bulk.bulk_from:
+            return price
+        return f"{price}, or few for {_many(-(-records // bulk.most_records), False, 'bulk job')}"
+
 
 def _steps(weighing: _Weighing) -> Iterator[Step]:
     outlook, project = weighing.outlook, weighing.project
@@ -151,7 +159,7 @@ def _first_sync(weighing: _Weighing, change: Change, title: str, means: tuple[st
     records, about = weighing.records(mapping, filtered=True)
     calls = weighing.calls(mapping, records)
     sent = f"first sync of {_many(records, about, 'record')} from {mapping.schema}.{mapping.table} to {mapping.object}:"
-    means += (f"{sent} {_at_most(calls)} of {mapping.destination}",)
+    means += (f"{sent} {weighing.price(mapping, records)}",)
     if mapping.match_on:
         means += (f"existing records are looked for by {', '.join(mapping.match_on)}, with calls of its own",)
     return Step(f"mapping_{change.kind}", change.name, title, means, (), records, about, calls)
@@ -189,7 +197,7 @@ def _changed(weighing: _Weighing, change: Change) -> Step:
         means += _other_rows(weighing, change, mapping)
     means.append(
         f"{_many(records, about, 'record')} will be composed and compared again; only differences are sent:"
-        f" {_at_most(calls)} of {mapping.destination}"
+        f" {weighing.price(mapping, records)}"
     )
     return Step("mapping_changed", change.name, title, tuple(means), fields, records, about, calls)
 
@@ -282,10 +290,6 @@ def _plain(value: object) -> str:
 
 def _many(number: int, about: bool, thing: str) -> str:
     return f"{'about ' * about}{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _at_most(calls: int) -> str:
-    return f"at most {calls:,} API call{'' if calls == 1 else 's'}"
 
 
 def plain(plan: Plan, findings: Sequence[object]) -> dict[str, object]:

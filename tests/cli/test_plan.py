@@ -77,6 +77,14 @@ def test_for_people_each_field_is_a_line(cli_project: CliProject) -> None:
     ]
 
 
+def test_bulk_jobs_are_told_of_where_there_are_records_for_one(cli_project: CliProject) -> None:
+    settings = cli_project.folder / "syncbridge.toml"
+    settings.write_text(settings.read_text().replace('type = "memory"', 'type = "memory"\nbulk_from = 3'))
+    write(cli_project, "people", WITHOUT_EMAIL)
+    out = " ".join(cli_project.run("plan").out.split())
+    assert "at most 1 API call of memory, or few for 1 bulk job" in out
+
+
 def test_apply_asks_and_where_nobody_can_be_asked_does_nothing(cli_project: CliProject) -> None:
     write(cli_project, "people", WITHOUT_EMAIL)
     before = in_force(cli_project)
