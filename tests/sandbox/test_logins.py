@@ -134,6 +134,11 @@ class TestJwt:
         assert response.status_code == 400
         assert response.json() == {"error": error, "error_description": description}
 
+    def test_takes_clocks_that_differ_by_three_minutes(self, sandbox: SandboxServer) -> None:
+        now = int(sandbox.sandbox.clock.seconds())
+        assert self.login(sandbox, self.assertion(sandbox, exp=now - 170)).status_code == 200
+        assert self.login(sandbox, self.assertion(sandbox, exp=now - 190)).status_code == 400
+
     @pytest.mark.parametrize("assertion", ["", "a.b", "a.b.c", "a.e30"])
     def test_refuses_what_is_no_jwt(self, sandbox: SandboxServer, assertion: str) -> None:
         assert self.login(sandbox, assertion).json()["error_description"] == "invalid assertion"

@@ -155,3 +155,10 @@ def test_people_are_told_the_same_in_words(capsys: pytest.CaptureFixture[str]) -
 def test_the_group_has_the_command() -> None:
     assert isinstance(command.sandbox, click.Group)
     assert "salesforce" in command.sandbox.commands
+
+
+def test_names_of_headers_have_their_capitals(sandbox: SandboxServer) -> None:
+    """Airbyte's source tells Content-Type from content-type."""
+    response = get(sandbox.url, sandbox.credentials.token, "/limits")
+    names = {name for name, _ in response.headers.raw}
+    assert {b"Content-Type", b"Sforce-Limit-Info", b"Date"} <= names

@@ -32,7 +32,20 @@ SMALLEST_GZIP = 2048
 GZIP_LEVEL = 1
 DROP = "syncbridge.drop"
 LONGEST_HEAD = 16_384
+READ_BY_SERVER = (b"content-length", b"transfer-encoding", b"connection")
 URI_TOO_LONG = Refusal("URI_TOO_LONG", "The URI and the headers are longer than 16384 bytes", status=414)
+
+
+class HeaderName(bytes):
+    """A name that keeps its capitals, as Salesforce's do: uvicorn would write it in lower case.
+
+    Airbyte's source tells the two apart. Names that uvicorn itself looks at are given to it as ever.
+    """
+
+    __slots__ = ()
+
+    def lower(self) -> bytes:
+        return bytes.lower(self) if bytes.lower(self) in READ_BY_SERVER else self
 
 
 class Endpoint:
@@ -265,7 +278,7 @@ async def _send(send: Send, reply: Reply, call: Call | None) -> None:
         headers["Content-Encoding"] = "gzip"
     if reply.status not in (204, 304) and reply.chunks is None:
         headers["Content-Length"] = str(len(body))
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    raw = [(HeaderName(name.encode("latin-1")), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": raw})
     if reply.chunks is not None:
         async for chunk in in_turn(reply.chunks, gzipped=gzipped):

@@ -22,6 +22,8 @@ GRANTS = frozenset({"password", "client_credentials", "refresh_token", "authoriz
 #: The connected app of the `sf` command, which every org knows; it has no secret.
 CLI_CLIENT = "PlatformCLI"
 SESSION_SECONDS = 7200
+#: How long after its end an assertion is still taken: CumulusCI lets them end the second they are made.
+CLOCK_SKEW = 180
 SCOPE = "api id refresh_token"
 
 
@@ -149,7 +151,7 @@ class Sessions:
             expires = float(claims.get("exp", 0))
         except (TypeError, ValueError):
             expires = 0
-        if expires <= self._clock.seconds():
+        if expires + CLOCK_SKEW <= self._clock.seconds():
             raise AuthRefusal("invalid_grant", "expired authorization code")
 
     def _answer(self, url: str, *, with_signature: bool = True) -> dict[str, Any]:
