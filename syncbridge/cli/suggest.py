@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from syncbridge.cli.report import open_project
+from syncbridge.cli.report import as_json, open_project, print_json
 from syncbridge.errors import SettingsError
 from syncbridge.mapping.checks.source import check_privileges
 from syncbridge.mapping.document import shown
@@ -16,6 +16,8 @@ from syncbridge.mapping.forms import mapping_name
 from syncbridge.mapping.spec import MappingSpec
 from syncbridge.mapping.sql import split_table
 from syncbridge.mapping.suggesting.draft import Sources, draft
+from syncbridge.mapping.suggesting.suggest import Pair, Suggestion
+from syncbridge.mapping.suggesting.suggest import suggest as propose
 from syncbridge.mapping.suggesting.text import lawful
 from syncbridge.project import Project
 from syncbridge.schemas import ForeignKey, Table
@@ -31,12 +33,14 @@ _NO_CHANGES = {"v": "a view", "m": "a materialised view", "f": "a foreign table"
 @click.option("--to", "target", required=True, metavar="DESTINATION:OBJECT", help="As in salesforce:Contact.")
 @click.option("--name", help="The mapping's name (default: the table's).")
 @click.option("--write", is_flag=True, help="Write mappings/NAME.yaml, if there is none, instead of showing it.")
+@as_json
 @click.pass_context
-def suggest(context: click.Context, table: str, target: str, name: str | None, write: bool) -> None:
+def suggest(context: click.Context, table: str, target: str, name: str | None, write: bool, json: bool) -> None:
     """Read TABLE and an object as they are, and draft the mapping file between them.
 
     Columns are paired with fields by name, type and length; every line says why and how sure that is, and what stays
-    open is asked at the end. Nothing is changed on either side.
+    open is asked at the end. Nothing is changed on either side. --json has the pairs, what found no partner, and the
+    draft as text.
     """
     destination, colon, object = target.partition(":")
     if not (destination and colon and object):
@@ -51,12 +55,39 @@ def suggest(context: click.Context, table: str, target: str, name: str | None, w
         text = draft(
             Sources(found, remote, destination, chosen, foreign_keys, others, _json_schema(project.settings.mappings))
         )
+    path = project.settings.mappings / f"{chosen}.yaml"
     if write:
-        path = project.settings.mappings / f"{chosen}.yaml"
         _write(path, text)
+    if json:
+        proposal = propose(found, remote, foreign_keys)
+        print_json({"mapping": chosen, "written": shown(path) if write else None, **_plain(proposal), "draft": text})
+    elif write:
         click.echo(f"wrote  {shown(path)}\nNext: read it, then run: syncbridge check {chosen}")
     else:
         click.echo(text, nl=False)
+
+
+def _plain(proposal: Suggestion) -> dict[str, object]:
+    """What a program may want to choose from."""
+    return {
+        "key": proposal.key,
+        "external_ids": [field.name for field in proposal.external_ids],
+        "pairs": [_pair(pair) for pair in proposal.pairs],
+        "misfits": [_pair(pair) for pair in proposal.misfits],
+        "columns_left": [column.name for column in proposal.columns_left],
+        "required_left": [field.name for field in proposal.required_left],
+    }
+
+
+def _pair(pair: Pair) -> dict[str, object]:
+    return {
+        "column": pair.column.name,
+        "field": pair.field.name,
+        "sureness": pair.sureness.value,
+        "score": round(pair.score, 2),
+        "reason": pair.reason,
+        "cast": pair.cast or None,
+    }
 
 
 def _name(given: str | None, table: str, others: Sequence[MappingSpec], *, taken_matters: bool) -> str:

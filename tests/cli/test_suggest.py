@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,25 @@ def test_a_lookup_goes_to_the_mapping_that_there_is(check_project: CheckProject)
     _, told = check_project.run("suggest", "people", "--to", "salesforce:Contact", "--name", "contacts")
     assert "mapping: contacts" in told
     assert "  # AccountId: {lookup: companies, key: company_id}" in told
+
+
+def test_json_holds_pairs_with_their_reasons_what_is_left_and_the_draft(check_project: CheckProject) -> None:
+    _, text = check_project.run("suggest", "people", "--to", "salesforce:Contact", "--name", "contacts")
+    code, told = check_project.run(
+        "suggest", "people", "--to", "salesforce:Contact", "--name", "contacts", "--write", "--json"
+    )
+    said = json.loads(told)
+    assert code == 0
+    assert said["draft"] == text == (check_project.folder / "mappings" / "contacts.yaml").read_text()
+    assert (said["mapping"], said["written"], said["key"]) == ("contacts", "mappings/contacts.yaml", ["id"])
+    (pair,) = [each for each in said["pairs"] if each["field"] == "LastName"]
+    assert (pair["column"], pair["sureness"], pair["cast"]) == ("last_name", "sure", None)
+    assert pair["score"] >= 0.88
+    assert pair["reason"]
+    used = {each["column"] for each in said["pairs"]} | {each["column"] for each in said["misfits"]}
+    assert not used & set(said["columns_left"])
+    drafted = {field.column for field in parse_mapping(text).fields.values() if field.column}
+    assert drafted <= {each["column"] for each in said["pairs"] if each["sureness"] != "perhaps"}
 
 
 def test_nothing_that_is_there_is_written_over(check_project: CheckProject) -> None:
