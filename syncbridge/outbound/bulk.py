@@ -145,9 +145,10 @@ class BulkDelivery:
         waits = [self._follower.follow(job) for job in jobs if not self._is_gathered(job)]
         if self._gathering is None:
             self._gathering = self._begin_gathering()
-        if self._gathering is not None:
-            self._gather(self._gathering)
-            return 0.0
+        if (gathering := self._gathering) is not None:
+            self._gather(gathering)
+            if gathering.compared:
+                return 0.0  # else somebody else has them, or other files are in force
         return min([LOOK_EVERY, *waits])
 
     # -- gather and send ----------------------------------------------------------------------------------------------

@@ -321,3 +321,11 @@ def test_fewer_than_a_job_are_worth_go_by_lanes_although_more_were_compared(bulk
     assert bulk.small.deliver() == 4
     assert FROM > 4
     bulk.assert_equal()
+
+
+def test_a_backlog_of_files_that_are_no_longer_in_force_is_left_alone(bulk: BulkProject) -> None:
+    bulk.small.add(*range(20))
+    bulk.small.store.execute("update syncbridge.mapping set digest = 'another'")
+    delivery = bulk.open()
+    assert delivery.step() > 0, "it looks again without a pause"
+    assert (bulk.unsettled(), len(bulk.small.left())) == ([], 20)

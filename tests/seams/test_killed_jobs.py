@@ -1,0 +1,33 @@
+"""Real worker processes are killed at random while bulk jobs carry much of what changes: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fix_project import WholeProject
+from tests.seams.conftest import Killing
+
+pytestmark = [pytest.mark.seams, pytest.mark.timeout(240)]
+
+KILLS = 15
+
+
+@pytest.fixture
+def whole(whole: WholeProject) -> WholeProject:
+    """A handful of records is worth a job."""
+    settings = whole.settings_file.read_text()
+    whole.settings_file.write_text(settings.replace('type = "salesforce"', 'type = "salesforce"\nbulk_from = 4'))
+    return whole
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["done at once", "held"])
+def test_workers_that_are_killed_leave_their_jobs_to_the_next(killing: Killing, held: bool) -> None:
+    control = killing.whole.salesforce.control
+    for _ in range(KILLS):
+        if held and killing.rng.random() < 0.5:
+            control.hold_jobs(killing.rng.choice(("UploadComplete", "InProgress")), rows=killing.rng.randrange(5))
+        killing.whole.sql("update people set last_name = last_name || '.'")  # a backlog to begin with
+        killing.kill_at_random()
+        control.release_jobs()
+    killing.drain()
+    assert sum(job["numberRecordsProcessed"] for job in control.jobs()) > 0
