@@ -105,6 +105,12 @@ class TestSessions:
         assert "/Soap/c/59.0/" in result["serverUrl"]
         assert soap.fault("create")[0] == "INVALID_OPERATION"
 
+    @pytest.mark.parametrize("version", ["65.0", "66.0"])
+    def test_newer_versions_have_no_login_and_all_the_rest(self, soap: Soap, version: str) -> None:
+        soap.path = f"/services/Soap/u/{version}"
+        assert soap.fault("login", "<username>x</username><password>y</password>")[0] == "INVALID_OPERATION"
+        assert soap("getUserInfo")[0]["userId"] == USER_ID
+
     def test_a_wrong_password_is_a_login_fault(self, soap: Soap) -> None:
         content = "<username>x</username><password>y</password>"
         assert soap.fault("login", content) == ("INVALID_LOGIN", "LoginFault")

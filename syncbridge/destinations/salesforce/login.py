@@ -24,6 +24,8 @@ from syncbridge.errors import LoginRefused, RetryLater, SyncbridgeError
 #: Seconds before its end at which a session is replaced.
 RENEW_BEFORE = 60.0
 #: What Salesforce answers -> what to do about it; the first text found in code and description counts.
+#: From version 65.0 on orgs refuse login over SOAP (SOAP API guide, login); its session serves newer versions of REST.
+NEWEST_SOAP_LOGIN = 64.0
 HINTS: tuple[tuple[str, str], ...] = (
     ("user is locked", "The user is locked after failed logins: wait, or unlock it in Setup > Users."),
     ("PASSWORD_LOCKOUT", "The user is locked after failed logins: wait, or unlock it in Setup > Users."),
@@ -38,6 +40,10 @@ HINTS: tuple[tuple[str, str], ...] = (
     ("unsupported_grant_type", "Enable this OAuth flow for the connected app."),
     ("LOGIN_MUST_USE_SECURITY_TOKEN", "Set `security_token`, or add this machine to the org's trusted networks."),
     ("INVALID_LOGIN", "`username`, `password` or `security_token` is wrong, or `domain` should be `test`."),
+    (
+        "SOAP API login() is disabled",
+        "Use `client_credentials` or `jwt`, or enable SOAP API login() in Setup > User Interface.",
+    ),
     ("API_CURRENTLY_DISABLED", "Give the user the permission `API Enabled`."),
     ("API_DISABLED_FOR_ORG", "This edition of Salesforce has no API."),
     ("inactive", "The user or the org is not active."),
@@ -216,7 +222,7 @@ class SignIn:
             "password": secret["password"],
             "security_token": token,
             "client_id": "syncbridge",
-            "sf_version": settings.api_version,
+            "sf_version": str(min(float(settings.api_version), NEWEST_SOAP_LOGIN)),
             "domain": domain,
         }
 

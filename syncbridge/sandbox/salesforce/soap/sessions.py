@@ -12,11 +12,15 @@ from syncbridge.sandbox.salesforce.store.storage import ORGANIZATION_ID, PROFILE
 from syncbridge.sandbox.salesforce.store.values import Stored
 
 INVALID_LOGIN = "Invalid username, password, security token; or user locked out."
+NEWEST_LOGIN = 64.0
 USER_COLUMNS = ("Username", "Email", "Name", "TimeZoneSidKey", "LocaleSidKey", "LanguageLocaleKey")
 
 
 def login(call: Call, request: Envelope) -> Any:
     """login(username, password)"""
+    if call.version > NEWEST_LOGIN:
+        text = f"The SOAP Login operation is not available in the API version specified ({call.version})."
+        raise Refusal("INVALID_OPERATION", f"{text} Refer to the documentation for supported versions.")
     user, password = (next(iter(request.texts(each)), None) for each in ("username", "password"))
     if not call.sandbox.sessions.is_user(user, password):
         raise Refusal("INVALID_LOGIN", INVALID_LOGIN)
