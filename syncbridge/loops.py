@@ -159,6 +159,7 @@ class DeliveryLoop(Connected):
             kin=self.around.kin[self._mapping_id],
             numbers=self.around.numbers,
             counts=self.around.counts[self._mapping_id],
+            first=not self._lane,
         )
 
     def step(self) -> float:

@@ -60,6 +60,7 @@ class Deliverer:
     rng: random.Random = field(default_factory=random.Random)
     counts: Counts = field(default_factory=Counts)
     clock: Callable[[], float] = time.monotonic
+    first: bool = True  # of the lanes of its mapping: it also does what one lane is enough for
     claim: Callable[..., tuple[int, list[Claimed]]] = claims.claim  # as claims.claim
     _guard: Guard = field(init=False)
     _sender: Sender = field(init=False)
@@ -75,7 +76,7 @@ class Deliverer:
         self._guard = Guard(self.mapping_id, self.mapping, self.store)
         contact = FirstContact(self.mapping_id, self.mapping, self.destination, self.store)
         self._sender = Sender(self.mapping, self.destination, contact, lambda: self.clock())
-        self._lookups = Lookups(self.mapping_id, self.mapping.name, self.kin, self.store, self.clock)
+        self._lookups = Lookups(self.mapping_id, self.mapping.name, self.kin, self.store, self.clock, looks=self.first)
         self._mask = Mask(self.mapping)
         stops = Stops(self.mapping_id, self.mapping.name, self.store, self.rng, self._mask, composer.forget)
         self._comparer = Comparer(self.mapping, self.destination, composer, self._lookups, stops, lambda: self.clock())

@@ -34,13 +34,14 @@ class Lookups:
     kin: Kin
     store: Connection
     clock: Callable[[], float] = time.monotonic
+    looks: bool = True  # for records that were linked without a word: one lane of a worker does
     _looked_at: float = field(default=float("-inf"))
 
     def release(self) -> None:
         """Make entities pending again whose parents' records have come."""
         if not self.kin.parents:
             return
-        if self.clock() - self._looked_at > LOOK_EVERY:
+        if self.looks and self.clock() - self._looked_at > LOOK_EVERY:
             self._looked_at = self.clock()
             awaited.look_again(self.store, self.mapping_id)
         awaited.release(self.store, self.mapping_id)
