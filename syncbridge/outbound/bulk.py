@@ -138,9 +138,11 @@ class BulkDelivery:
             self._reserve.end_all()
 
     def _step(self) -> float:
-        self._our_turn = self._our_turn or bulk_jobs.take_turn(self.store, self.mapping_id)
         if not self._our_turn:
-            return LOOK_EVERY
+            self._our_turn = bulk_jobs.take_turn(self.store, self.mapping_id)
+            if not self._our_turn:
+                return LOOK_EVERY
+            self._reserve.end_all()
         jobs = bulk_jobs.read_all(self.store, self.mapping_id)
         waits = [self._follower.follow(job) for job in jobs if not self._is_gathered(job)]
         if self._gathering is None:

@@ -56,8 +56,8 @@ class Reserve:
             self._end(priority)
 
     def end_all(self) -> None:
-        """Lanes deliver everything."""
-        for priority in tuple(self._held):
+        """Lanes deliver everything, also what somebody else had left to jobs before."""
+        for priority in (Priority.LIVE, Priority.BULK):
             self._end(priority)
 
     def _end(self, priority: Priority) -> None:
