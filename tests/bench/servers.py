@@ -1,8 +1,8 @@
 """Salesforce servers for the benches, each in a process of its own: `python -m tests.bench.servers null | stamped`.
 
 `null` answers every write at once and keeps nothing, so that the worker alone is measured; logins and describes are the
-sandbox's. `stamped` is the sandbox itself, and notes for each write when its answer was about to go out: from then on
-every reader of the sandbox sees the record.
+sandbox's, and it has no Bulk API. `stamped` is the sandbox itself, and notes for each write when its answer was about to
+go out: from then on every reader of the sandbox sees the record.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class NullWrites:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == COUNTS:
             await _answer(send, {"calls": self._calls, "records": self._records})
+            return
+        if scope["path"].endswith("/jobs/ingest"):  # an org without Bulk API: everything goes by calls
+            missing = {"errorCode": "NOT_FOUND", "message": "The requested resource does not exist"}
+            await _answer(send, [missing], status=404)
             return
         kind = f"{scope['method']} {scope['path']}"
         self._calls[kind] = self._calls.get(kind, 0) + 1
@@ -85,10 +89,10 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def _answer(send: Send, value: Any) -> None:
+async def _answer(send: Send, value: Any, *, status: int = 200) -> None:
     body = orjson.dumps(value)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
