@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from syncbridge.fan_out import FanOut
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.files import parse_mapping
 from syncbridge.model import Lsn, Reason
+from syncbridge.outbound.bulk import BulkDelivery
 from syncbridge.outbound.capture import Capture
 from syncbridge.outbound.deliver import Deliverer
 from syncbridge.project import compile_over
@@ -206,6 +208,7 @@ class Bridge:
     crm: RecordingDestination
     fan: FanOut
     deliverer: Deliverer
+    carrier: BulkDelivery | None  # of bulk jobs, in every other example
 
     def do(self, what: str) -> None:
         if what == "capture":
@@ -215,6 +218,9 @@ class Bridge:
                 self.fan.step(work, self.mapping)
         elif what == "deliver":
             self.deliverer.step()
+        elif what == "carry":
+            if self.carrier is not None:
+                self.carrier.step()
         else:
             for run in runs.pending(self.store):
                 resync.step(self.store, self.source, run.id, self.mapping, page=3)
@@ -225,7 +231,7 @@ class Bridge:
         for _ in range(300):
             if not runs.pending(self.store) and backlog.undelivered(self.store, Lsn(2**63)) == (0, 0):
                 return
-            for what in ("run", "fan out", "deliver"):
+            for what in ("run", "fan out", "carry", "deliver"):
                 self.do(what)
         raise AssertionError(f"it does not come to an end: {self.store.execute('table syncbridge.outbox').fetchall()}")
 
@@ -237,7 +243,7 @@ class Bridge:
         assert there == sorted((tuple(row) for row in wanted), key=repr)
 
 
-def build(captured: CapturedDatabase, opened: ExitStack, shape: Shape) -> Bridge:
+def build(captured: CapturedDatabase, opened: ExitStack, shape: Shape, *, jobs: bool) -> Bridge:
     """The schema of this shape, put in force as `apply` does, over what earlier examples left."""
 
     def connect() -> Connection:
@@ -248,7 +254,10 @@ def build(captured: CapturedDatabase, opened: ExitStack, shape: Shape) -> Bridge
         admin.execute(statement.encode())
     store, source = connect(), connect()
     rows.prepare(source)
-    store.execute("truncate syncbridge.mapping, syncbridge.outbox, syncbridge.link, syncbridge.fan_out, syncbridge.run")
+    store.execute(
+        "truncate syncbridge.mapping, syncbridge.outbox, syncbridge.link, syncbridge.fan_out, syncbridge.run,"
+        " syncbridge.bulk_job, syncbridge.bulk_reserve"
+    )
     spec = parse_mapping(shape.mapping())
     mapping = compile_over(spec, read_catalog(admin, spec.tables).tables)
     number, _ = mappings.apply(
@@ -263,7 +272,7 @@ def build(captured: CapturedDatabase, opened: ExitStack, shape: Shape) -> Bridge
     captured.publish()
     publication.announce(admin)
     runs.request(store, number, Reason.FIRST_SYNC)
-    crm = RecordingDestination()
+    crm = RecordingDestination(bulk_from=2 if jobs else 0)
     capture = captured.capture()
     opened.callback(capture.close, settle=False)
     return Bridge(
@@ -277,6 +286,18 @@ def build(captured: CapturedDatabase, opened: ExitStack, shape: Shape) -> Bridge
         crm,
         FanOut(connect(), source, join_keys=3, page=2, large_page=2),
         Deliverer(number, mapping, crm, connect(), source, rng=random.Random(1)),
+        _carrier(number, mapping, crm, connect(), source) if jobs else None,
+    )
+
+
+def _carrier(
+    number: int, mapping: CompiledMapping, crm: RecordingDestination, store: Connection, source: Connection
+) -> BulkDelivery:
+    """Who carries bulk jobs; a second goes by with each look at its clock."""
+    assert crm.bulk is not None
+    claims, seconds = itertools.count(1 << 40), itertools.count(1.0)
+    return BulkDelivery(
+        number, mapping, crm, crm.bulk, store, source, lambda: next(claims), clock=lambda: next(seconds)
     )
 
 
@@ -300,7 +321,7 @@ def test_every_record_is_what_a_plain_query_gives_and_no_entity_is_left_out(
 ) -> None:
     rng = random.Random(seed)
     with ExitStack() as opened:
-        bridge = build(tables, opened, shape)
+        bridge = build(tables, opened, shape, jobs=bool(seed % 2))
         for change in [*beginning(rng), *edits(rng, 5)]:
             edit(tables.admin, shape, change)
         bridge.wait()
@@ -309,7 +330,7 @@ def test_every_record_is_what_a_plain_query_gives_and_no_entity_is_left_out(
             with tables.admin.transaction():
                 for change in edits(rng, rng.choice([1, 1, 1, 2, 4])):
                     edit(tables.admin, shape, change)
-            for what in rng.choices(["capture", "fan out", "deliver"], k=rng.randrange(4)):
+            for what in rng.choices(["capture", "fan out", "carry", "deliver"], k=rng.randrange(5)):
                 bridge.do(what)
             if rng.random() < 0.5:
                 bridge.wait()
