@@ -1,8 +1,8 @@
 """Salesforce servers for the benches, each in a process of its own: `python -m tests.bench.servers null | stamped`.
 
 `null` answers every write at once and keeps nothing, so that the worker alone is measured; logins and describes are the
-sandbox's, and it has no Bulk API. `stamped` is the sandbox itself, and notes for each write when its answer was about to
-go out: from then on every reader of the sandbox sees the record.
+sandbox's, and it has no Bulk API. `stamped` is the sandbox itself, and notes for each write when its answer was about
+to go out: from then on every reader of the sandbox sees the record.
 """
 
 from __future__ import annotations
