@@ -117,6 +117,29 @@ def test_a_write_waits_for_the_lock_and_then_succeeds(
     assert sandbox.control.stats()["usage"]["used"] == before + 1
 
 
+def test_requests_under_way_at_a_reset_write_nothing_afterwards_and_get_no_answer(
+    sandbox: SandboxServer, other: Other, accounts: list[str]
+) -> None:
+    sandbox.control.set_lock_wait(600)
+    held = other.start_child(accounts[0])
+    waiting = other.send("POST", "/composite/sobjects", json={"records": _children(*accounts)})
+    sandbox.control.wait_for_waiting_writes()
+    sandbox.control.reset()
+    for each in (held, waiting):
+        with pytest.raises(httpx.TransportError):
+            each.result()
+    assert sandbox.control.records("Contact") == []
+    assert (sandbox.control.calls(), sandbox.control.stats()["usage"]["used"]) == (0, 0)
+
+
+def test_a_reset_frees_what_requests_under_way_have_locked(
+    sandbox: SandboxServer, other: Other, accounts: list[str]
+) -> None:
+    other.start_child(accounts[0])
+    sandbox.control.reset()
+    assert not sandbox.sandbox.locks.any_held
+
+
 def test_records_take_their_time_and_let_go_by_themselves(
     api: Api, sandbox: SandboxServer, accounts: list[str]
 ) -> None:

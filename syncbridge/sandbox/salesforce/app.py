@@ -36,6 +36,10 @@ READ_BY_SERVER = (b"content-length", b"transfer-encoding", b"connection")
 URI_TOO_LONG = Refusal("URI_TOO_LONG", "The URI and the headers are longer than 16384 bytes", status=414)
 
 
+class _OrgIsGone(Exception):
+    """The sandbox was reset since the request came in."""
+
+
 class HeaderName(bytes):
     """A name that keeps its capitals, as Salesforce's do: uvicorn would write it in lower case.
 
@@ -74,7 +78,8 @@ class Endpoint:
         if action is None or action.area == "control":
             await _send(send, self._answer(call, action, None, Holder()), call)
             return
-        with self._sandbox.in_flight.request():
+        reply = None
+        with suppress(_OrgIsGone), self._sandbox.in_flight.request():
             reply = await self._reply(call, action)
         if reply is None:
             await _drop(scope, receive)
@@ -132,12 +137,17 @@ class Endpoint:
     def _answer(self, call: Call, action: Action | None, rule: Rule | None, holder: Holder) -> Reply:
         try:
             with self._sandbox.lock:
+                self._check_org(call)
                 self._sandbox.locks.holder = holder
                 return self._run(call, action, rule)
         except AuthRefusal as refusal:
             return answer(refusal.body, 400)
         except Refusal as refusal:
             return action.dialect.refused(call, refusal) if action else refused(refusal)
+
+    def _check_org(self, call: Call) -> None:
+        if call.org_number != self._sandbox.org_number:
+            raise _OrgIsGone
 
     def _run(self, call: Call, action: Action | None, rule: Rule | None) -> Reply:
         if action is None:
@@ -191,6 +201,7 @@ class Endpoint:
             "milliseconds": round(seconds * 1000, 3),
         }
         with self._sandbox.lock:
+            self._check_org(call)
             self._sandbox.counts.calls[f"{call.method} {action.name}"] += 1
             self._sandbox.counts.log.append(entry)
 
@@ -241,6 +252,7 @@ def _read(sandbox: Sandbox, request: Request, body: bytes) -> Call:
         body=body,
         server="{}:{}".format(*request.scope["server"]),
         scheme=request.scope["scheme"],
+        org_number=sandbox.org_number,
     )
 
 

@@ -34,6 +34,7 @@ class Call:
     """One request to the API. `upload` has the body of a call whose action wants it in a file; None if too large.
 
     `counted` says that it has taken its share of the day's quota; one that waits for locks is run several times.
+    `org_number` says which org it was for: after a reset there is another one, which it does not concern.
     """
 
     sandbox: Sandbox
@@ -46,6 +47,7 @@ class Call:
     body: bytes
     server: str
     scheme: str = "http"
+    org_number: int = 0
     token: str = ""
     row_rules: list[Rule] = field(default_factory=list)
     upload: Path | None = None

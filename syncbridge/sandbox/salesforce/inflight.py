@@ -34,7 +34,12 @@ class InFlight:
         try:
             yield
         finally:
-            del self._began[number]
+            self._began.pop(number, None)
+
+    def reset(self) -> None:
+        """Forget the requests under way."""
+        self.concurrent_max = CONCURRENT_CALLS
+        self._began.clear()
 
     def check(self) -> None:
         """Refuse a request while as many run for long as the org allows."""

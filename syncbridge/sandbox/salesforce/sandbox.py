@@ -12,7 +12,7 @@ from typing import Any
 from syncbridge.sandbox.salesforce.auth import Credentials, Sessions
 from syncbridge.sandbox.salesforce.bulk.bulk import Bulk
 from syncbridge.sandbox.salesforce.faults import Faults
-from syncbridge.sandbox.salesforce.inflight import CONCURRENT_CALLS, InFlight
+from syncbridge.sandbox.salesforce.inflight import InFlight
 from syncbridge.sandbox.salesforce.org.model import Org
 from syncbridge.sandbox.salesforce.org.org_file import load_org
 from syncbridge.sandbox.salesforce.soql.cursors import Cursors
@@ -94,6 +94,7 @@ class Sandbox:
         self.counts = Counts()
         self.cache: dict[Any, Any] = {}
         self.cursors = Cursors()
+        self.org_number = 0  # one more at each reset
         self._latency = latency
         self._seed()
 
@@ -103,15 +104,19 @@ class Sandbox:
         self.storage.close()
 
     def reset(self) -> None:
-        """Be as at the start with no records: org, data, sessions, faults, usage, counts, settings and clock."""
+        """Be as at the start with no records: org, data, sessions, faults, usage, counts, settings and clock.
+
+        Requests under way were for the org as it was: they write nothing, are not counted and get no answer.
+        """
         with self.lock:
+            self.org_number += 1
             self.bulk.reset()
             self.org.restore()
             self.storage.follow_org()
             self.clock.restore()
             self.storage.late.reset()
             self.locks.reset()
-            self.in_flight.concurrent_max = CONCURRENT_CALLS
+            self.in_flight.reset()
             self.reset_data()
             self.sessions.reset()
             self.faults.clear()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,8 +60,9 @@ def test_a_cut_connection_is_uncertain_for_its_own_call_only(
 
 def test_an_answer_that_comes_too_late_is_uncertain(server: SandboxServer, hasty: SalesforceDestination) -> None:
     hasty.describe("Contact")
-    server.faults.add("latency", route="collections_upsert", seconds=1, times=1)
+    server.control.hold_writes()
     (lost,) = upsert(hasty)
+    server.control.wait_for_held_writes()
     assert isinstance(lost, Rejected)
     assert (lost.code, lost.uncertain) == ("TIMEOUT", True)
 
@@ -319,7 +322,8 @@ def test_children_of_one_parent_are_never_in_two_calls_in_flight(
     accounts = destination.upsert("Account", KEY, [{KEY: f"a{at}", "Name": "Engines"} for at in range(3)])
     ids = [account.remote_id for account in accounts if isinstance(account, Delivered)]
     destination.describe("Contact")
-    server.faults.add("latency", route="collections_upsert", seconds=0.05)
+    together = threading.Barrier(2)  # the first two calls
+    begun = itertools.count()
     in_flight: list[set[str]] = []
     met: list[set[str]] = []
     call = destination._client.call
@@ -329,6 +333,8 @@ def test_children_of_one_parent_are_never_in_two_calls_in_flight(
         met.extend(parents & others for others in in_flight)
         in_flight.append(parents)
         try:
+            if next(begun) < 2:
+                together.wait(30)
             return call(request, until=until)
         finally:
             in_flight.remove(parents)

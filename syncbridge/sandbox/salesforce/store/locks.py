@@ -72,7 +72,8 @@ class Locks:
         return self._holding or self.row_seconds > 0 or bool(self._owners)
 
     def reset(self) -> None:
-        """Let writes take no time, and let go those that are held."""
+        """Let writes take no time, and let go those that are held, with all they lock."""
+        self._owners.clear()
         self.row_seconds, self.wait_seconds = 0.0, WAIT_SECONDS
         self.release_held()
 
@@ -106,7 +107,8 @@ class Locks:
         """Let go all locks of a holder."""
         with self._storage.lock:
             for each in holder.ids:
-                del self._owners[each]
+                if self._owners.get(each) is holder:
+                    del self._owners[each]
             holder.ids.clear()
         with self._changed:
             self._held.discard(holder)
