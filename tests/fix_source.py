@@ -200,3 +200,12 @@ def execute_all(connection: psycopg.Connection, statements: Sequence[str]) -> No
     """Several statements, each in its own transaction."""
     for statement in statements:
         connection.execute(statement.encode())
+
+
+def numbers(first: int, last: int) -> set[str]:
+    return {str(number) for number in range(first, last + 1)}
+
+
+def insert(database: CapturedDatabase, first: int, last: int) -> None:
+    """One transaction of rows `first` to `last`."""
+    database.admin.execute("insert into people select generate_series(%s::int, %s::int)", (first, last))

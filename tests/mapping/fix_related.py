@@ -42,6 +42,15 @@ entity:
       rollup: {order_count: count(*), lifetime_value: sum(orders.total * product.factor)}
 """
 
+FIELDS = """
+fields:
+  Name: name
+  Company: company.name
+  Region: region.name
+  Value: orders.lifetime_value
+  Said: {sql: "people.name || ' has ' || orders.order_count"}
+"""
+
 
 def compiled(connection: Connection, rest: str, entity: str = ENTITY) -> CompiledMapping:
     """The mapping of these parts, compiled over the tables as they are."""

@@ -1,33 +1,19 @@
-"""Capture from a real server into a real outbox; crashes at seam 1; a second worker; what must stop it."""
+"""Capture from a real server into a real outbox: what is saved and confirmed, and what must stop it."""
 
 from __future__ import annotations
 
-import random
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import pytest
 from psycopg import Connection, conninfo
 
-from syncbridge.errors import RetryLater, SourceUnusable
+from syncbridge.errors import SourceUnusable
 from syncbridge.model import Lsn
-from syncbridge.outbound.capture import Capture, save
+from syncbridge.outbound.capture import save
 from syncbridge.outbound.capture_session import Batch, Pace
 from syncbridge.source import publication
-from syncbridge.source.refusals import SlotInUse
 from syncbridge.store import claims, database
-from tests.fix_source import NEVER, CapturedDatabase, execute_all, step_until
-
-
-def numbers(first: int, last: int) -> set[str]:
-    return {str(number) for number in range(first, last + 1)}
-
-
-def insert(database: CapturedDatabase, first: int, last: int) -> None:
-    """One transaction of rows `first` to `last`."""
-    database.admin.execute("insert into people select generate_series(%s::int, %s::int)", (first, last))
+from tests.fix_source import NEVER, CapturedDatabase, execute_all, insert, numbers, step_until
 
 
 def test_committed_keys_and_the_checkpoint_become_durable_and_then_confirmed(people: CapturedDatabase) -> None:
@@ -73,132 +59,6 @@ def test_many_changes_of_one_row_are_one_row_of_the_outbox(people: CapturedDatab
     people.catch_up(capture)
     assert sum(len(batch.touched) for batch in batches) <= len(batches)
     assert capture.figures().changes == 101
-
-
-# --- seam 1: before, inside and after ---
-
-
-class Crash(Exception):
-    """Stands for a killed worker."""
-
-
-def before_it(connection: Connection, slot: str, batch: Batch) -> None:
-    raise Crash
-
-
-def inside_it(connection: Connection, slot: str, batch: Batch) -> None:
-    with connection.transaction():
-        save(connection, slot, batch)
-        raise Crash
-
-
-def after_it(connection: Connection, slot: str, batch: Batch) -> None:
-    save(connection, slot, batch)
-    raise Crash
-
-
-@pytest.mark.parametrize("crash", [before_it, inside_it, after_it])
-def test_a_crash_at_the_seam_loses_nothing_and_moves_nothing_back(people: CapturedDatabase, crash: object) -> None:
-    start = people.checkpoint()
-    insert(people, 1, 5)
-    doomed = people.capture(save=crash)
-    with pytest.raises(Crash):
-        step_until(doomed, lambda: False)
-    assert (people.checkpoint() > start) is (crash is after_it)
-    assert people.outbox() == (numbers(1, 5) if crash is after_it else set())
-    assert people.confirmed() == start  # nothing is confirmed that the dead worker did not know to be durable
-    reached = people.checkpoint()
-    insert(people, 6, 6)
-    people.catch_up(people.capture())
-    assert people.outbox() == numbers(1, 6)
-    assert people.checkpoint() > reached
-
-
-def test_the_same_capture_goes_on_after_an_error(people: CapturedDatabase) -> None:
-    failures = iter([RetryLater("the state database is away")])
-
-    def flaky(connection: Connection, slot: str, batch: Batch) -> None:
-        for failure in failures:
-            raise failure
-        save(connection, slot, batch)
-
-    insert(people, 1, 2)
-    capture = people.capture(save=flaky)
-    with pytest.raises(RetryLater):
-        step_until(capture, lambda: False)
-    people.catch_up(capture)
-    assert people.outbox() == numbers(1, 2)
-    assert capture.figures().reconnects == 1
-
-
-def test_a_lost_state_database_is_a_matter_of_trying_again(people: CapturedDatabase) -> None:
-    capture = people.capture()
-    capture.step(0.0)
-    people.admin.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'syncbridge capture outbox'"
-    )
-    insert(people, 1, 1)
-    with pytest.raises(RetryLater, match="outbox"):
-        step_until(capture, lambda: False)
-    people.catch_up(capture)
-    assert people.outbox() == {"1"}
-
-
-def test_transactions_that_are_in_the_outbox_already_are_not_enqueued_again(people: CapturedDatabase) -> None:
-    insert(people, 1, 2)
-    first = people.capture()
-    people.catch_up(first)
-    first.close(settle=False)
-    people.admin.execute("delete from syncbridge.outbox")
-    people.catch_up(people.capture())
-    assert people.outbox() == set()
-
-
-# --- large transactions ---
-
-
-def test_a_large_transaction_is_saved_in_parts_and_the_checkpoint_moves_at_its_end(people: CapturedDatabase) -> None:
-    parts: list[tuple[int, Lsn | None]] = []
-    start = people.checkpoint()
-
-    def watching(connection: Connection, slot: str, batch: Batch) -> None:
-        save(connection, slot, batch)
-        parts.append((len(batch.touched), batch.end_lsn))
-        assert (people_checkpoint() > start) is (batch.end_lsn is not None)
-
-    def people_checkpoint() -> Lsn:
-        with psycopg.connect(people.dsn) as other:
-            row = other.execute("select end_lsn::text from syncbridge.checkpoint").fetchone()
-            assert row is not None
-            return Lsn.parse(row[0])
-
-    insert(people, 1, 30_000)
-    people.catch_up(people.capture(people.settings(pace=Pace(batch_keys=1_000)), save=watching))
-    assert [end for _, end in parts[:-1]] == [None] * (len(parts) - 1)
-    assert parts[-1][1] == people.checkpoint()
-    assert len(parts) >= 3
-    assert max(size for size, _ in parts) <= 6_000  # batch_keys and the frames of one receive
-    assert len(people.outbox()) == 30_000
-
-
-def test_a_crash_in_the_middle_of_a_large_transaction_replays_it_whole(people: CapturedDatabase) -> None:
-    saved: list[Batch] = []
-
-    def second_fails(connection: Connection, slot: str, batch: Batch) -> None:
-        if saved:
-            raise Crash
-        save(connection, slot, batch)
-        saved.append(batch)
-
-    start = people.checkpoint()
-    insert(people, 1, 30_000)
-    doomed = people.capture(people.settings(pace=Pace(batch_keys=1_000)), save=second_fails)
-    with pytest.raises(Crash):
-        step_until(doomed, lambda: False)
-    assert people.checkpoint() == start
-    assert 0 < len(people.outbox()) < 30_000
-    people.catch_up(people.capture())
-    assert len(people.outbox()) == 30_000
 
 
 # --- truncate ---
@@ -250,162 +110,6 @@ def test_our_own_writes_do_not_make_us_write(people: CapturedDatabase) -> None:
     people.catch_up(capture)
     people.catch_up(capture)
     assert len(saves) == first == 1
-
-
-# --- heartbeats ---
-
-
-class Clock:
-    """Time that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_a_heartbeat_that_comes_back_makes_capture_ready(people: CapturedDatabase) -> None:
-    clock = Clock()
-    capture = people.capture(people.settings(heartbeat=10.0), clock=clock)
-    assert not capture.ready
-    step_until(capture, lambda: capture.ready)
-    clock.now += 10.0
-    step_until(capture, lambda: capture.figures().heartbeat_age == 0.0)
-    assert people.outbox() == set()
-
-
-def test_heartbeats_that_do_not_come_back_end_readiness(people: CapturedDatabase) -> None:
-    clock = Clock()
-    capture = people.capture(people.settings(heartbeat=10.0), clock=clock)
-    step_until(capture, lambda: capture.ready)
-    clock.now += 31.0
-    assert not capture.ready
-    assert capture.figures().heartbeat_age == 31.0
-    assert not capture.figures().ready
-
-
-def test_a_lost_connection_for_heartbeats_is_made_again(people: CapturedDatabase) -> None:
-    clock = Clock()
-    capture = people.capture(people.settings(heartbeat=10.0), clock=clock)
-    step_until(capture, lambda: capture.ready)
-    clock.now += 10.0
-    people.admin.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'syncbridge capture source'"
-    )
-    with pytest.raises(RetryLater):
-        step_until(capture, lambda: False)
-    assert not capture.ready
-    people.released()
-    step_until(capture, lambda: capture.ready)
-
-
-# --- the loop, and a second worker ---
-
-
-def run_in_thread(capture: Capture, stop: threading.Event) -> threading.Thread:
-    thread = threading.Thread(target=capture.run, args=(stop,))
-    thread.start()
-    return thread
-
-
-class Signalled:
-    """Save as ever, and tell whoever waits which keys are durable."""
-
-    def __init__(self) -> None:
-        self.keys: set[bytes] = set()
-        self.changed = threading.Condition()
-
-    def __call__(self, connection: Connection, slot: str, batch: Batch) -> None:
-        save(connection, slot, batch)
-        with self.changed:
-            self.keys.update(batch.touched.keys.get(1, {}))
-            self.changed.notify_all()
-
-    def wait_for(self, key: bytes) -> None:
-        with self.changed:
-            assert self.changed.wait_for(lambda: key in self.keys, timeout=30.0)
-
-
-def test_the_loop_comes_back_after_a_cut_connection(people: CapturedDatabase) -> None:
-    saved, stop = Signalled(), threading.Event()
-    capture = people.capture(save=saved)
-    thread = run_in_thread(capture, stop)
-    insert(people, 1, 1)
-    saved.wait_for(b"1")
-    people.admin.execute("select pg_terminate_backend(active_pid) from pg_replication_slots where active")
-    insert(people, 2, 2)
-    saved.wait_for(b"2")
-    stop.set()
-    thread.join()
-    assert capture.figures().reconnects == 1
-    assert not capture.figures().streaming
-    people.released()
-    assert people.confirmed() == people.checkpoint()
-
-
-def test_a_second_worker_stands_by_and_takes_over(people: CapturedDatabase) -> None:
-    first = people.capture()
-    insert(people, 1, 1)
-    people.catch_up(first)
-    saved, stop = Signalled(), threading.Event()
-    second = people.capture(people.settings(standby_wait=0.01), save=saved)
-    with pytest.raises(SlotInUse):
-        second.step(0.0)
-    thread = run_in_thread(second, stop)
-    insert(people, 2, 2)
-    people.catch_up(first)
-    first.close()
-    insert(people, 3, 3)
-    saved.wait_for(b"3")
-    stop.set()
-    thread.join()
-    assert people.outbox() == numbers(1, 3)
-    assert b"1" not in saved.keys
-
-
-class Waits(threading.Event):
-    """A stop event that notes every wait instead of waiting, and is set after some of them."""
-
-    def __init__(self, most: int, between: Callable[[], None]) -> None:
-        super().__init__()
-        self.most = most
-        self.between = between
-        self.noted: list[float | None] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.between()
-        self.noted.append(timeout)
-        if len(self.noted) == self.most:
-            self.set()
-        return self.is_set()
-
-
-class Longest(random.Random):
-    """Backoff without its random part."""
-
-    def random(self) -> float:
-        return 1.0
-
-
-def test_the_loop_waits_longer_while_saving_keeps_failing(people: CapturedDatabase) -> None:
-    def away(connection: Connection, slot: str, batch: Batch) -> None:
-        raise RetryLater("the state database is away")
-
-    insert(people, 1, 1)
-    stop = Waits(4, between=people.released)
-    capture = people.capture(save=away, rng=Longest())
-    capture.run(stop)
-    assert stop.noted == [0.5, 1.0, 2.0, 4.0]
-    assert capture.figures().error == "the state database is away"
-    assert people.outbox() == set()
-
-
-def test_the_loop_raises_what_a_person_must_mend(people: CapturedDatabase) -> None:
-    people.admin.execute("delete from syncbridge.checkpoint")
-    with pytest.raises(SourceUnusable) as caught:
-        people.capture().run(threading.Event())
-    assert "syncbridge setup" in caught.value.hint
 
 
 # --- publications that do not fit the watches ---

@@ -12,7 +12,7 @@ from syncbridge.errors import SourceUnusable
 from syncbridge.schemas import Watch
 from syncbridge.source.pgoutput import Committed, Decoder, Touched
 from tests.fix_source import CapturedDatabase, execute_all, texts
-from tests.source.test_pgoutput import BEGIN, COMMIT, INSERT, relation, tuple_of
+from tests.source.test_pgoutput_bytes import BEGIN, COMMIT, INSERT, relation, tuple_of
 
 
 def joined(touched: Touched, name: str, mapping_id: int = 1) -> set[str]:

@@ -7,10 +7,24 @@ from collections.abc import Iterator
 
 import pytest
 
+from syncbridge.destinations.base import Result
 from syncbridge.destinations.salesforce import SalesforceDestination
 from syncbridge.destinations.salesforce.client import Time
 from syncbridge.destinations.salesforce.settings import read_settings
+from syncbridge.model import Fields
 from syncbridge.sandbox.salesforce.server import SandboxServer
+
+KEY = "External_Key__c"
+
+
+def record(number: int, **fields: str | None) -> Fields:
+    """One of the contacts that `upsert` writes, with other fields or more."""
+    return {KEY: f"k{number}", "LastName": "Lovelace", **fields}
+
+
+def upsert(destination: SalesforceDestination, count: int = 1) -> list[Result]:
+    """Write the first `count` contacts."""
+    return destination.upsert("Contact", KEY, [record(number) for number in range(count)], lane="people")
 
 
 class FakeTime:

@@ -1,4 +1,4 @@
-"""What the destination does when Salesforce is slow, busy, down, out of quota, or changes under it."""
+"""What the destination does when Salesforce is slow, busy or down, or refuses rows."""
 
 from __future__ import annotations
 
@@ -12,26 +12,15 @@ from typing import Any
 import orjson
 import pytest
 
-from syncbridge.destinations.allowance import RECHECK
-from syncbridge.destinations.base import Delivered, Rejected, Result
+from syncbridge.destinations.base import Delivered, Rejected
 from syncbridge.destinations.pace import RISE_AFTER
 from syncbridge.destinations.salesforce import SalesforceDestination
 from syncbridge.destinations.salesforce.connection import Request
-from syncbridge.errors import NeedsOperator, QuotaExhausted, RateLimited, Remedy, RetryLater, SchemaDrift
+from syncbridge.errors import NeedsOperator, QuotaExhausted, RateLimited, Remedy, RetryLater
 from syncbridge.model import Fields
 from syncbridge.sandbox.salesforce.faults import Kind
 from syncbridge.sandbox.salesforce.server import SandboxServer
-from tests.destinations.salesforce.fix_salesforce import FakeTime, open_for
-
-KEY = "External_Key__c"
-
-
-def record(number: int, **fields: str | None) -> Fields:
-    return {KEY: f"k{number}", "LastName": "Lovelace", **fields}
-
-
-def upsert(destination: SalesforceDestination, count: int = 1) -> list[Result]:
-    return destination.upsert("Contact", KEY, [record(number) for number in range(count)], lane="people")
+from tests.destinations.salesforce.fix_salesforce import KEY, FakeTime, open_for, record, upsert
 
 
 @pytest.fixture
@@ -202,81 +191,18 @@ def test_a_redirect_is_not_followed(server: SandboxServer, destination: Salesfor
         upsert(destination)
 
 
-# -- the allowance ----------------------------------------------------------------------------------------------------
-
-
-def test_a_spent_day_stops_all_calls_and_resumes_by_itself(
+def test_a_session_that_expires_when_no_time_is_left_is_for_later(
     server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
 ) -> None:
     upsert(destination)
-    server.faults.add("daily_limit")
-    with pytest.raises(QuotaExhausted) as spent:
-        upsert(destination)
-    assert spent.value.delay == RECHECK
-    assert destination.limits().state == "stopped"
-    before = server.control.calls()
-    with pytest.raises(QuotaExhausted):
-        upsert(destination)
-    assert server.control.calls() == before
-    fake_time.now += RECHECK
-    with pytest.raises(QuotaExhausted):  # one call looked again, and was refused
-        upsert(destination)
-    assert server.control.calls() == before + 1
-    server.faults.clear()
-    fake_time.now += RECHECK
-    assert isinstance(upsert(destination)[0], Delivered)
-    assert destination.limits().state == "ok"
-
-
-def test_over_our_share_no_call_is_made_although_salesforce_would_take_it(
-    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
-) -> None:
-    server.control.set_usage(used=80, max=100)
-    upsert(destination)
-    before = server.control.calls()
-    with pytest.raises(QuotaExhausted) as stopped:
-        upsert(destination)
-    assert server.control.calls() == before
-    assert "81 of 100" in stopped.value.message
-    limits = destination.limits()
-    assert (limits.used, limits.allowed, limits.state) == (81, 100, "stopped")
-    assert [finding.severity for finding in destination.verify()] == ["warning"]
-    server.control.set_usage(used=10)
-    fake_time.now += RECHECK
-    assert isinstance(upsert(destination)[0], Delivered)
-
-
-def test_a_look_at_the_allowance_that_fails_leaves_it_stopped(
-    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
-) -> None:
-    server.control.set_usage(used=90, max=100)
-    upsert(destination)
-    server.faults.add("drop_before", route="limits")
-    fake_time.now += RECHECK
-    with pytest.raises(QuotaExhausted):  # and no record is called uncertain
-        upsert(destination)
-
-
-def test_near_our_share_calls_are_spaced_out(
-    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
-) -> None:
-    server.control.set_usage(used=75_000, max=100_000)
-    for _ in range(4):
-        upsert(destination)
-    assert destination.limits().state == "slow"
-    assert len(fake_time.slept) == 2
-    assert all(0 < wait < 2 for wait in fake_time.slept)
-
-
-def test_what_was_answered_before_the_allowance_ended_is_kept(server: SandboxServer, fake_time: FakeTime) -> None:
-    destination = open_for(server, fake_time, calls_in_flight=1)
-    server.faults.add("daily_limit", route="collections_upsert", after=1)
-    results = upsert(destination, 450)
-    assert all(isinstance(result, Delivered) for result in results[:200])
-    assert {result.remedy for result in results[200:] if isinstance(result, Rejected)} == {Remedy.WAIT}
-    assert len(results) == 450
-    assert server.control.calls("collections_upsert") == 2  # the third call was not begun
+    server.faults.add("unavailable", route="collections_upsert", times=1)
+    server.control.expire_tokens()
+    fake_time.sleep = lambda seconds: setattr(fake_time, "now", fake_time.now + 1000)  # type: ignore[method-assign]
     destination.close()
+    late = open_for(server, fake_time)
+    with pytest.raises(RetryLater, match="No time"):
+        upsert(late)
+    late.close()
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
@@ -396,76 +322,7 @@ def test_a_refused_value_is_not_repeated(server: SandboxServer, destination: Sal
     assert "secret" not in repr(refused)
 
 
-# -- the schema -------------------------------------------------------------------------------------------------------
-
-
-def test_a_field_that_went_away_is_named_and_the_description_renewed(
-    server: SandboxServer, destination: SalesforceDestination
-) -> None:
-    assert "Title" in destination.describe("contact").fields
-    server.control.remove_field("Contact", "Title")
-    assert "Title" in destination.describe("Contact").fields
-    (refused,) = destination.upsert("Contact", KEY, [record(1, Title="Countess")])
-    assert isinstance(refused, Rejected)
-    assert (refused.remedy, refused.fields) == (Remedy.SCHEMA, ("Title",))
-    assert "Title" not in destination.describe("Contact").fields
-
-
-def test_a_new_field_is_seen_after_refresh(server: SandboxServer, destination: SalesforceDestination) -> None:
-    destination.describe("Contact")
-    server.control.put_field("Contact", "Badge__c", "string(20)")
-    assert "Badge__c" not in destination.describe("Contact").fields
-    assert "Badge__c" in destination.describe("Contact", refresh=True).fields
-
-
-def test_a_key_that_is_no_external_id_is_schema_drift(destination: SalesforceDestination) -> None:
-    with pytest.raises(SchemaDrift):
-        destination.upsert("Contact", "No_Such_Key__c", [{"No_Such_Key__c": "k1", "LastName": "x"}])
-
-
-def test_reading_a_field_that_is_missing_names_near_ones(destination: SalesforceDestination) -> None:
-    with pytest.raises(SchemaDrift) as drift:
-        destination.read("Contact", ["003000000000001AAA"], ["FirstNam"])
-    assert "FirstName" in drift.value.hint
-
-
-@pytest.mark.parametrize("name", ["Contact where", "../limits", "Contact'", ""])
-def test_a_name_that_could_be_more_than_a_name_is_refused(destination: SalesforceDestination, name: str) -> None:
-    with pytest.raises(SchemaDrift):
-        destination.describe(name)
-    with pytest.raises(SchemaDrift):
-        destination.upsert(name, KEY, [record(1)])
-
-
-def test_verify_tells_of_an_api_version_that_the_org_does_not_offer(server: SandboxServer, fake_time: FakeTime) -> None:
-    destination = open_for(server, fake_time, api_version="999.0")
-    (finding,) = destination.verify()
-    assert finding.severity == "error"
-    assert "999.0" in finding.message
-    destination.close()
-
-
-def test_verify_warns_of_a_storage_that_is_nearly_full(
-    server: SandboxServer, destination: SalesforceDestination
-) -> None:
-    body = {"DailyApiRequests": {"Max": 100, "Remaining": 99}, "DataStorageMB": {"Max": 1000, "Remaining": 9}}
-    server.faults.add("status", route="limits", status=200, body=body)
-    (finding,) = destination.verify()
-    assert (finding.severity, "storage" in finding.message) == ("warning", True)
-
-
-def test_a_session_that_expires_when_no_time_is_left_is_for_later(
-    server: SandboxServer, destination: SalesforceDestination, fake_time: FakeTime
-) -> None:
-    upsert(destination)
-    server.faults.add("unavailable", route="collections_upsert", times=1)
-    server.control.expire_tokens()
-    fake_time.sleep = lambda seconds: setattr(fake_time, "now", fake_time.now + 1000)  # type: ignore[method-assign]
-    destination.close()
-    late = open_for(server, fake_time)
-    with pytest.raises(RetryLater, match="No time"):
-        upsert(late)
-    late.close()
+# -- all of it --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(8))
