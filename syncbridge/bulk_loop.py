@@ -49,7 +49,10 @@ class BulkLoop(Connected):
 
     def _is_needed(self, bulk: BulkLoading) -> bool:
         """Whether there are jobs to go on with, or a backlog that is worth one."""
-        return bool(bulk_jobs.read_all(self._state, self._mapping_id)) or any(
+        jobs = bool(bulk_jobs.read_all(self._state, self._mapping_id))
+        if jobs or not bulk.bulk_from:
+            return jobs
+        return any(
             bulk_jobs.due(self._state, self._mapping_id, priority, enough=bulk.bulk_from) >= bulk.bulk_from
             for priority in (Priority.LIVE, Priority.BULK)
         )
@@ -71,7 +74,7 @@ class BulkLoop(Connected):
         )
 
     def _give_up_jobs(self) -> None:
-        """Jobs of a destination that has no jobs any more, by its settings: what became of their records is unknown."""
+        """Jobs of a destination that was replaced by one without: what became of their records is unknown."""
         jobs = bulk_jobs.read_all(self._state, self._mapping_id)
         if not jobs or not bulk_jobs.take_turn(self._state, self._mapping_id):
             return

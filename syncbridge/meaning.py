@@ -100,7 +100,7 @@ class _Weighing:
         """`at most 500 API calls of salesforce, or few for 1 bulk job`"""
         calls, bulk = self.calls(mapping, records), self.project.destination(mapping.destination).bulk
         price = f"at most {calls:,} API call{'' if calls == 1 else 's'} of {mapping.destination}"
-        if bulk is None or records < bulk.bulk_from:
+        if bulk is None or not bulk.bulk_from or records < bulk.bulk_from:
             return price
         return f"{price}, or few for {_many(-(-records // bulk.most_records), False, 'bulk job')}"
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
-from syncbridge.errors import Finding, Remedy, RetryLater
+from syncbridge.errors import Finding, NeedsOperator, Remedy, RetryLater
 from syncbridge.model import Fields, Normal, Normaliser
 from syncbridge.schemas import RemoteField, RemoteObject
 
@@ -125,7 +125,7 @@ class BulkUpload(NamedTuple):
     taken: (
         int  # records that were read from the iterable, `unfit` ones included; what it still holds is for another job
     )
-    unfit: tuple[Normal, ...]  # keys of those that a job cannot carry and calls can: they were left out
+    unfit: tuple[int, ...]  # positions of those that a job cannot carry and calls can: they were left out
 
 
 class BulkResult(NamedTuple):
@@ -143,6 +143,10 @@ class BulkRefused(RetryLater):
     """
 
 
+class BulkUnreadable(NeedsOperator):
+    """The results of a DONE job cannot be understood, however often they are asked for."""
+
+
 class BulkLoading(ABC):
     """Jobs that carry many records at few calls, and are done by the destination in its own time.
 
@@ -153,7 +157,7 @@ class BulkLoading(ABC):
     Errors are those of every call. `Remedy.RETRY_SMALLER` in a result means: send this record by calls.
     """
 
-    bulk_from: int  # records due from which a job is worth its time
+    bulk_from: int  # records due from which a job is worth its time; 0: none is begun, those that run go on
     most_records: int  # of one job
     jobs_in_flight: int  # of one destination, over all mappings
 
@@ -187,7 +191,7 @@ class BulkLoading(ABC):
         """Of a DONE job and its last `progress`, as a stream, in no order; can be asked for again, from the start.
 
         Each record that was uploaded comes once, those that the job did not come to as Rejected by its `failure`. Few
-        may be missing when the destination lost them: they are as if never sent.
+        may be missing when the destination lost them: what became of these is unknown. Raises BulkUnreadable.
         """
 
     @abstractmethod
@@ -198,7 +202,7 @@ class BulkLoading(ABC):
 class Destination(ABC):
     """One configured remote system."""
 
-    bulk: BulkLoading | None = None  # None where there is no such thing, or the settings say never
+    bulk: BulkLoading | None = None  # None where there is no such thing
     trace: Callable[[Traced], None] | None = None  # is told of every call while it is set; it sees values of records
     name: str  # as in the settings
     type: str  # as in the registry

@@ -87,12 +87,12 @@ class MemoryBulk(BulkLoading):
     def upload(self, job: BulkJob, columns: Sequence[str], records: Iterable[Fields | str]) -> BulkUpload:
         taken = list(islice(records, self.most_records))
         self._memory.begin_call("bulk_upload", job.object, len(taken), job.lane)
-        unfit = [record[job.key_field] for record in taken if not isinstance(record, str) and self._is_unfit(record)]
+        unfit = [at for at, record in enumerate(taken) if self._is_unfit(record)]
         with self._lock:
             kept = self._known(job)
             if kept is None or kept.state is not BulkState.OPEN:
                 raise BulkRefused(f"Job {job.id} takes no records.", code="NOT_OPEN", delay=3600.0)
-            kept.records = [record for record in taken if isinstance(record, str) or not self._is_unfit(record)]
+            kept.records = [record for record in taken if not self._is_unfit(record)]
             kept.state = BulkState.RUNNING
             if not self._memory.faults.jobs_held:
                 self._run(kept)
@@ -138,8 +138,9 @@ class MemoryBulk(BulkLoading):
     def _known(self, job: BulkJob) -> _Kept | None:
         return self._kept.get(job.id) if job.id in self.jobs else None
 
-    def _is_unfit(self, record: Fields) -> bool:
-        return not self.unfit_texts.isdisjoint(value for value in record.values() if isinstance(value, str))
+    def _is_unfit(self, record: Fields | str) -> bool:
+        values = () if isinstance(record, str) else record.values()
+        return not self.unfit_texts.isdisjoint(value for value in values if isinstance(value, str))
 
     def _run(self, kept: _Kept) -> None:
         """Do a job, up to where it is to fail. Under the lock."""

@@ -190,7 +190,11 @@ class BulkDelivery:
 
     def _gather(self, gathering: Gathering) -> None:
         """One more page; after the last one everything is sent, or given back."""
-        more = gathering.page()
+        try:
+            more = gathering.page()
+        except OSError as error:
+            more, gathering.failed = False, True
+            self._rest(REST, _no_disk(error))
         if gathering.gathered >= max(1, WORTH_SENDING * gathering.compared) and not gathering.failed:
             self._reserve.hold(gathering.priority, gathering.until)
         if more and self.clock() - self._gathering_since < LONGEST_GATHERING:
@@ -234,28 +238,33 @@ class BulkDelivery:
         if not bulk_jobs.opened(self.store, number, job.id, key_field=job.key_field, counted=counted):
             self.bulk.abort(job)  # the mapping's records were forgotten meanwhile
             return
-        rest = shipment.records()
         try:
-            upload = self.bulk.upload(job, columns, self._records(rest))
+            upload = self.bulk.upload(job, columns, self._records(shipment))
         except Ending:
             return
         except BulkRefused as refused:
             self._rest(refused.delay or REST, refused.message)
             return
+        except OSError as error:
+            self._rest(REST, _no_disk(error))
+            return
         except Exception as error:
             self._stops.stop_for(error)
             return
-        if not bulk_jobs.sent(self.store, number, upload.taken - len(upload.unfit)):
+        out = shipment.left_out(upload)
+        records = upload.taken - len(upload.unfit)
+        if not bulk_jobs.sent(self.store, number, records, counted=counted - out.reserved):
             self.bulk.abort(job)
             return
         self._follower.begin(number)
         log.info("mapping %s: bulk job %s has %d records", self.mapping.name, job.id, upload.taken)
-        bulk_jobs.give_back(self.store, number, [key for key, _ in rest])  # there was no more room
-        bulk_jobs.leave(self.store, number, shipment.keys_of(job.key_field, upload.unfit))
+        self._guard.withdraw(out.reserved)
+        bulk_jobs.give_back(self.store, number, out.over)
+        bulk_jobs.leave(self.store, number, out.unfit)
         outbox.wake(self.store, self.mapping_id)
 
-    def _records(self, records: Iterator[tuple[str, Fields | str]]) -> Iterator[Fields | str]:
-        for _, record in records:
+    def _records(self, shipment: Shipment) -> Iterator[Fields | str]:
+        for _, record in shipment.records():
             if self.ending():
                 raise Ending
             yield record
@@ -268,3 +277,7 @@ class BulkDelivery:
         self._rest_until = self.clock() + seconds
         self._reserve.end_all()
         log.warning("mapping %s: no bulk jobs for %.0f s: %s", self.mapping.name, seconds, self._stops.mask(reason))
+
+
+def _no_disk(error: OSError) -> str:
+    return f"the disk of temporary files: {error.strerror}"

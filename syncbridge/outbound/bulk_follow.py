@@ -12,8 +12,16 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import Connection
 
-from syncbridge.destinations.base import BulkJob, BulkLoading, BulkOperation, BulkProgress, BulkState, Rejected
-from syncbridge.errors import RetryLater
+from syncbridge.destinations.base import (
+    BulkJob,
+    BulkLoading,
+    BulkOperation,
+    BulkProgress,
+    BulkState,
+    BulkUnreadable,
+    Rejected,
+)
+from syncbridge.errors import Remedy, RetryLater
 from syncbridge.outbound.bulk_reserve import Reserve
 from syncbridge.outbound.bulk_results import ResultSettler
 from syncbridge.outbound.guard import Guard
@@ -79,29 +87,39 @@ class Follower:
             self.bulk.abort(remote)
         elif progress.state is BulkState.LOST:
             log.warning("mapping %s: bulk job %s is not known any more", self.name, job.remote_id)
-            self._end(job, resend=True)
+            self._end(job, unknown=True)
         elif progress.state is BulkState.DONE:
             self._settle(job, remote, progress)
         elif job.state == "open":
             bulk_jobs.sent(self.store, job.id)
 
     def _settle(self, job: Job, remote: BulkJob, progress: BulkProgress) -> None:
-        """Settle what became of each record; one that the destination says nothing of was not done."""
-        settled = self.settler.settle(job, self.bulk.results(remote, progress))
-        if not settled.results:
+        """Settle what became of each record; lanes send one again, in full, of which the destination says nothing."""
+        failure, results = progress.failure, 0
+        try:
+            results = self.settler.settle(job, self.bulk.results(remote, progress))
+        except BulkUnreadable as error:
+            failure = Rejected(error.code, error.message, Remedy.RETRY_SMALLER)
+        worked = job.state == "sent" or results > 0 or progress.processed > 0
+        if not results and failure is progress.failure:
             self.guard.withdraw(job.counted)
         self.reserve.moved()
-        self._end(job, resend=settled.failed)
+        freed = self._end(job, unknown=worked)
         told = (self.name, job.remote_id, progress.processed, progress.failed)
         log.info("mapping %s: bulk job %s ended, %d records, %d refused", *told)
-        if progress.failure is not None and settled.results:
-            self.ended_early(progress.failure)
+        if freed and worked:
+            log.warning(
+                "mapping %s: %d records of bulk job %s have no result: by calls", self.name, freed, job.remote_id
+            )
+        if failure is not None and worked:
+            self.ended_early(failure)
 
-    def _end(self, job: Job, *, resend: bool = False) -> None:
-        """Free what a job still carries, and forget it."""
+    def _end(self, job: Job, *, unknown: bool) -> int:
+        """Free what a job still carries, and forget it; with `unknown`, whether it was done: lanes send it in full."""
         self._polls.pop(job.id, None)
-        bulk_jobs.free(self.store, job.id, resend=resend)
+        freed = bulk_jobs.free(self.store, job.id, left=unknown, resend=unknown)
         outbox.wake(self.store, self.mapping_id)
+        return freed
 
 
 def remote_job(job: Job, lane: str) -> BulkJob:

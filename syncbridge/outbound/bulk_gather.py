@@ -7,18 +7,19 @@ a change of a claimed row waits only for one short transaction.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from tempfile import SpooledTemporaryFile
+from typing import NamedTuple
 
 import orjson
 import psycopg
 from psycopg import Connection
 
-from syncbridge.destinations.base import BulkOperation
+from syncbridge.destinations.base import BulkOperation, BulkUpload
 from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.model import Fields, Normal, Operation, Priority
+from syncbridge.model import Fields, Operation, Priority
 from syncbridge.outbound.comparing import Comparer
 from syncbridge.outbound.guard import Guard
 from syncbridge.outbound.plan import Planned
@@ -33,6 +34,14 @@ PAGE = 4000
 _IN_MEMORY = 4 << 20
 
 
+class LeftOut(NamedTuple):
+    """Keys of entities that an uploaded job does not carry."""
+
+    unfit: list[str]  # that no job can
+    over: list[str]  # for which there was no more room
+    reserved: Counter[str]  # what both count towards the guard
+
+
 @dataclass(slots=True)
 class Shipment:
     """Rows that one job is to carry, and their records in a spool; `number` is that of claim and job."""
@@ -41,12 +50,19 @@ class Shipment:
     operation: BulkOperation
     count: int = 0
     reserved: Counter[str] = field(default_factory=Counter)  # what it counts towards the guard
+    _kinds: list[str] = field(default_factory=list)  # of each record: what it counts as, empty for nothing
     _spool: SpooledTemporaryFile[bytes] = field(
         default_factory=lambda: SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - `close` does
     )
 
+    def expect(self, kind: str) -> None:
+        """One more record is going to be added, which counts as `kind` towards the guard (empty: as nothing)."""
+        self._kinds.append(kind)
+        if kind:
+            self.reserved[kind] += 1
+
     def add(self, key: str, record: Fields | str) -> None:
-        """Keep one record, or the remote id of one to be deleted."""
+        """Keep one record, or the remote id of one to be deleted. Raises OSError when the disk is full."""
         self._spool.write(orjson.dumps([key, record]) + b"\n")
         self.count += 1
 
@@ -57,12 +73,18 @@ class Shipment:
             key, record = orjson.loads(line)
             yield key, record
 
-    def keys_of(self, key_field: str, values: Collection[Normal]) -> list[str]:
-        """Keys of the entities whose external ids are these."""
-        if not values:
-            return []
-        these = set(values)
-        return [key for key, record in self.records() if isinstance(record, dict) and record[key_field] in these]
+    def left_out(self, upload: BulkUpload) -> LeftOut:
+        """What the job does not carry, of that which it was given."""
+        out = LeftOut([], [], Counter())
+        if upload.taken >= self.count and not upload.unfit:
+            return out
+        unfit = set(upload.unfit)
+        for at, (key, _) in enumerate(self.records()):
+            if at in unfit or at >= upload.taken:
+                (out.unfit if at in unfit else out.over).append(key)
+                if self._kinds[at]:
+                    out.reserved[self._kinds[at]] += 1
+        return out
 
     def close(self) -> None:
         """Drop the spool."""
@@ -107,7 +129,10 @@ class Gathering:
             each.close()
 
     def page(self) -> bool:
-        """Claim and compare the next page; False when there is none, or no room, or the gathering failed."""
+        """Claim and compare the next page; False when there is none, or no room, or the gathering failed.
+
+        Raises OSError when the disk is full.
+        """
         limit = min(PAGE, self.most - max(each.count for each in self.shipments))
         claimed = claims.claim_for_job(
             self.store,
@@ -153,16 +178,18 @@ class Gathering:
             self.deletes = self._prepare("delete")
         if self.deletes is not None and deletes:
             bulk_jobs.move(self.store, self.upserts.number, self.deletes.number, [p.key for p in deletes])
+        by_shipment = [(p, self._shipment_of(p)) for p in fit]
+        for p, shipment in by_shipment:  # all that is reserved is known before anything can fail
+            shipment.expect(kinds.get(p.key, ""))
         converter = self.comparer.composer.converter
-        for p in fit:
-            shipment = self.upserts
-            if p.operation is Operation.DELETE and self.deletes is not None:
-                shipment = self.deletes
+        for p, shipment in by_shipment:
+            if shipment is self.deletes:
                 shipment.add(p.key, str(p.claimed.remote_id))
             else:
                 shipment.add(p.key, {converter.external_field: converter.external_value(p.key), **p.fields})
-            if p.key in kinds:
-                shipment.reserved[kinds[p.key]] += 1
+
+    def _shipment_of(self, planned: Planned) -> Shipment:
+        return self.deletes if self.deletes is not None and planned.operation is Operation.DELETE else self.upserts
 
     def _prepare(self, operation: BulkOperation) -> Shipment:
         number = self.next_number()

@@ -31,14 +31,6 @@ PAGE = 1000
 
 
 @dataclass(slots=True)
-class Settled:
-    """What came of the results of one job."""
-
-    results: int = 0  # that the destination gave
-    failed: bool = False  # some could not be recorded
-
-
-@dataclass(slots=True)
 class ResultSettler:
     """Settles what the jobs of one mapping were answered."""
 
@@ -49,37 +41,45 @@ class ResultSettler:
     guard: Guard
     mask: Mask
 
-    def settle(self, job: Job, results: Iterable[BulkResult]) -> Settled:
-        """Settle every result whose row the job still carries."""
-        settled = Settled()
+    def settle(self, job: Job, results: Iterable[BulkResult]) -> int:
+        """Settle every result whose row the job still carries; how many results there were."""
+        count = 0
         converter = self.composer.learn()
         known = {} if job.operation == "delete" else self._entity_keys(job, converter)
         for page in _pages(results):
             keys = self._holders(page) if job.operation == "delete" else known
             by_key = {keys[result.key]: result for result in page if result.key in keys}
-            settled.results += len(page)
-            settled.failed |= not self._settle_page(job, by_key, converter)
-        return settled
+            count += len(page)
+            self._settle_page(job, by_key, converter)
+        return count
 
-    def _settle_page(self, job: Job, by_key: Mapping[str, BulkResult], converter: Converter) -> bool:
+    def _settle_page(self, job: Job, by_key: Mapping[str, BulkResult], converter: Converter) -> None:
         claimed = bulk_jobs.carried(self.store, self.mapping_id, job.id, by_key)
         if not claimed:
-            return True
+            return
         if job.operation == "delete":
             planned = [Planned(row, Operation.DELETE, {}, {}, vanished=True) for row in claimed]
         else:
             planned = [as_sent(row, by_key[row.key].sent, converter) for row in claimed]
         self.mask.cover(planned)
         exchange = Exchange(answers={row.key: by_key[row.key].result for row in claimed})
-        recorded = self.recorder.record(job.id, claimed, planned, exchange)
+        self.recorder.record(job.id, claimed, planned, exchange)
         refused = [p for p in planned if isinstance(exchange.answers[p.key], Rejected)]
         if refused:
             self.guard.withdraw(self.guard.counted(refused))
-        return recorded
 
     def _entity_keys(self, job: Job, converter: Converter) -> dict[Normal, str]:
-        """Value of the external id -> entity key, of all rows that the job still carries."""
-        return {converter.external_value(key): key for key in bulk_jobs.keys(self.store, job.id)}
+        """Value of the external id -> entity key, of all rows that the job still carries.
+
+        Where two keys come to one value, nobody knows whose result it is.
+        """
+        known: dict[Normal, str] = {}
+        several: set[Normal] = set()
+        for key in bulk_jobs.keys(self.store, job.id):
+            value = converter.external_value(key)
+            if known.setdefault(value, key) != key:
+                several.add(value)
+        return {value: key for value, key in known.items() if value not in several}
 
     def _holders(self, page: Sequence[BulkResult]) -> dict[Normal, str]:
         """Remote id -> entity key."""

@@ -87,11 +87,14 @@ def opened(connection: Connection, number: int, remote_id: str, *, key_field: st
     return done.rowcount > 0
 
 
-def sent(connection: Connection, number: int, records: int | None = None) -> bool:
-    """Its records were uploaded. False when the job is gone."""
+def sent(
+    connection: Connection, number: int, records: int | None = None, *, counted: Mapping[str, int] | None = None
+) -> bool:
+    """Its records were uploaded: so many, and so much of what it `counted`. False when the job is gone."""
     done = connection.execute(
-        "update syncbridge.bulk_job set state = 'sent', records = coalesce(%s, records) where id = %s",
-        (records, number),
+        "update syncbridge.bulk_job set state = 'sent', records = coalesce(%s, records),"
+        " counted = coalesce(%s, counted) where id = %s",
+        (records, None if counted is None else Jsonb(dict(counted)), number),
     )
     return done.rowcount > 0
 

@@ -20,9 +20,11 @@ _SETUP_LOCK = 0x73796E63
 #: Session-level lock of whoever puts files in force.
 _APPLY_LOCK = 0x73796E64
 
-#: No JIT: a mapping whose plan looks dear would be compiled again for each batch of some milliseconds.
+#: No JIT: a mapping whose plan looks dear would be compiled again for each batch of some milliseconds. Keepalives of
+#: the server: a machine that is gone without a word would else hold its locks, and its turn at bulk jobs, for hours.
 _SESSION = (
     "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c lock_timeout=30s -c jit=off"
+    " -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
 )
 
 _SETTINGS_HINT = "Check [source] in syncbridge.toml and SYNCBRIDGE_SOURCE__PASSWORD."

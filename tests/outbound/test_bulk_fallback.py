@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from errno import ENOSPC
+
+import pytest
+
 from syncbridge.errors import Remedy, RetryLater
 from syncbridge.model import MappingStatus
 from tests.fix_bulk import FROM, BulkProject, StartBulk
@@ -118,4 +122,34 @@ def test_fewer_than_a_job_are_worth_go_by_lanes_although_more_were_compared(bulk
     assert bulk.small.left() == ["0", "1", "2", "3"]
     assert bulk.small.deliver() == 4
     assert FROM > 4
+    bulk.assert_equal()
+
+
+def test_a_full_disk_stops_no_mapping_and_what_was_gathered_goes_by_lanes(
+    bulk: BulkProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("syncbridge.outbound.bulk_gather.Shipment.add", full)
+    bulk.small.add(*range(20))
+    bulk.carry(bulk.open())
+    assert (bulk.small.status(), bulk.unsettled()) == (MappingStatus.ACTIVE, [])
+    assert bulk.small.deliver() == 20
+    assert bulk.calls("bulk_begin") == 0
+    bulk.assert_equal()
+
+
+def test_no_room_for_the_file_of_a_job_is_no_defect_of_the_mapping(
+    bulk: BulkProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(bulk.jobs, "upload", full)
+    bulk.small.add(*range(20))
+    bulk.carry(bulk.open())
+    bulk.carry(bulk.deliveries[0])
+    assert (bulk.small.status(), bulk.unsettled()) == (MappingStatus.ACTIVE, [])
+    assert bulk.small.deliver() == 20
     bulk.assert_equal()

@@ -122,6 +122,27 @@ def test_what_a_job_refused_is_not_counted_by_the_guard(start_bulk: StartBulk) -
     assert counted.fetchone() == (6,)
 
 
+def test_the_guard_counts_once_what_had_no_room_in_a_job_and_what_it_could_not_carry(
+    start_bulk: StartBulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bulk = start_bulk(("changes: off}", "changes: 100 per hour}"))
+    begin = bulk.jobs.begin
+
+    def begin_small(*arguments: str, **lane: str) -> object:
+        bulk.jobs.most_records = 12  # less than was gathered for it
+        return begin(*arguments, **lane)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bulk.jobs, "begin", begin_small)
+    bulk.jobs.unfit_texts.add("First 3")
+    bulk.small.add(*range(40))
+    bulk.carry(bulk.open())
+    bulk.small.deliver()
+    counted = bulk.small.store.execute("select sum(count) from syncbridge.guard_count where kind = 'changes'")
+    assert counted.fetchone() == (40,)
+    assert bulk.uploaded()[:2] == [12, 12]
+    bulk.assert_equal()
+
+
 def test_a_job_that_takes_no_records_leaves_them_to_the_lanes(
     bulk: BulkProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

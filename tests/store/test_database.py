@@ -88,6 +88,12 @@ def test_a_missing_schema_and_an_older_one_say_to_run_setup(open_store: Open) ->
         database.ensure_ready(store)
 
 
+def test_the_server_notices_when_a_client_is_gone_without_a_word(open_store: Open) -> None:
+    for name, seconds in (("tcp_keepalives_idle", 30), ("tcp_keepalives_interval", 10), ("tcp_keepalives_count", 6)):
+        row = open_store().execute("select reset_val::int, source from pg_settings where name = %s", (name,)).fetchone()
+        assert row == (seconds, "client")
+
+
 def test_a_login_that_is_refused_is_a_matter_of_settings(login: str) -> None:
     for change in ({"dbname": "no_such_database"}, {"user": "no_such_login"}):
         error = _refused(make_conninfo(login, **change))

@@ -59,8 +59,7 @@ class SalesforceDestination(Destination):
         self._client.trace = self._traced
         self._flights = Flights(self._client, settings.calls_in_flight, name=f"{name}-calls", clock=times.clock)
         self._descriptions = Descriptions(self._fetch_description)
-        if settings.bulk_from:
-            self.bulk = SalesforceBulk(self._client, self._descriptions, settings, times.clock)
+        self.bulk = SalesforceBulk(self._client, self._descriptions, settings, times.clock)
         # No attempt begins after one call's time; the last one may then take as long again.
         self.call_seconds = 2 * self._client.one_call
 

@@ -154,7 +154,7 @@ def test_a_refused_login_is_a_refused_login(loader: Loader, destination: Salesfo
 def test_unfit_records_are_left_out_and_the_others_sent(loader: Loader) -> None:
     job = loader.bulk.begin("Contact", "upsert", KEY)
     records: list[Fields] = [*people(2), {KEY: "k9", "LastName": "#N/A"}]
-    assert loader.bulk.upload(job, COLUMNS, records) == (3, ("k9",))
+    assert loader.bulk.upload(job, COLUMNS, records) == (3, (2,))
     assert {str(result.key) for result in loader.bulk.results(job, loader.ended(job))} == {"k0", "k1"}
 
 
@@ -222,8 +222,14 @@ def test_assignment_rules_are_left_to_calls_where_there_are_any(server: SandboxS
     destination.close()
 
 
-def test_no_jobs_when_the_settings_say_never(server: SandboxServer, fake_time: FakeTime) -> None:
-    assert open_for(server, fake_time, bulk_from=0).bulk is None
+def test_jobs_can_be_followed_when_the_settings_say_that_none_is_to_be_begun(
+    server: SandboxServer, fake_time: FakeTime, loader: Loader
+) -> None:
+    job = loader.bulk.begin("Contact", "upsert", KEY)
+    never = open_for(server, fake_time, bulk_from=0)
+    assert never.bulk is not None
+    assert (never.bulk.bulk_from, never.bulk.progress(job).state) == (0, BulkState.OPEN)
+    never.close()
 
 
 # -- what became of records -------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from typing import Any
 import requests
 import urllib3
 
-from syncbridge.destinations.base import BulkJob, BulkResult, Delivered, Rejected, Result
-from syncbridge.destinations.salesforce.bulk.cells import ABSENT, NULL, decoder
+from syncbridge.destinations.base import BulkJob, BulkResult, BulkUnreadable, Delivered, Rejected, Result
+from syncbridge.destinations.salesforce.bulk.cells import ABSENT, NULL, Decode, decoder
 from syncbridge.destinations.salesforce.bulk.failures import of_record
-from syncbridge.errors import NeedsOperator, RetryLater
+from syncbridge.errors import RecordRejected, RetryLater
 from syncbridge.model import Fields, Normal
 from syncbridge.schemas import RemoteObject
 
@@ -28,7 +28,7 @@ def results(
 ) -> Iterator[BulkResult]:
     """The results of one file, whose first `own_columns` are Salesforce's. Closes the response.
 
-    Raises RetryLater when the connection breaks.
+    Raises RetryLater when the connection breaks, BulkUnreadable for what is no such file.
     """
     rows = _rows(response)
     header = next(rows, [])  # of Salesforce's columns only, or none at all, when there is no record
@@ -68,6 +68,7 @@ class _Columns:
     def __init__(self, names: list[str], job: BulkJob, described: RemoteObject) -> None:
         wanted = (job.key_field or "Id").lower()
         self._names = names
+        self._job = job
         found = next((name for name in names if name.lower() == wanted), None)
         if found is None:
             raise _unexpected(job, f"no column {wanted}")
@@ -85,12 +86,18 @@ class _Columns:
         for name, decode in self._decoders:
             cell = fields.get(name)
             if cell is not None:
-                fields[name] = decode(cell)
+                fields[name] = self._decoded(name, decode, cell)
         return fields
 
+    def _decoded(self, name: str, decode: Decode, cell: str) -> Normal:
+        try:
+            return decode(cell)
+        except (ValueError, ArithmeticError, RecordRejected):  # the message would hold the value
+            raise _unexpected(self._job, f"a value of {name} that cannot be read") from None
 
-def _unexpected(job: BulkJob, what: str) -> NeedsOperator:
-    return NeedsOperator(f"The results of job {job.id} have {what}.", code="UNEXPECTED_ANSWER")
+
+def _unexpected(job: BulkJob, what: str) -> BulkUnreadable:
+    return BulkUnreadable(f"The results of job {job.id} have {what}.", code="UNEXPECTED_ANSWER")
 
 
 def _rows(response: requests.Response) -> Iterator[list[str]]:
@@ -103,5 +110,7 @@ def _rows(response: requests.Response) -> Iterator[list[str]]:
         except (urllib3.exceptions.HTTPError, requests.RequestException, OSError) as error:
             code = type(error).__name__
             raise RetryLater("The connection broke while results were read.", code=code) from None
+        except UnicodeDecodeError:
+            raise BulkUnreadable("The results are not UTF-8.", code="UNEXPECTED_ANSWER") from None
         except csv.Error as error:
-            raise NeedsOperator(f"The results are not CSV: {error}.", code="UNEXPECTED_ANSWER") from None
+            raise BulkUnreadable(f"The results are not CSV: {error}.", code="UNEXPECTED_ANSWER") from None

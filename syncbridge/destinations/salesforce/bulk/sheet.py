@@ -19,7 +19,7 @@ from syncbridge.destinations.base import BulkUpload
 from syncbridge.destinations.salesforce.batches import crowding, parent_fields
 from syncbridge.destinations.salesforce.bulk.cells import ABSENT, NULL, encoder
 from syncbridge.destinations.salesforce.describe import field_of
-from syncbridge.model import Fields, Normal
+from syncbridge.model import Fields
 from syncbridge.schemas import RemoteField, RemoteObject
 
 #: Salesforce takes 150 MB of what it makes of an upload in base64, and advises to send no more than this.
@@ -58,7 +58,7 @@ class Sheet:
         write, starts, parents = self._file.write, self._starts, self._parents
         size = write(",".join(columns).encode() + b"\n")
         seen: set[object] = set()
-        unfit: list[Normal] = []
+        unfit: list[int] = []
         taken = 0
         for record in islice(records, most):
             taken += 1
@@ -66,7 +66,7 @@ class Sheet:
             folded = comparable(key)
             line = rows.line(record) if key is not None and folded not in seen else None
             if line is None:
-                unfit.append(key)
+                unfit.append(taken - 1)
                 continue
             seen.add(folded)
             if locks:
