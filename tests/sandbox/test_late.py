@@ -146,6 +146,22 @@ def _feed(api: Api, name: str) -> Any:
     ).json()
 
 
+def test_a_record_and_its_details_are_deleted_in_one_moment_and_come_back_together() -> None:
+    ticks = itertools.count(1_780_000_000, 0.7)
+    sandbox = Sandbox(clock=lambda: float(next(ticks)))
+    account, contact = sandbox.org.objects["account"], sandbox.org.objects["contact"]
+    [made] = sandbox.writes.create([(account, {"Name": "a"})])
+    sandbox.writes.create([(contact, {"LastName": each, "AccountId": made.id}) for each in "bc"])
+    sandbox.deletes.delete([str(made.id)])
+    sql = 'select "SystemModstamp" from "Account" union select "SystemModstamp" from "Contact"'
+    stamps = sandbox.storage.select(sql)
+    sandbox.deletes.undelete([str(made.id)])
+    back = sandbox.storage.count(contact)
+    sandbox.close()
+    assert len(stamps) == 1
+    assert back == 2
+
+
 def test_stamps_have_whole_seconds_and_the_records_of_a_request_share_one() -> None:
     ticks = itertools.count(1_780_000_000, 0.7)
     sandbox = Sandbox(clock=lambda: float(next(ticks)))

@@ -93,9 +93,23 @@ def test_an_unknown_object_or_path_is_404_and_a_wrong_method_405(api: Api) -> No
     assert (wrong.status_code, wrong.json()[0]["errorCode"]) == (405, "METHOD_NOT_ALLOWED")
 
 
-def test_versions_that_the_org_does_not_have_are_404(api: Api, sandbox: SandboxServer) -> None:
-    assert api.get(f"{sandbox.url}/services/data/v30.0/limits").status_code == 404
-    assert api.get(f"{sandbox.url}/services/data/v66.0/limits").status_code == 200
+@pytest.mark.parametrize(
+    ("version", "status", "code"),
+    [
+        ("7.0", 410, "GONE"), ("20.0", 410, "GONE"), ("30.0", 410, "GONE"), ("6.0", 404, "NOT_FOUND"),
+        ("67.0", 404, "NOT_FOUND"), ("42", 404, "NOT_FOUND"), ("042.0", 404, "NOT_FOUND"),
+    ],
+)  # fmt: skip
+def test_retired_versions_are_410_and_unknown_ones_404(
+    api: Api, sandbox: SandboxServer, version: str, status: int, code: str
+) -> None:
+    response = api.get(f"{sandbox.url}/services/data/v{version}/limits")
+    assert (response.status_code, response.json()[0]["errorCode"]) == (status, code)
+
+
+@pytest.mark.parametrize("version", ["31.0", "66.0"])
+def test_the_oldest_and_the_newest_version_are_there(api: Api, sandbox: SandboxServer, version: str) -> None:
+    assert api.get(f"{sandbox.url}/services/data/v{version}/limits").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -64,5 +64,23 @@ def test_a_field_that_is_not_there_is_400(api: Api, family: dict[str, str]) -> N
         assert (response.status_code, response.json()[0]["errorCode"]) == (400, "INVALID_FIELD")
 
 
+def test_a_custom_child_relationship_has_the_same_name_everywhere(api: Api, sandbox: SandboxServer) -> None:
+    reference = {"type": "reference", "to": "Account", "relationship": "Partner__r", "children": "Partners"}
+    sandbox.control.put_field("Contact", "Partner__c", reference)
+    child = {"attributes": {"type": "Contact", "referenceId": "c"}, "LastName": "Smith"}
+    attributes = {"type": "Account", "referenceId": "a"}
+    account = {"attributes": attributes, "Name": "Acme", "Partners__r": {"records": [child]}}
+    created = api.post("/composite/tree/Account", json={"records": [account]})
+    assert created.status_code == 201, created.text
+    ids = [each["id"] for each in created.json()["results"]]
+    way = api.get(f"/sobjects/Account/{ids[0]}/partners__R").json()
+    assert [each["Id"] for each in way["records"]] == [ids[1]]
+    soql = "SELECT Id, (SELECT LastName FROM Partners__r) FROM Account"
+    assert api.rows(soql)[0]["Partners__r"]["totalSize"] == 1
+    columns = api.get("/query", params={"q": soql, "columns": "true"}).json()["columnMetadata"]
+    assert [each["columnName"] for each in columns] == ["Id", "Partners__r"]
+    assert api.get(f"/sobjects/Account/{ids[0]}/Partners").status_code == 404
+
+
 def test_an_external_id_in_the_path_still_is_one(api: Api, family: dict[str, str]) -> None:
     assert api.get("/sobjects/Account/External_Key__c/M-1").json()["Id"] == family["middle"]

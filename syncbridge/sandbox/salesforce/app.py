@@ -21,15 +21,14 @@ from starlette.types import Receive, Scope, Send
 from syncbridge.sandbox.salesforce.auth import expired_session
 from syncbridge.sandbox.salesforce.auth_codes import AuthRefusal
 from syncbridge.sandbox.salesforce.call import REST, Action, Call, Reply, answer, refused
-from syncbridge.sandbox.salesforce.errors import Refusal
-from syncbridge.sandbox.salesforce.faults import Rule, daily_limit, objects_in, refusal_of
-from syncbridge.sandbox.salesforce.rest.metadata import check_version
+from syncbridge.sandbox.salesforce.errors import Refusal, not_allowed
+from syncbridge.sandbox.salesforce.faults import Rule, objects_in, refusal_of
+from syncbridge.sandbox.salesforce.rest.versions import check_version
 from syncbridge.sandbox.salesforce.sandbox import Sandbox
 from syncbridge.sandbox.salesforce.store.locks import POLL_SECONDS, Holder, LocksHeld
-from syncbridge.sandbox.salesforce.streams import in_turn, received
+from syncbridge.sandbox.salesforce.streams import GZIP_LEVEL, in_turn, received
 
 SMALLEST_GZIP = 2048
-GZIP_LEVEL = 1
 DROP = "syncbridge.drop"
 LONGEST_HEAD = 16_384
 READ_BY_SERVER = (b"content-length", b"transfer-encoding", b"connection")
@@ -151,8 +150,7 @@ class Endpoint:
 
     def _run(self, call: Call, action: Action | None, rule: Rule | None) -> Reply:
         if action is None:
-            text = f"HTTP Method '{call.method}' not allowed. Allowed are {','.join(self._actions)}"
-            raise Refusal("METHOD_NOT_ALLOWED", text, status=405)
+            raise not_allowed(call.method, self._actions)
         check_version(call, action)
         if action.area == "data":
             call.token = action.dialect.session(call)
@@ -162,17 +160,10 @@ class Endpoint:
             return self._struck(call, rule)
         if action.area == "data" and not call.counted:
             self._sandbox.in_flight.check()
-            self._count(call)
+            self._sandbox.usage.take()
+            call.counted = True
         self._sandbox.writes.allow_duplicates = _allows_duplicates(call)
         return action.run(call)
-
-    def _count(self, call: Call) -> None:
-        """Take one call of the day's quota, or refuse."""
-        usage = self._sandbox.usage
-        if usage.used >= usage.max:
-            raise daily_limit()
-        usage.used += 1
-        call.counted = True
 
     def _struck(self, call: Call, rule: Rule) -> Reply:
         if rule.kind == "expired_session":

@@ -105,7 +105,7 @@ class Call:
         return None
 
 
-Handler = Callable[[Call], Reply]
+Run = Callable[[Call], Reply]
 
 
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
@@ -143,7 +143,7 @@ class Action:
     """
 
     name: str
-    run: Handler
+    run: Run
     area: Literal["data", "login", "control"] = "data"
     upload: bool = False
     since: float = 0.0

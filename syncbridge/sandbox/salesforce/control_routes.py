@@ -25,7 +25,7 @@ def control_routes(sandbox: Sandbox) -> list[Route]:
 
     def endpoint(**steps: Step) -> Endpoint:
         return Endpoint(
-            sandbox, {method: Action("control", _handler(control, step), "control") for method, step in steps.items()}
+            sandbox, {method: Action("control", _run(control, step), "control") for method, step in steps.items()}
         )
 
     return [
@@ -53,7 +53,7 @@ def control_routes(sandbox: Sandbox) -> list[Route]:
     ]
 
 
-def _handler(control: Control, step: Step) -> Callable[[Call], Reply]:
+def _run(control: Control, step: Step) -> Callable[[Call], Reply]:
     def run(call: Call) -> Reply:
         try:
             return answer(step(control, call, call.json() if call.body else {}))

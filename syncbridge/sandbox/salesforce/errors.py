@@ -6,9 +6,13 @@ A request that is refused answers `[{"message", "errorCode", "fields"?}]`; a row
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 RESOURCE_MISSING = "The requested resource does not exist"
+LOCK_MESSAGE = "unable to obtain exclusive access to this record or 1 records"
+#: Code and message of a Bulk job that gives up.
+TOO_MANY_LOCK_FAILURES = ("TooManyLockFailure", "Too many lock failures while saving records")
 
 
 class Refusal(Exception):
@@ -102,6 +106,27 @@ class DuplicatesFound(Refusal):
 def not_found(message: str = RESOURCE_MISSING) -> Refusal:
     """Return the refusal of a path, record or key that is not there."""
     return Refusal("NOT_FOUND", message, status=404)
+
+
+def not_allowed(method: str, allowed: Iterable[str]) -> Refusal:
+    """Return the refusal of a method that a path does not have."""
+    text = f"HTTP Method '{method}' not allowed. Allowed are {','.join(allowed)}"
+    return Refusal("METHOD_NOT_ALLOWED", text, status=405)
+
+
+def unsupported_type(name: object) -> Refusal:
+    """Return the refusal of an object that the org does not have."""
+    return Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
+
+
+def invalid_reference(fields: list[str] | None = None) -> Refusal:
+    """Return the refusal of an id without a record."""
+    return Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", fields=fields)
+
+
+def entity_deleted() -> Refusal:
+    """Return the refusal of an id whose record is in the bin."""
+    return Refusal("ENTITY_IS_DELETED", "entity is deleted")
 
 
 def no_such_column(field: str, object_name: str) -> Refusal:

@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Key
 
-from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.errors import LOCK_MESSAGE, TOO_MANY_LOCK_FAILURES, Refusal
 
 Kind = Literal[
     "latency", "expired_session", "daily_limit", "concurrent_limit", "too_many_requests", "server_error", "unavailable",
@@ -32,7 +32,6 @@ Kind = Literal[
 ]  # fmt: skip
 #: Kinds that strike within a request or a job, not instead of its answer.
 INSIDE = frozenset({"rows", "job_failed"})
-LOCK_MESSAGE = "unable to obtain exclusive access to this record or 1 records"
 QUERIED_OBJECT = re.compile(r"\bfrom[\s+]+(\w+)", re.IGNORECASE)
 OBJECT_IN_URL = re.compile(r"/sobjects/(\w+)")
 
@@ -86,8 +85,8 @@ class Rule(BaseModel):
     def job_error(self) -> tuple[str, str]:
         """Return code and message of a job that fails."""
         given = self.model_fields_set
-        code = self.code if "code" in given else "TooManyLockFailure"
-        return code, self.message if "message" in given else "Too many lock failures while saving records"
+        code, message = TOO_MANY_LOCK_FAILURES
+        return self.code if "code" in given else code, self.message if "message" in given else message
 
     def row_refusal(self, index: int, record: dict[str, Any]) -> Refusal | None:
         """Return the refusal of one row, or None when the rule leaves it alone."""

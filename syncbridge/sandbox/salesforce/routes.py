@@ -25,6 +25,7 @@ from syncbridge.sandbox.salesforce.rest import (
     search,
     tooling,
     tree,
+    versions,
 )
 from syncbridge.sandbox.salesforce.rest.batch import Batches
 from syncbridge.sandbox.salesforce.rest.composite import Composite
@@ -54,7 +55,7 @@ LOGIN_PATHS: Paths = {
     "/id/{organization}/{user}": {"GET": Action("identity", identity.identity, "login")},
     "/services/Soap/{kind}/{soap_version}": {"POST": SOAP_CALL},
     "/services/Soap/{kind}/{soap_version}/{organization}": {"POST": SOAP_CALL},
-    "/services/data": {"GET": Action("versions", metadata.versions, "login")},
+    "/services/data": {"GET": Action("versions", versions.versions, "login")},
 }
 DATA_PATHS: Paths = {
     V: {"GET": Action("resources", metadata.resources)},
@@ -132,27 +133,27 @@ TOOLING_PATHS: Paths = {
 
 BULK_PATHS: Paths = {
     f"{V}/jobs/ingest": {
-        "GET": Action("bulk_list", ingest_calls.list_jobs),
-        "POST": Action("bulk_create", ingest_calls.create),
+        "GET": Action("bulk_list", ingest_calls.list_jobs, since=41),
+        "POST": Action("bulk_create", ingest_calls.create, since=41),
     },
     f"{V}/jobs/ingest/{{job}}": {
-        "GET": Action("bulk_read", ingest_calls.read),
-        "PATCH": Action("bulk_update", ingest_calls.update),
-        "DELETE": Action("bulk_delete", ingest_calls.delete),
+        "GET": Action("bulk_read", ingest_calls.read, since=41),
+        "PATCH": Action("bulk_update", ingest_calls.update, since=41),
+        "DELETE": Action("bulk_delete", ingest_calls.delete, since=41),
     },
-    f"{V}/jobs/ingest/{{job}}/batches": {"PUT": Action("bulk_upload", ingest_calls.upload, upload=True)},
-    f"{V}/jobs/ingest/{{job}}/{{results}}": {"GET": Action("bulk_results", ingest_calls.results)},
+    f"{V}/jobs/ingest/{{job}}/batches": {"PUT": Action("bulk_upload", ingest_calls.upload, upload=True, since=41)},
+    f"{V}/jobs/ingest/{{job}}/{{results}}": {"GET": Action("bulk_results", ingest_calls.results, since=41)},
     f"{V}/jobs/query": {
-        "GET": Action("bulk_query_list", query_calls.list_jobs),
-        "POST": Action("bulk_query_create", query_calls.create),
+        "GET": Action("bulk_query_list", query_calls.list_jobs, since=47),
+        "POST": Action("bulk_query_create", query_calls.create, since=47),
     },
     f"{V}/jobs/query/{{job}}": {
-        "GET": Action("bulk_query_read", query_calls.read),
-        "PATCH": Action("bulk_query_update", query_calls.update),
-        "DELETE": Action("bulk_query_delete", query_calls.delete),
+        "GET": Action("bulk_query_read", query_calls.read, since=47),
+        "PATCH": Action("bulk_query_update", query_calls.update, since=47),
+        "DELETE": Action("bulk_query_delete", query_calls.delete, since=47),
     },
-    f"{V}/jobs/query/{{job}}/results": {"GET": Action("bulk_query_results", query_calls.results)},
-    f"{V}/jobs/query/{{job}}/resultPages": {"GET": Action("bulk_query_pages", query_calls.result_pages)},
+    f"{V}/jobs/query/{{job}}/results": {"GET": Action("bulk_query_results", query_calls.results, since=47)},
+    f"{V}/jobs/query/{{job}}/resultPages": {"GET": Action("bulk_query_pages", query_calls.result_pages, since=58)},
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from syncbridge.sandbox.salesforce.auth import Credentials, Sessions
 from syncbridge.sandbox.salesforce.bulk.bulk import Bulk
-from syncbridge.sandbox.salesforce.faults import Faults
+from syncbridge.sandbox.salesforce.faults import Faults, daily_limit
 from syncbridge.sandbox.salesforce.inflight import InFlight
 from syncbridge.sandbox.salesforce.org.model import Org
 from syncbridge.sandbox.salesforce.org.org_file import load_org
@@ -34,6 +34,12 @@ class Usage:
 
     used: int = 0
     max: int = DAILY_CALLS
+
+    def take(self) -> None:
+        """Count one more call, or refuse it when the day's are used up."""
+        if self.used >= self.max:
+            raise daily_limit()
+        self.used += 1
 
 
 @dataclass(slots=True)
@@ -75,9 +81,9 @@ class Sandbox:
         self.lock = self.storage.lock
         self.locks = Locks(self.org, self.storage)
         self.in_flight = InFlight(self.clock, self.locks)
-        self.writes = Writes(self.org, self.storage, self.clock, self.locks)
-        self.deletes = Deletes(self.org, self.storage, self.clock, self.locks)
-        self.merges = Merges(self.org, self.storage, self.clock, self.writes)
+        self.writes = Writes(self.org, self.storage, self.locks)
+        self.deletes = Deletes(self.org, self.storage, self.locks)
+        self.merges = Merges(self.org, self.storage, self.writes)
         self.sessions = Sessions(credentials or Credentials(), self.clock)
         self.faults = Faults()
         self.bulk = Bulk(

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.soql.tokens import Source
+from syncbridge.sandbox.salesforce.soql.tree import AGGREGATES
 
-AGGREGATES = frozenset({"count", "count_distinct", "sum", "avg", "min", "max"})
 NO_SUBQUERIES = Refusal("API_ERROR", "Aggregate Relationships not supported in Bulk V2 Query with CSV content type")
 COMPOUND = Refusal("FUNCTIONALITY_NOT_ENABLED", "Selecting compound data not supported in Bulk Query")
 

@@ -8,12 +8,12 @@ import threading
 import time
 from array import array
 from collections.abc import Iterator
-from typing import Any
 
 import orjson
 
 from syncbridge.sandbox.salesforce.bulk.allowed import COMPOUND, check_words
 from syncbridge.sandbox.salesforce.bulk.cells import Cell, cell_of
+from syncbridge.sandbox.salesforce.bulk.chunks import file_chunks
 from syncbridge.sandbox.salesforce.bulk.jobs import COMPLETE, DELIMITERS, FAILED, LINE_ENDINGS, RUNNING, QueryJob
 from syncbridge.sandbox.salesforce.bulk.runner import Runner
 from syncbridge.sandbox.salesforce.errors import Refusal
@@ -127,19 +127,5 @@ def page_of(job: QueryJob, first: int, most: int) -> tuple[Iterator[bytes], int,
     total = len(job.ends) - 1
     number = max(min(most, total - first), 0)
     end = first + number
-    return _bytes_of(job, first, end), number, end if end < total else None
-
-
-def _bytes_of(job: QueryJob, first: int, end: int) -> Iterator[bytes]:
-    file = job.results.open("rb")
-    parts: Any = ((0, job.ends[0]), (job.ends[first], job.ends[end]) if end > first else (0, 0))
-
-    def read() -> Iterator[bytes]:
-        with file:
-            for start, stop in parts:
-                file.seek(start)
-                while start < stop and (chunk := file.read(min(1 << 16, stop - start))):
-                    start += len(chunk)
-                    yield chunk
-
-    return read()
+    parts = [(0, job.ends[0])] + ([(job.ends[first], job.ends[end])] if number else [])
+    return file_chunks(job.results, parts), number, end if end < total else None

@@ -8,14 +8,13 @@ import orjson
 
 from syncbridge.sandbox.salesforce.bulk.jobs import ABORTED, OPEN, UPLOADED, IngestJob
 from syncbridge.sandbox.salesforce.bulk.limits import TOO_LARGE
-from syncbridge.sandbox.salesforce.bulk.listing import job_format, listing, member, refuse_version
+from syncbridge.sandbox.salesforce.bulk.listing import job_format, listing, member
 from syncbridge.sandbox.salesforce.bulk.multipart import split_parts
 from syncbridge.sandbox.salesforce.bulk.results import HEADERS, result_chunks, unprocessed_chunks
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
 from syncbridge.sandbox.salesforce.errors import Refusal, not_found
 from syncbridge.sandbox.salesforce.org.model import ObjectType
 
-OLDEST_VERSION = 41
 OPERATIONS = frozenset({"insert", "update", "upsert", "delete"})
 NO_HARD_DELETE = (
     "hardDelete operation requires special user profile permission, please contact your system administrator"
@@ -25,7 +24,6 @@ ENDED_AS = {"JobComplete": "Completed", "Failed": "Failed", "Aborted": "Aborted"
 
 def create(call: Call) -> Reply:
     """POST /jobs/ingest: JSON, or a multipart body with the job and its data"""
-    refuse_version(call, OLDEST_VERSION)
     content_type = call.headers.get("content-type", "")
     if not content_type.lower().startswith("multipart/"):
         return answer(_add(call, call.record()).created_now())
@@ -83,7 +81,6 @@ def read(call: Call) -> Reply:
 
 def list_jobs(call: Call) -> Reply:
     """GET /jobs/ingest"""
-    refuse_version(call, OLDEST_VERSION)
     return answer(listing(call, "ingest", "V2Ingest", call.sandbox.bulk.jobs.all(IngestJob)))
 
 
@@ -157,7 +154,7 @@ def _external_id(target: ObjectType, body: dict[str, Any]) -> str:
         text = f"External ID was blank for {target.name}. An External ID must be specified for upsert."
         raise Refusal("INVALIDJOB", text)
     known = target.find(str(name))
-    if known is None or not (known.external_id or known.type == "id"):
+    if known is None or not known.upsert_key:
         text = f"Field name provided, {name} does not match an External ID, Salesforce Id, or indexed field for "
         raise Refusal("INVALIDJOB", f"{text}{target.name}")
     return known.name

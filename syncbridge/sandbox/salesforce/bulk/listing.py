@@ -20,12 +20,6 @@ def member(call: Call, kind: type[AnyJob]) -> AnyJob:
     return found
 
 
-def refuse_version(call: Call, oldest: int) -> None:
-    """Refuse an API version that does not know the resource yet."""
-    if call.version < oldest:
-        raise not_found()
-
-
 def job_format(body: dict[str, Any]) -> tuple[str, str]:
     """Return delimiter and line ending by name, or refuse what a job cannot have."""
     if body.get("contentType", "CSV") != "CSV":

@@ -8,12 +8,10 @@ from typing import Any
 
 from syncbridge.sandbox.salesforce.bulk.extract import page_of
 from syncbridge.sandbox.salesforce.bulk.jobs import ABORTED, COMPLETE, RUNNING, QueryJob
-from syncbridge.sandbox.salesforce.bulk.listing import job_format, listing, member, refuse_version
+from syncbridge.sandbox.salesforce.bulk.listing import job_format, listing, member
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
 from syncbridge.sandbox.salesforce.errors import Refusal
 
-OLDEST_VERSION = 47
-OLDEST_WITH_PAGES = 58
 DEFAULT_PAGE = 100_000
 PAGES_AT_ONCE = 5
 LAST_LOCATOR = "null"
@@ -21,7 +19,6 @@ LAST_LOCATOR = "null"
 
 def create(call: Call) -> Reply:
     """POST /jobs/query; the query is checked before there is a job"""
-    refuse_version(call, OLDEST_VERSION)
     body = call.record()
     operation, text = body.get("operation"), body.get("query")
     if operation not in ("query", "queryAll"):
@@ -52,7 +49,6 @@ def read(call: Call) -> Reply:
 
 def list_jobs(call: Call) -> Reply:
     """GET /jobs/query"""
-    refuse_version(call, OLDEST_VERSION)
     return answer(listing(call, "query", "V2Query", call.sandbox.bulk.jobs.all(QueryJob)))
 
 
@@ -91,7 +87,6 @@ def results(call: Call) -> Reply:
 
 def result_pages(call: Call) -> Reply:
     """GET /jobs/query/{job}/resultPages: up to five URLs of results to download side by side"""
-    refuse_version(call, OLDEST_WITH_PAGES)
     job = _complete(call)
     first, most = _offset(job, call.query.get("locator")), _most(call)
     base = f"{call.base}/jobs/query/{job.id}"

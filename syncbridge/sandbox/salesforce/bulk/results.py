@@ -14,11 +14,11 @@ from typing import IO, Any
 
 import orjson
 
+from syncbridge.sandbox.salesforce.bulk.chunks import file_chunks
 from syncbridge.sandbox.salesforce.bulk.jobs import DELIMITERS, LINE_ENDINGS, IngestJob
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.store.changes import Outcome
 
-CHUNK = 1 << 16
 IDS_OF_FAILURES_SINCE = 53
 HEADERS = {"successfulresults": ("sf__Id", "sf__Created"), "failedresults": ("sf__Id", "sf__Error")}
 
@@ -110,29 +110,14 @@ def result_chunks(job: IngestJob, kind: str) -> Iterator[bytes]:
     path = job.folder / kind
     if not path.exists():
         return iter([header_line(job, kind).encode()])
-    return _chunks(path, [(0, path.stat().st_size)])
+    return file_chunks(path, [(0, path.stat().st_size)])
 
 
 def unprocessed_chunks(job: IngestJob) -> Iterator[bytes]:
     """Return the header and the records that were not processed, as they were uploaded, in chunks."""
     if not job.data.exists():
         return iter([])
-    return _chunks(job.data, [(0, job.header_end), (job.offset, job.data.stat().st_size)])
-
-
-def _chunks(path: Path, parts: list[tuple[int, int]]) -> Iterator[bytes]:
-    """The file is open before this returns, so a job that is deleted meanwhile can still be read to its end."""
-    file = path.open("rb")
-
-    def read() -> Iterator[bytes]:
-        with file:
-            for start, end in parts:
-                file.seek(start)
-                while start < end and (chunk := file.read(min(CHUNK, end - start))):
-                    start += len(chunk)
-                    yield chunk
-
-    return read()
+    return file_chunks(job.data, [(0, job.header_end), (job.offset, job.data.stat().st_size)])
 
 
 def error_text(refusal: Refusal) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from syncbridge.sandbox.salesforce.bulk.jobs import IngestJob
 from syncbridge.sandbox.salesforce.bulk.lines import JobFailure
 from syncbridge.sandbox.salesforce.bulk.runner import Runner
+from syncbridge.sandbox.salesforce.errors import TOO_MANY_LOCK_FAILURES
 from syncbridge.sandbox.salesforce.store.changes import Outcome
 from syncbridge.sandbox.salesforce.store.locks import POLL_SECONDS, Holder, Locks, LocksHeld, RowLocked
 
@@ -67,7 +68,7 @@ class Turns:
         self._failures = 0
         self._job.retries += 1
         if self._job.retries > MOST_RETRIES:
-            raise JobFailure("TooManyLockFailure", "Too many lock failures while saving records")
+            raise JobFailure(*TOO_MANY_LOCK_FAILURES)
         deadline = time.monotonic() + self._locks.wait_seconds
         while self._locks.any_held and time.monotonic() < deadline and not self._job.ended:
             self._runner.pause(self._job, POLL_SECONDS)

@@ -12,7 +12,7 @@ from syncbridge.sandbox.salesforce.bulk_v1.rows import json_to_csv, query_json, 
 from syncbridge.sandbox.salesforce.call import Call, Reply
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.org.ids import to_18
-from syncbridge.sandbox.salesforce.rest.metadata import NEWEST_VERSION, OLDEST_VERSION
+from syncbridge.sandbox.salesforce.rest.versions import known_version
 
 OPERATIONS = frozenset({"insert", "update", "upsert", "delete", "query", "queryAll"})
 CONTENT_TYPES = ("CSV", "JSON")
@@ -36,7 +36,7 @@ def create(call: Call) -> Reply:
     key = settings.get("externalIdFieldName")
     if operation == "upsert":
         known = target.find(key or "")
-        if known is None or not (known.external_id or known.type == "id"):
+        if known is None or not known.upsert_key:
             raise Refusal("InvalidJob", f"External ID field {key} was not found on {target.name}")
     stamp = call.sandbox.clock.stamp()
     job = BatchJob(
@@ -158,11 +158,8 @@ def _query(call: Call, job: BatchJob) -> QueryJob:
 
 
 def _version(call: Call) -> float:
-    try:
-        version = float(call.params["async_version"])
-    except ValueError:
-        version = 0.0
-    if not OLDEST_VERSION <= version <= NEWEST_VERSION:
+    version = known_version(call.params["async_version"])
+    if version is None:
         raise Refusal("InvalidVersion", f"Api version {call.params['async_version']} is not supported")
     return version
 

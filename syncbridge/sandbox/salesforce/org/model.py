@@ -58,6 +58,11 @@ class Field:
         return f"{self.children.removesuffix('__r')}__r"
 
     @property
+    def upsert_key(self) -> bool:
+        """True for a field that an upsert may go by."""
+        return self.external_id or self.type == "id"
+
+    @property
     def is_long_text(self) -> bool:
         """True for text that cannot be filtered, sorted or grouped by."""
         return self.type == "textarea" and self.length > 255
@@ -149,6 +154,11 @@ class Org:
         target = self.objects[object_name.lower()]
         kept = [each for each in target.fields if each.name.lower() != changed.name.lower()]
         self.put(replace(target, fields=(*kept, changed)))
+
+    def children_named(self, name: str, relationship: str) -> list[tuple[ObjectType, Field]]:
+        """Return those of the children of an object that a child relationship leads to, named in any case."""
+        wanted = relationship.lower()
+        return [pair for pair in self.children_of(name) if (pair[1].child_relationship or "").lower() == wanted]
 
     def children_of(self, name: str) -> list[tuple[ObjectType, Field]]:
         """Return every (object, reference field) that points at this object."""

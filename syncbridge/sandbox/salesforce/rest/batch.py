@@ -8,7 +8,6 @@ import orjson
 
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer, refused
 from syncbridge.sandbox.salesforce.errors import Refusal
-from syncbridge.sandbox.salesforce.faults import daily_limit
 from syncbridge.sandbox.salesforce.rest.subrequests import Subrequests, resource_of, version_of
 
 MOST_SUBREQUESTS = 25
@@ -42,7 +41,8 @@ class Batches:
         path = url if url.startswith(PREFIX) else PREFIX + url.lstrip("/")
         try:
             _check(call, path)
-            _count(call, first=first)
+            if not first:  # it has the call of the batch itself
+                call.sandbox.usage.take()
         except Refusal as refusal:
             return refused(refusal)
         return self._subrequests.run(call, asked["method"], path, body=asked.get("richInput"))
@@ -71,13 +71,3 @@ def _check(call: Call, path: str) -> None:
         raise Refusal("INVALID_INPUT", text)
     if resource_of(path).partition("/")[0] not in RESOURCES:
         raise Refusal("INVALID_INPUT", f"The resource {path} is not supported in a batch request")
-
-
-def _count(call: Call, *, first: bool) -> None:
-    """Take a call from the day's quota; the first subrequest has the one of the batch call itself."""
-    usage = call.sandbox.usage
-    if first:
-        return
-    if usage.used >= usage.max:
-        raise daily_limit()
-    usage.used += 1

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, TypeGuard
 
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
-from syncbridge.sandbox.salesforce.errors import Refusal, no_such_column
+from syncbridge.sandbox.salesforce.errors import Refusal, no_such_column, unsupported_type
 from syncbridge.sandbox.salesforce.org.ids import to_18
 from syncbridge.sandbox.salesforce.org.model import ObjectType
 from syncbridge.sandbox.salesforce.rest.reading import read_records
@@ -58,7 +58,7 @@ def delete(call: Call) -> Reply:
     ids = [each.strip() for each in call.query.get("ids", "").split(",") if each.strip()]
     if not ids:
         raise Refusal("MISSING_ARGUMENT", "The ids parameter is required")
-    _check_number(len(ids), MOST_RECORDS)
+    check_number(len(ids))
     all_or_none = call.query.get("allOrNone", "").lower() == "true"
     return answer(_results(call.sandbox.deletes.delete(ids, all_or_none=all_or_none, fault=call.row_fault)))
 
@@ -73,7 +73,7 @@ def retrieve(call: Call) -> Reply:
         ids, fields = call.query.get("ids", "").split(","), call.query.get("fields", "").split(",")
     if not _are_texts(ids) or not _are_texts(fields):
         raise Refusal("MISSING_ARGUMENT", "ids and fields are required")
-    _check_number(len(ids), MOST_READ)
+    check_number(len(ids), MOST_READ)
     for name in fields:
         if target.find(name.strip()) is None and "." not in name:
             raise no_such_column(name, target.name)
@@ -87,11 +87,12 @@ def _body(call: Call) -> tuple[list[Record], bool]:
     records = body.get("records")
     if not isinstance(records, list) or not all(isinstance(each, dict) for each in records):
         raise Refusal("JSON_PARSER_ERROR", "The body needs a list of records under 'records'")
-    _check_number(len(records), MOST_RECORDS)
+    check_number(len(records))
     return records, body.get("allOrNone") in (True, "true")
 
 
-def _check_number(number: int, most: int) -> None:
+def check_number(number: int, most: int = MOST_RECORDS) -> None:
+    """Refuse more records than a call takes."""
     if number > most:
         text = f"record limit reached. cannot submit more than {most} records into this call"
         raise Refusal("EXCEEDED_ID_LIMIT", text)
@@ -112,7 +113,7 @@ def _type_of(call: Call, record: Record) -> ObjectType | Refusal:
     name = attributes.get("type") if isinstance(attributes, dict) else None
     if not isinstance(name, str):
         return NO_TYPE
-    return call.sandbox.org.find(name) or Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
+    return call.sandbox.org.find(name) or unsupported_type(name)
 
 
 def _missing_type(found: ObjectType | Refusal) -> Refusal | None:

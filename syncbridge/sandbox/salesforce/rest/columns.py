@@ -77,11 +77,10 @@ class _Columns:
         return _column(name, None) | {"aggregate": True, "displayName": function.alias or function.name}
 
     def _child(self, query: Query) -> dict[str, Any]:
-        for child, ref in self._org.children_of(self._target.name):
-            if ref.children is not None and ref.children.lower() == query.object_name.lower():
-                joined = _Columns(self._org, child).of(query)
-                return _column(ref.children, None) | {"aggregate": True, "joinColumns": joined}
-        return _column(query.object_name, None) | {"aggregate": True}
+        relationship = query.object_name.rpartition(".")[2]
+        [(child, ref), *_] = self._org.children_named(self._target.name, relationship)
+        joined = _Columns(self._org, child).of(query)
+        return _column(str(ref.child_relationship), None) | {"aggregate": True, "joinColumns": joined}
 
 
 def _is_chosen(field: Field, group: FieldGroup) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
 from syncbridge.sandbox.salesforce.org.ids import to_18
-from syncbridge.sandbox.salesforce.rest.metadata import NEWEST_VERSION, OLDEST_VERSION
+from syncbridge.sandbox.salesforce.rest.reading import stored_values
+from syncbridge.sandbox.salesforce.rest.versions import NEWEST_VERSION, known_version
 from syncbridge.sandbox.salesforce.store.storage import ORGANIZATION_ID, USER_ID
 from syncbridge.sandbox.salesforce.store.values import Stored
 
@@ -32,7 +33,7 @@ def identity(call: Call) -> Reply:
     if to_18(call.params["user"]) != USER_ID:
         return Reply(404, b"Bad_Id", {}, TEXT)
     version = call.query.get("version")
-    if version is not None and not _is_known(version):
+    if version not in (None, "latest") and known_version(str(version)) is None:
         return Reply(406, b"Invalid_Version", {}, TEXT)
     user, url = _user(call), call.own_url
     return answer(
@@ -100,17 +101,8 @@ def _refused(call: Call) -> Reply | None:
     return None
 
 
-def _is_known(version: str) -> bool:
-    try:
-        return version == "latest" or OLDEST_VERSION <= float(version) <= NEWEST_VERSION
-    except ValueError:
-        return False
-
-
 def _user(call: Call) -> dict[str, Stored]:
-    user = call.sandbox.org.original("User")
-    [row] = call.sandbox.storage.rows_with(user, USER_COLUMNS, "Id", [USER_ID])
-    return dict(zip(USER_COLUMNS, row, strict=True))
+    return stored_values(call, "User", USER_ID, USER_COLUMNS)
 
 
 def _common(user: dict[str, Stored]) -> dict[str, Any]:

@@ -1,22 +1,17 @@
-"""What the org offers: versions, resources, limits, describes, counts."""
+"""What the org offers: resources, limits, describes, counts."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import orjson
 
-from syncbridge.sandbox.salesforce.call import Action, Call, Reply, answer
-from syncbridge.sandbox.salesforce.errors import not_found
+from syncbridge.sandbox.salesforce.call import Call, Reply, answer
 from syncbridge.sandbox.salesforce.org.describe import describe_all, describe_object
 from syncbridge.sandbox.salesforce.rest.preconditions import not_modified
 
-OLDEST_VERSION, NEWEST_VERSION = 31, 66
-VERSION = re.compile(r"\d\d\.0")
-SEASONS = ("Winter", "Spring", "Summer")
 RESOURCES = (
     "composite", "jobs", "limits", "parameterizedSearch", "query", "queryAll", "quickActions", "recent", "search",
     "sobjects", "tabs", "theme",
@@ -26,25 +21,6 @@ OTHER_LIMITS = {
     "DataStorageMB": 5, "FileStorageMB": 20,
     "HourlyPublishedPlatformEvents": 50000,
 }  # fmt: skip
-
-
-def check_version(call: Call, action: Action) -> None:
-    """Refuse a path of an API version that the org does not have, or that does not have the action yet."""
-    version = call.params.get("version")
-    if version is None:
-        return
-    if not VERSION.fullmatch(version) or not max(OLDEST_VERSION, action.since) <= float(version) <= NEWEST_VERSION:
-        raise not_found()
-
-
-def versions(call: Call) -> Reply:
-    """GET /services/data"""
-    return answer(
-        [
-            {"label": _label(each), "url": f"/services/data/v{each}.0", "version": f"{each}.0"}
-            for each in range(OLDEST_VERSION, NEWEST_VERSION + 1)
-        ]
-    )
 
 
 def resources(call: Call) -> Reply:
@@ -99,9 +75,3 @@ def _cached(call: Call, name: str, make: Any) -> Reply:
     if key not in cache:
         cache[key] = orjson.dumps(make())
     return Reply(200, cache[key], headers)
-
-
-def _label(version: int) -> str:
-    """Three releases a year, named for the season: 65 is Winter '26, 66 Spring '26."""
-    year, season = divmod(version - 65, len(SEASONS))
-    return f"{SEASONS[season]} '{(26 + year) % 100:02d}"

@@ -14,6 +14,7 @@ from syncbridge.sandbox.salesforce.soql.statement import Statement
 from syncbridge.sandbox.salesforce.soql.tokens import Source
 from syncbridge.sandbox.salesforce.soql.tree import FieldGroup, Path, Query
 from syncbridge.sandbox.salesforce.store.changes import Record
+from syncbridge.sandbox.salesforce.store.values import Stored
 
 
 def read_records(call: Call, target: ObjectType, names: Sequence[str] | None, ids: list[str]) -> dict[str, Record]:
@@ -27,6 +28,12 @@ def read_records(call: Call, target: ObjectType, names: Sequence[str] | None, id
         if record is not None:
             found[row[statement.root.id_column]] = record
     return found
+
+
+def stored_values(call: Call, name: str, record_id: str, columns: tuple[str, ...]) -> dict[str, Stored]:
+    """Return stored values of a record that every org has, by field."""
+    [row] = call.sandbox.storage.rows_with(call.sandbox.org.original(name), columns, "Id", [record_id])
+    return dict(zip(columns, row, strict=True))
 
 
 def _statement(call: Call, target: ObjectType, names: Sequence[str] | None) -> Statement:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
-from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches, no_such_column, not_found
+from syncbridge.sandbox.salesforce.errors import RESOURCE_MISSING, Refusal, SeveralMatches, no_such_column, not_found
 from syncbridge.sandbox.salesforce.org.ids import to_18
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType
 from syncbridge.sandbox.salesforce.rest.preconditions import check_write, not_modified, validators
@@ -85,7 +85,7 @@ def upsert(call: Call) -> Reply:
 def external_id(target: ObjectType, name: str) -> Field:
     """Return the field that an upsert may go by, or refuse."""
     field = target.find(name)
-    if field is None or not (field.external_id or field.type == "id"):
+    if field is None or not field.upsert_key:
         raise not_found(f"Provided external ID field does not exist or is not accessible: {name}")
     return field
 
@@ -104,7 +104,7 @@ def _raise_refusal(outcome: Outcome, *, of_path: str | None = None, urls: str = 
     if isinstance(refusal, SeveralMatches):
         refusal.urls = [urls + each for each in refusal.urls]
     elif of_path is not None and refusal.code in GONE and not refusal.fields:
-        message = "The requested resource does not exist" if refusal.code != "ENTITY_IS_DELETED" else refusal.message
+        message = RESOURCE_MISSING if refusal.code != "ENTITY_IS_DELETED" else refusal.message
         raise Refusal(GONE[refusal.code], message, status=404)
     elif (
         refusal.fields is None and refusal.status == 400 and refusal.code not in ("INVALID_FIELD", "JSON_PARSER_ERROR")

@@ -79,10 +79,10 @@ def _walk(call: Call) -> tuple[ObjectType, str, list[str]]:
 
 def _children(call: Call, target: ObjectType, steps: list[str]) -> tuple[ObjectType, Field]:
     """Return the child object and its lookup for the one step that is left; the way ends there."""
-    for child, ref in call.sandbox.org.children_of(target.name):
-        if len(steps) == 1 and ref.children and ref.children.lower() == steps[0].lower():
-            return child, ref
-    raise not_found()
+    found = call.sandbox.org.children_named(target.name, steps[0])
+    if len(steps) > 1 or not found:
+        raise not_found()
+    return found[0]
 
 
 def _aimed(call: Call, target: ObjectType, record_id: str) -> Call:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
-from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.errors import unsupported_type
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType
 from syncbridge.sandbox.salesforce.rest import query
 from syncbridge.sandbox.salesforce.rest.sosl import (
@@ -95,7 +95,7 @@ def _run(call: Call, asked: Search) -> list[Any]:
     for each in wanted:
         target = call.sandbox.org.find(each.object)
         if target is None:
-            raise Refusal("INVALID_TYPE", f"sObject type '{each.object}' is not supported.")
+            raise unsupported_type(each.object)
         ids = _matching(call, target, asked)
         if ids:
             found += _shown(call, target, each, ids)

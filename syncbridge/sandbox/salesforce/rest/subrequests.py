@@ -12,8 +12,8 @@ import orjson
 from starlette.routing import compile_path
 
 from syncbridge.sandbox.salesforce.call import Action, Call, Reply, refused
-from syncbridge.sandbox.salesforce.errors import Refusal, not_found
-from syncbridge.sandbox.salesforce.rest.metadata import check_version
+from syncbridge.sandbox.salesforce.errors import Refusal, not_allowed, not_found
+from syncbridge.sandbox.salesforce.rest.versions import check_version
 
 VERSIONED = re.compile(r"/services/data/v(\d\d\.0)(?:/|$)", re.ASCII)
 JSON_BODY = {"content-type": "application/json"}
@@ -55,9 +55,7 @@ class Subrequests:
                 continue
             action = actions.get(call.method)
             if action is None:
-                allowed = ",".join(actions)
-                text = f"HTTP Method '{call.method}' not allowed. Allowed are {allowed}"
-                raise Refusal("METHOD_NOT_ALLOWED", text, status=405)
+                raise not_allowed(call.method, actions)
             return action, match.groupdict()
         raise not_found()
 

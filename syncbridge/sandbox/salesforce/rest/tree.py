@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncbridge.sandbox.salesforce.call import Call, Reply, answer
-from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.errors import Refusal, unsupported_type
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Record
 
@@ -76,7 +76,7 @@ def _node(org: Org, given: Record, parent: Node | None, lookup: Field | None) ->
     attributes = attributes if isinstance(attributes, dict) else {}
     target = org.find(str(attributes.get("type", "")))
     if target is None:
-        raise Refusal("INVALID_TYPE", f"sObject type '{attributes.get('type')}' is not supported.")
+        raise unsupported_type(attributes.get("type"))
     children = {name: value for name, value in given.items() if _is_list(value)}
     record = {name: value for name, value in given.items() if name not in children and name != "attributes"}
     return Node(target, str(attributes.get("referenceId") or ""), record, parent, lookup), children
@@ -89,11 +89,7 @@ def _is_list(value: Any) -> bool:
 def _children(org: Org, node: Node, children: Record) -> list[tuple[Node, Record]]:
     found = []
     for name, value in children.items():
-        lookups = {
-            child.name: ref
-            for child, ref in org.children_of(node.target.name)
-            if ref.children and ref.children.lower() == name.lower()
-        }
+        lookups = {child.name: ref for child, ref in org.children_named(node.target.name, name)}
         for record in _records(value):
             attributes = record.get("attributes")
             kind = org.find(str(attributes.get("type", ""))) if isinstance(attributes, dict) else None

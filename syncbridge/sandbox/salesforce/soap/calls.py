@@ -7,7 +7,7 @@ from typing import Any
 
 from syncbridge.sandbox.salesforce.call import Action, Call, Dialect, Reply
 from syncbridge.sandbox.salesforce.errors import Refusal
-from syncbridge.sandbox.salesforce.rest.metadata import NEWEST_VERSION, OLDEST_VERSION
+from syncbridge.sandbox.salesforce.rest.versions import known_version
 from syncbridge.sandbox.salesforce.soap import reading, sessions, writing
 from syncbridge.sandbox.salesforce.soap.xml import (
     ENTERPRISE,
@@ -63,11 +63,8 @@ def soap_run(call: Call) -> Reply:
 def _versioned(call: Call) -> Call:
     """Return the call with the version of its path as REST writes it, or refuse the version."""
     given = call.params["soap_version"]
-    try:
-        number = float(given)
-    except ValueError:
-        number = 0.0
-    if not OLDEST_VERSION <= number <= NEWEST_VERSION:
+    number = known_version(given)
+    if number is None:
         raise Refusal("UNSUPPORTED_API_VERSION", f"Invalid Api version specified on URL: {given}")
     call.params = {**call.params, "version": f"{number:.1f}"}
     return call

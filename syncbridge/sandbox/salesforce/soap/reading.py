@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from syncbridge.sandbox.salesforce.call import Call, Reply
-from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.errors import Refusal, unsupported_type
 from syncbridge.sandbox.salesforce.rest import changed, collections, metadata, query
 from syncbridge.sandbox.salesforce.soap.records import RESULT, write_page, write_record
 from syncbridge.sandbox.salesforce.soap.xml import Envelope, Xml, element
@@ -62,12 +62,12 @@ def describe_objects(call: Call, request: Envelope) -> Any:
 
 def get_updated(call: Call, request: Envelope) -> Any:
     """getUpdated(sObjectType, startDate, endDate)"""
-    return _utc(_ask(call, changed.updated, _window(request), {"object": _object(call, request)}))
+    return _utc(_ask(call, changed.updated, _window(request), {"object": _object(call, request.text("sObjectType"))}))
 
 
 def get_deleted(call: Call, request: Envelope) -> Any:
     """getDeleted(sObjectType, startDate, endDate)"""
-    return _utc(_ask(call, changed.deleted, _window(request), {"object": _object(call, request)}))
+    return _utc(_ask(call, changed.deleted, _window(request), {"object": _object(call, request.text("sObjectType"))}))
 
 
 def _ask(call: Call, run: Callable[[Call], Reply], values: dict[str, str], params: dict[str, str] | None = None) -> Any:
@@ -89,18 +89,15 @@ def _page(
     return Xml(element("result", page, RESULT))
 
 
-def _object(call: Call, request: Envelope) -> str:
-    name = request.text("sObjectType")
+def _object(call: Call, name: str) -> str:
     if call.sandbox.org.find(name) is None:
-        raise Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
+        raise unsupported_type(name)
     return name
 
 
 def _describe(call: Call, name: str) -> dict[str, Any]:
     asked = replace(call, headers={})
-    if call.sandbox.org.find(name) is None:
-        raise Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
-    described: dict[str, Any] = _described(_ask(asked, metadata.describe, {}, {"object": name}))
+    described: dict[str, Any] = _described(_ask(asked, metadata.describe, {}, {"object": _object(call, name)}))
     page = f"{call.own_url}/{{ID}}"
     return described | {
         "urlDetail": page,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.errors import Refusal, unsupported_type
 from syncbridge.sandbox.salesforce.org.model import ObjectType, Org
 from syncbridge.sandbox.salesforce.soap.xml import Xml, element, elements, is_nil, local
 from syncbridge.sandbox.salesforce.store.changes import Outcome, Record
@@ -40,7 +40,7 @@ def read_record(sobject: Element) -> Record:
 def type_of(org: Org, record: Record) -> ObjectType | Refusal:
     """Return the object that a record says it is of, or the refusal that its row gets."""
     name = record.get("attributes", {}).get("type", "")
-    return org.find(name) or Refusal("INVALID_TYPE", f"sObject type '{name}' is not supported.")
+    return org.find(name) or unsupported_type(name)
 
 
 def write_record(org: Org, name: str, record: Record) -> str:

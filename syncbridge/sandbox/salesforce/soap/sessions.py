@@ -7,9 +7,9 @@ from typing import Any
 from syncbridge.sandbox.salesforce.auth import SESSION_SECONDS
 from syncbridge.sandbox.salesforce.call import Call
 from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.rest.reading import stored_values
 from syncbridge.sandbox.salesforce.soap.xml import Envelope
 from syncbridge.sandbox.salesforce.store.storage import ORGANIZATION_ID, PROFILE_ID, USER_ID
-from syncbridge.sandbox.salesforce.store.values import Stored
 
 INVALID_LOGIN = "Invalid username, password, security token; or user locked out."
 NEWEST_LOGIN = 64.0
@@ -50,10 +50,8 @@ def server_timestamp(call: Call, request: Envelope) -> Any:
 
 def user_info(call: Call, request: Envelope) -> Any:
     """getUserInfo()"""
-    user, organization = (
-        _row(call, "User", USER_ID, USER_COLUMNS),
-        _row(call, "Organization", ORGANIZATION_ID, ("Name",)),
-    )
+    user = stored_values(call, "User", USER_ID, USER_COLUMNS)
+    organization = stored_values(call, "Organization", ORGANIZATION_ID, ("Name",))
     return {
         "accessibilityMode": False, "chatterExternal": False, "currencySymbol": "$",
         "orgAttachmentFileSizeLimit": 5242880,
@@ -65,8 +63,3 @@ def user_info(call: Call, request: Envelope) -> Any:
         "userLanguage": user["LanguageLocaleKey"], "userLocale": user["LocaleSidKey"], "userName": user["Username"],
         "userTimeZone": user["TimeZoneSidKey"], "userType": "Standard", "userUiSkin": "Theme3",
     }  # fmt: skip
-
-
-def _row(call: Call, name: str, record_id: str, columns: tuple[str, ...]) -> dict[str, Stored]:
-    [row] = call.sandbox.storage.rows_with(call.sandbox.org.original(name), columns, "Id", [record_id])
-    return dict(zip(columns, row, strict=True))

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from syncbridge.sandbox.salesforce.call import Call
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.org.model import ObjectType
-from syncbridge.sandbox.salesforce.rest.collections import MOST_RECORDS
+from syncbridge.sandbox.salesforce.rest.collections import check_number
 from syncbridge.sandbox.salesforce.rest.records import external_id
 from syncbridge.sandbox.salesforce.soap.records import read_record, type_of, write_error, write_outcome
 from syncbridge.sandbox.salesforce.soap.xml import Envelope
@@ -96,9 +96,7 @@ def _ids(request: Envelope) -> list[str]:
 
 
 def _counted(given: list[Given]) -> list[Given]:
-    if len(given) > MOST_RECORDS:
-        text = f"record limit reached. cannot submit more than {MOST_RECORDS} records into this call"
-        raise Refusal("EXCEEDED_ID_LIMIT", text)
+    check_number(len(given))
     return given
 
 

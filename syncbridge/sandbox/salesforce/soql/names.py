@@ -9,7 +9,6 @@ from syncbridge.sandbox.salesforce.soql.tree import Path, Query
 
 DEEPEST_PATH = 5
 MOST_PARENTS = 55
-ROOT = "t0"
 REFERENCE = "Please reference your WSDL or the describe call for the appropriate names."
 NO_OBJECT = (
     "sObject type '{}' is not supported. If you are attempting to use a custom object, be sure to append the '__c' "

@@ -182,12 +182,7 @@ class _Compiler:
             raise names.malformed(query.object_at, "only root queries support aggregate expressions")
         if query.offset and self._query.limit != 1:
             raise names.malformed(query.object_at, "A child subquery can use OFFSET only in a query with LIMIT 1")
-        wanted = query.object_name.rpartition(".")[2].lower()
-        found = [
-            each
-            for each in setting.org.children_of(names.target.name)
-            if (each[1].child_relationship or "").lower() == wanted
-        ]
+        found = setting.org.children_named(names.target.name, query.object_name.rpartition(".")[2])
         if not found:
             raise names.refuse(query.object_at, NO_CHILDREN.format(query.object_name), "INVALID_TYPE")
         target, ref = found[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from syncbridge.sandbox.salesforce.errors import Refusal, WrongType
+from syncbridge.sandbox.salesforce.errors import Refusal, WrongType, invalid_reference
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Change, Shapes
 from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
@@ -103,7 +103,7 @@ class Checks:
         for change, field, value in lookups:
             parent = self._org.by_prefix(value[:3])
             if parent is None:
-                change.refusal = Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+                change.refusal = invalid_reference()
             elif parent.name not in field.reference_to:
                 text = f"{field.label}: id value of incorrect type: {value}"
                 change.refusal = Refusal("FIELD_INTEGRITY_EXCEPTION", text, fields=[field.name])
@@ -116,8 +116,7 @@ class Checks:
         }
         for change, field, value in lookups:
             if change.refusal is None and value not in present:
-                text = "invalid cross reference id"
-                change.refusal = Refusal("INVALID_CROSS_REFERENCE_KEY", text, fields=[field.name])
+                change.refusal = invalid_reference([field.name])
 
     def _check_unique(self, changes: list[Change], known: str | None) -> None:
         """Refuse values that another record has already, in the org or earlier in the request."""

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.errors import Refusal, entity_deleted, invalid_reference
 from syncbridge.sandbox.salesforce.org.ids import to_18
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Outcome
-from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.locks import Locks
-from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
+from syncbridge.sandbox.salesforce.store.storage import Storage
 from syncbridge.sandbox.salesforce.store.values import Stored
 from syncbridge.sandbox.salesforce.store.writes import ROLLED_BACK, RowFault, no_row_fault
-
-MOVED = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
 
 
 class Deletes:
     """Moves records to the bin and back."""
 
-    def __init__(self, org: Org, storage: Storage, clock: Clock, locks: Locks) -> None:
+    def __init__(self, org: Org, storage: Storage, locks: Locks) -> None:
         self._org = org
         self._locks = locks
         self._storage = storage
-        self._clock = clock
 
     def delete(self, ids: list[str], *, all_or_none: bool = False, fault: RowFault = no_row_fault) -> list[Outcome]:
         """Delete records of any objects by id; one outcome per id, in order."""
@@ -37,7 +33,7 @@ class Deletes:
                 outcome.refusal = outcome.refusal or ROLLED_BACK
         with self._storage.transaction():
             for name, group in self._by_object(outcomes).items():
-                self._remove(self._org.objects[name.lower()], group)
+                self._bin(self._org.objects[name.lower()], [str(each.id) for each in group])
         for outcome in outcomes:
             outcome.id = outcome.id if outcome.refusal in (None, ROLLED_BACK) else None
         return outcomes
@@ -60,7 +56,7 @@ class Deletes:
         there = {row[0] for row in rows}
         for outcome in outcomes:
             if outcome.id not in there:
-                outcome.refusal = Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+                outcome.refusal = invalid_reference()
             elif outcome.id not in binned:
                 outcome.refusal = Refusal("UNDELETE_FAILED", "Entity is not in the recycle bin")
         self._unbin(target, binned)
@@ -96,9 +92,9 @@ class Deletes:
             blocked = self._blocked(target, [each for each, gone in rows if not gone])
             for outcome in group:
                 if outcome.id not in deleted:
-                    outcome.refusal = Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+                    outcome.refusal = invalid_reference()
                 elif deleted[outcome.id]:
-                    outcome.refusal = Refusal("ENTITY_IS_DELETED", "entity is deleted", status=404)
+                    outcome.refusal = entity_deleted()
                 elif outcome.id in blocked:
                     outcome.refusal = blocked[outcome.id]
                 else:
@@ -125,9 +121,6 @@ class Deletes:
                 groups[target.name].append(outcome)
         return groups
 
-    def _remove(self, target: ObjectType, outcomes: list[Outcome]) -> None:
-        self._bin(target, [str(each.id) for each in outcomes])
-
     def _bin(self, target: ObjectType, ids: list[str]) -> None:
         if not ids:
             return
@@ -146,6 +139,4 @@ class Deletes:
             self._set(child, (ref.name,), (None,), details)
 
     def _set(self, target: ObjectType, columns: tuple[str, ...], values: tuple[Stored, ...], ids: list[str]) -> None:
-        stamp = self._clock.stamp()
-        rows: list[tuple[Stored, ...]] = [(*values, stamp, USER_ID, stamp, each) for each in ids]
-        self._storage.update(target, (*columns, *MOVED), rows)
+        self._storage.touch(target, columns, [(*values, each) for each in ids])

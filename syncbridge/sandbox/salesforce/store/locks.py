@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.errors import LOCK_MESSAGE, Refusal
 from syncbridge.sandbox.salesforce.org.model import ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Change, Outcome
 from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
@@ -21,7 +21,6 @@ from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
 #: So long Salesforce waits for a lock before it gives up a record.
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.005
-LOCK_MESSAGE = "unable to obtain exclusive access to this record or 1 records"
 
 
 class LocksHeld(Exception):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from syncbridge.sandbox.salesforce.errors import Refusal
+from syncbridge.sandbox.salesforce.errors import Refusal, entity_deleted, invalid_reference
 from syncbridge.sandbox.salesforce.org.ids import to_18
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Record
-from syncbridge.sandbox.salesforce.store.clock import Clock
-from syncbridge.sandbox.salesforce.store.deletes import MOVED
-from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
+from syncbridge.sandbox.salesforce.store.storage import Storage
 from syncbridge.sandbox.salesforce.store.writes import Writes
 
 MOST_LOSERS = 2
@@ -30,10 +28,9 @@ class Merge:
 class Merges:
     """Merges records of one object, as SOAP's merge() does; REST has no such call."""
 
-    def __init__(self, org: Org, storage: Storage, clock: Clock, writes: Writes) -> None:
+    def __init__(self, org: Org, storage: Storage, writes: Writes) -> None:
         self._org = org
         self._storage = storage
-        self._clock = clock
         self._writes = writes
 
     def merge(self, target: ObjectType, master_id: str, loser_ids: Sequence[str], values: Record) -> Merge:
@@ -51,9 +48,7 @@ class Merges:
             for child, ref in self._org.children_of(target.name):
                 if ref.createable:
                     result.related_ids += self._reparent(child, ref, master, losers)
-            stamp = self._clock.stamp()
-            columns = ("IsDeleted", MASTER_FIELD, *MOVED)
-            self._storage.update(target, columns, [(1, master, stamp, USER_ID, stamp, each) for each in losers])
+            self._storage.touch(target, ("IsDeleted", MASTER_FIELD), [(1, master, each) for each in losers])
         return result
 
     def _check(self, target: ObjectType, master_id: str, loser_ids: Sequence[str]) -> tuple[str, list[str]]:
@@ -72,19 +67,14 @@ class Merges:
         there = dict(self._storage.rows_with(target, ("Id", "IsDeleted"), "Id", ids, deleted=True))
         for each in ids:
             if each not in there:
-                raise Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+                raise invalid_reference()
             if there[each]:
-                raise Refusal("ENTITY_IS_DELETED", "entity is deleted")
+                raise entity_deleted()
         return ids[0], ids[1:]
 
     def _reparent(self, child: ObjectType, ref: Field, master: str, losers: list[str]) -> list[str]:
         """Turn lookups to the losers to the master; the master's own lookup to a loser is cleared."""
         rows = self._storage.rows_with(child, ("Id",), ref.name, losers)
         moving = [row[0] for row in rows if row[0] not in losers]
-        stamp = self._clock.stamp()
-        self._storage.update(
-            child,
-            (ref.name, *MOVED),
-            [(None if each == master else master, stamp, USER_ID, stamp, each) for each in moving],
-        )
+        self._storage.touch(child, (ref.name,), [(None if each == master else master, each) for each in moving])
         return [each for each in moving if each != master]

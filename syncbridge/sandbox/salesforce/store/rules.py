@@ -16,11 +16,9 @@ from syncbridge.sandbox.salesforce.org.expressions import ROW, Expressions
 from syncbridge.sandbox.salesforce.org.model import TEXT_TYPES, Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.org.rules import Automation, DuplicateRule
 from syncbridge.sandbox.salesforce.store.changes import Change
-from syncbridge.sandbox.salesforce.store.clock import Clock
-from syncbridge.sandbox.salesforce.store.storage import USER_ID, Storage
+from syncbridge.sandbox.salesforce.store.storage import Storage
 from syncbridge.sandbox.salesforce.store.values import Stored, normaliser
 
-MOVED = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
 CPU_LIMIT = "System.LimitException: Apex CPU time limit exceeded"
 #: So many records of a transaction are given to triggers and flows at once.
 TRIGGER_CHUNK = 200
@@ -30,10 +28,9 @@ Before = dict[str, dict[str, Stored]]
 class OrgRules:
     """The rules of one org at work."""
 
-    def __init__(self, org: Org, storage: Storage, clock: Clock) -> None:
+    def __init__(self, org: Org, storage: Storage) -> None:
         self._org = org
         self._storage = storage
-        self._clock = clock
 
     def before(self, changes: Sequence[Change]) -> Before:
         """Return what the fields that automations watch hold now, by record; to be asked before anything is written."""
@@ -98,12 +95,11 @@ class OrgRules:
             f'select {ROW}."{key}", {columns} from "{target.name}" {ROW} '  # noqa: S608 - names and expressions of the org
             f'where {ROW}."{key}" is not null and {ROW}."Id" in (select value from json_each(?)) order by {ROW}."seq"'
         )
-        stamp = self._clock.stamp()
         rows: list[tuple[Stored, ...]] = []
         for owner_id, *found in self._storage.select(sql, (orjson.dumps(ids).decode(),)):
             stored = [_stored(field, value) for field, value in zip(fields, found, strict=True)]
-            rows.append((*stored, stamp, USER_ID, stamp, owner_id))
-        self._storage.update(owner, (*(each.name for each in fields), *MOVED), rows)
+            rows.append((*stored, owner_id))
+        self._storage.touch(owner, tuple(each.name for each in fields), rows)
 
     def _validate(self, target: ObjectType, group: list[Change]) -> None:
         for rule in target.rules.validations:

@@ -29,6 +29,7 @@ __all__ = ["ORGANIZATION_ID", "PROFILE_ID", "USER_ID", "Storage", "StorageError"
 ORGANIZATION_ID = make_id("00D", 1)
 PROFILE_ID = make_id("00e", 1)
 CACHED_STATEMENTS = 512
+MOVED = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
 
 
 class StorageError(Exception):
@@ -42,6 +43,9 @@ class Storage:
         clock = clock or Clock()
         self.lock = threading.RLock()
         self.late = Late(clock)
+        #: The moment of the transaction in hand: all that it writes has the same SystemModstamp.
+        self.stamp = clock.stamp()
+        self._clock = clock
         self._org = org
         self._numbers: dict[str, int] = {}
         self._counts: dict[str, int] = {}
@@ -89,6 +93,7 @@ class Storage:
                 yield
             return
         self.late.begin()
+        self.stamp = self._clock.stamp()
         self._connection.execute("begin immediate")
         try:
             yield
@@ -175,6 +180,11 @@ class Storage:
         names = ", ".join(f'"{each}" = ?' for each in columns)
         sql = f'update "{table}" set {names} where "Id" = ?'  # noqa: S608 - names of the org
         self._connection.executemany(sql, rows)
+
+    def touch(self, target: ObjectType, columns: tuple[str, ...], rows: list[tuple[Stored, ...]]) -> None:
+        """Update rows within a transaction, and note that the user did so in its moment."""
+        moved = (self.stamp, USER_ID, self.stamp)
+        self.update(target, (*columns, *MOVED), [(*row[:-1], *moved, row[-1]) for row in rows])
 
     def count(self, target: ObjectType) -> int:
         """Return how many records of an object are not deleted."""

@@ -9,12 +9,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Literal
 
-from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches
+from syncbridge.sandbox.salesforce.errors import Refusal, SeveralMatches, entity_deleted, invalid_reference, not_found
 from syncbridge.sandbox.salesforce.org.ids import to_18
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType, Org
 from syncbridge.sandbox.salesforce.store.changes import Change, Outcome, Record, Shapes
 from syncbridge.sandbox.salesforce.store.checks import Checks, valid
-from syncbridge.sandbox.salesforce.store.clock import Clock
 from syncbridge.sandbox.salesforce.store.locks import Locks
 from syncbridge.sandbox.salesforce.store.save import Save
 from syncbridge.sandbox.salesforce.store.storage import Storage
@@ -37,13 +36,13 @@ def no_row_fault(index: int, record: Record) -> Refusal | None:
 class Writes:
     """Creates, updates and upserts records, each request as one transaction with one outcome per record, in order."""
 
-    def __init__(self, org: Org, storage: Storage, clock: Clock, locks: Locks) -> None:
+    def __init__(self, org: Org, storage: Storage, locks: Locks) -> None:
         self._org = org
         self._locks = locks
         self._storage = storage
         self._shapes = Shapes(org)
         self._checks = Checks(org, storage, self._shapes)
-        self._save = Save(org, storage, clock, self._shapes)
+        self._save = Save(org, storage, self._shapes)
         #: Whether the request in hand insists on records that a duplicate rule only warns of.
         self.allow_duplicates = False
 
@@ -96,7 +95,7 @@ class Writes:
         if update_only:
             for change in changes:
                 if change.created and change.refusal is None:
-                    change.refusal = Refusal("NOT_FOUND", "The requested resource does not exist", status=404)
+                    change.refusal = not_found()
         outcomes = self._finish(changes, all_or_none=all_or_none, known_unique=key.name)
         if all_or_none and any(each.refusal for each in outcomes):
             for each in outcomes:
@@ -186,9 +185,9 @@ class Writes:
             deleted = dict(rows)
             for change in group:
                 if change.id not in deleted:
-                    change.refusal = Refusal("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+                    change.refusal = invalid_reference()
                 elif deleted[change.id]:
-                    change.refusal = Refusal("ENTITY_IS_DELETED", "entity is deleted")
+                    change.refusal = entity_deleted()
 
     def _finish(self, changes: list[Change], *, all_or_none: bool, known_unique: str | None = None) -> list[Outcome]:
         self._checks.run(changes, known_unique)
