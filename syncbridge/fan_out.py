@@ -191,7 +191,7 @@ class FanOut:
     def _halt(self, work: Work, mapping: CompiledMapping, error: SchemaDrift | ConfigurationError) -> None:
         message = f"related rows of {work.relation}: {error.message}"
         mappings.record_error(self._store, work.mapping_id, message)
-        delivering = (MappingStatus.ACTIVE, MappingStatus.WAITING)
+        delivering = tuple(status for status in MappingStatus if status.delivers)
         if mappings.set_status(
             self._store, work.mapping_id, MappingStatus.HALTED, reason=message, hint=error.hint, only_from=delivering
         ):

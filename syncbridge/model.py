@@ -100,3 +100,8 @@ class MappingStatus(StrEnum):
     HALTED = "halted"  # an error that a person must mend
     GUARD = "guard"  # a mass change or mass delete waits for approval
     WAITING = "waiting"  # a quota or an outage; goes on by itself at `until`
+
+    @property
+    def delivers(self) -> bool:
+        """It delivers by itself, now or when its wait is over."""
+        return self in (MappingStatus.ACTIVE, MappingStatus.WAITING)

@@ -14,19 +14,15 @@ import psycopg
 
 from syncbridge.alerts import targets
 from syncbridge.alerts.loop import AlertLoop
-from syncbridge.bulk_loop import BulkLoop
 from syncbridge.errors import NeedsOperator, RetryLater, SyncbridgeError
-from syncbridge.loops import (
-    SILENCE,
-    DeliveryLoop,
-    FanOutLoop,
-    HousekeepingLoop,
-    ListenLoop,
-    Loop,
-    RunLoop,
-    Signal,
-    Surroundings,
-)
+from syncbridge.loops.bulk import BulkLoop
+from syncbridge.loops.deliver import DeliveryLoop
+from syncbridge.loops.fan_out import FanOutLoop
+from syncbridge.loops.housekeeping import SILENCE, HousekeepingLoop
+from syncbridge.loops.listen import ListenLoop
+from syncbridge.loops.loop import Loop, Signal, Surroundings
+from syncbridge.loops.runs import RunLoop
+from syncbridge.loops.spending import Spending
 from syncbridge.mapping.kinship import kinship
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.outbound.capture import Capture, CaptureSettings
@@ -37,7 +33,6 @@ from syncbridge.project import Project
 from syncbridge.schemas import Watch
 from syncbridge.source import publication
 from syncbridge.source.replication import StreamSettings
-from syncbridge.spending import Spending
 from syncbridge.store import forget, mappings, runs, workers
 
 log = logging.getLogger("syncbridge.worker")

@@ -18,7 +18,7 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
 from syncbridge import config
-from syncbridge.apply import apply
+from syncbridge.applying.apply import apply
 from syncbridge.cli import main
 from syncbridge.destinations.memory import MemoryDestination
 from syncbridge.mapping.kinship import kinship

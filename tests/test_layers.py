@@ -1,4 +1,4 @@
-"""The arrows of docs/architecture: who may import whom, read from the source by ast. And other rules of the house."""
+"""The arrows of docs/concepts.md, "The house": who may import whom, read from the source by ast. And other rules."""
 
 from __future__ import annotations
 
@@ -34,17 +34,15 @@ MAY_IMPORT = {
     "inbound": BASE | BOTTOM,
     "resync": BASE | BOTTOM,
     "reconcile": BASE | BOTTOM,
+    "answers": BASE | BOTTOM | {"outbound", "project"},
+    "applying": BASE | BOTTOM | {"outbound", "project"},
+    "loops": BASE | BOTTOM | {"outbound", "inbound", "resync", "fan_out", "project"},
 }
 
 
 def _part(path: Path) -> str:
     """`outbound` of syncbridge/outbound/plan.py, `model` of syncbridge/model.py."""
-    return _layer(path.relative_to(PACKAGE).parts[0].removesuffix(".py"))
-
-
-def _layer(name: str) -> str:
-    """Itself, but for config.py and the modules that it is made of."""
-    return "config" if name.startswith("config_") else name
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def _imports(path: Path) -> Iterator[tuple[int, str]]:
@@ -60,9 +58,7 @@ def _imports(path: Path) -> Iterator[tuple[int, str]]:
             modules = [node.module or ""]
         else:
             continue
-        yield from (
-            (node.lineno, _layer(module.split(".")[1])) for module in modules if module.startswith("syncbridge.")
-        )
+        yield from ((node.lineno, module.split(".")[1]) for module in modules if module.startswith("syncbridge."))
 
 
 def _arrows() -> Iterator[tuple[str, str, str]]:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from syncbridge.config_alerts import AlertSettings
-from syncbridge.config_sections import readable
-from syncbridge.diagnosis import of_capture, of_slot, of_workers
+from syncbridge.answers.diagnosis import of_capture, of_slot, of_workers
+from syncbridge.answers.status import DestinationState, MappingState, Snapshot, in_words
+from syncbridge.config.alerts import AlertSettings
+from syncbridge.config.sections import readable
 from syncbridge.model import MappingStatus
 from syncbridge.source.refusals import RECREATE
-from syncbridge.status import DestinationState, MappingState, Snapshot, in_words
 
 #: A figure is well again at so much of its threshold.
 WELL = 0.9
@@ -80,7 +80,7 @@ def _of_mapping(mapping: MappingState, limits: AlertSettings) -> Iterator[Readin
 
 
 def _of_lag(mapping: MappingState, limit: float, spelled: str) -> Reading:
-    delivers = mapping.status in (MappingStatus.ACTIVE, MappingStatus.WAITING)
+    delivers = mapping.status.delivers
     lag = mapping.live_lag_seconds or 0.0
     words = f"its oldest change waits for {duration_text(lag)}; {mapping.pending:,} wait" if lag else "nothing waits"
     if mapping.retrying:

@@ -12,10 +12,10 @@ from typing import Self
 from syncbridge.alerts import conditions, message
 from syncbridge.alerts.targets import NotTaken, Target, targets
 from syncbridge.alerts.transition import Transition, transition
+from syncbridge.answers.status import gather
 from syncbridge.errors import SettingsError
 from syncbridge.policy import backoff
 from syncbridge.project import Project
-from syncbridge.status import gather
 from syncbridge.store import alerts
 
 log = logging.getLogger("syncbridge.alerts")

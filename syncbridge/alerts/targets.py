@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from syncbridge.config_alerts import AlertSettings, EmailSettings
+from syncbridge.config.alerts import AlertSettings, EmailSettings
 from syncbridge.errors import SettingsError
 
 #: Seconds until a connection must stand, and until each answer must begin.

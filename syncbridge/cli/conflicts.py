@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 from psycopg import Connection
 
-from syncbridge.candidates import Candidate, choose, look_up
+from syncbridge.answers.candidates import Candidate, choose, look_up
 from syncbridge.cli.keys import spelled
 from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json, table
 from syncbridge.project import Project

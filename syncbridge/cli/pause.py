@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 from psycopg import Connection
 
+from syncbridge.answers.status import in_words
 from syncbridge.cli.report import console, find_mappings, open_project
 from syncbridge.model import MappingStatus
-from syncbridge.status import in_words
 from syncbridge.store import backlog, mappings
 
 _EVERY = click.option("--all", "every", is_flag=True, help="Every mapping in force.")

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import click
 from rich.text import Text
 
-from syncbridge import apply as applying
-from syncbridge import meaning
+from syncbridge.applying import apply as applying
+from syncbridge.applying import meaning
+from syncbridge.applying.meaning import Plan, Step
+from syncbridge.applying.planning import Decisions
 from syncbridge.cli import check
 from syncbridge.cli.plan_records import LIMIT, Asked, plan_records
 from syncbridge.cli.report import as_json, console, open_project, print_json
 from syncbridge.errors import ConfigurationError, Finding, NeedsOperator, SettingsError, SyncbridgeError
 from syncbridge.mapping.spec import MappingSpec
-from syncbridge.meaning import Plan, Step
-from syncbridge.planning import Decisions
 from syncbridge.project import Project
 
 _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}

@@ -10,13 +10,13 @@ import click
 from psycopg import Connection
 from rich.text import Text
 
+from syncbridge.applying.planning import Decisions, Kind, Outlook, look
 from syncbridge.cli.keys import spelled_by_source
 from syncbridge.cli.report import console, print_json_line
 from syncbridge.destinations.base import Destination
 from syncbridge.errors import SettingsError
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.names import did_you_mean
-from syncbridge.planning import Decisions, Kind, Outlook, look
 from syncbridge.preview import Counts, Difference, Fate, Preview, Previewed
 from syncbridge.project import Project
 from syncbridge.source import rows

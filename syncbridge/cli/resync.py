@@ -14,16 +14,15 @@ from psycopg import Connection
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from syncbridge import resync as records
+from syncbridge.answers.status import in_words
 from syncbridge.cli.keys import spelled_by_source
 from syncbridge.cli.report import as_json, console, find_mapping, open_project, print_json
 from syncbridge.cli.status import run_name
 from syncbridge.errors import ConfigurationError, SchemaDrift, SyncbridgeError
-from syncbridge.loops import delivers
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Priority, Reason
 from syncbridge.source import rows
 from syncbridge.source.refusals import first_line
-from syncbridge.status import in_words
 from syncbridge.store import mappings, outbox, runs, workers
 from syncbridge.store.mappings import AppliedMapping
 from syncbridge.store.runs import Run
@@ -174,7 +173,7 @@ def _worded(error: SyncbridgeError, where: str) -> SyncbridgeError:
 def _hindrance(parts: Parts) -> str:
     """Why nothing of it will be sent for now, and what to do; empty when it will."""
     applied = mappings.read(parts.store, parts.applied.name)
-    if not delivers(applied.status):
+    if not applied.status.delivers:
         return (
             f"{applied.name} is {in_words(applied.status)}: nothing is sent until `syncbridge resume {applied.name}`."
         )

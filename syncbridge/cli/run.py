@@ -9,10 +9,10 @@ from types import FrameType
 import click
 
 from syncbridge import log
+from syncbridge.applying.planning import Decisions
 from syncbridge.cli.plan import put_in_force
 from syncbridge.cli.report import open_project
 from syncbridge.errors import SettingsError
-from syncbridge.planning import Decisions
 from syncbridge.project import Project
 from syncbridge.worker import ROLES, Worker
 

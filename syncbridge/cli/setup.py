@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from syncbridge.apply import apply
+from syncbridge.applying.apply import apply
+from syncbridge.applying.planning import Decisions
 from syncbridge.cli.report import as_json, console, open_project, print_json
 from syncbridge.errors import SettingsError
-from syncbridge.planning import Decisions
 from syncbridge.project import Project
 from syncbridge.store import database, mappings
 

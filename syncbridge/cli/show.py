@@ -11,14 +11,14 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from syncbridge.answers.standing import Standing, stand
+from syncbridge.answers.story import Story, tell
 from syncbridge.cli.keys import spelled, spelled_by_source
 from syncbridge.cli.log import STYLES, described, operation_text
 from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json, reason_text
 from syncbridge.errors import SyncbridgeError
 from syncbridge.model import Operation, Outcome
 from syncbridge.project import Project
-from syncbridge.standing import Standing, stand
-from syncbridge.story import Story, tell
 
 #: Characters of one value that a terminal shows; --json has them all.
 _LONGEST = 120

@@ -15,6 +15,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from syncbridge.answers.diagnosis import diagnose
+from syncbridge.answers.status import (
+    CaptureState,
+    DestinationState,
+    MappingState,
+    Snapshot,
+    WorkerState,
+    gather,
+    in_words,
+)
 from syncbridge.cli.report import (
     as_json,
     bytes_text,
@@ -27,12 +37,10 @@ from syncbridge.cli.report import (
     seconds_text,
     table,
 )
-from syncbridge.diagnosis import diagnose
 from syncbridge.errors import Finding, RetryLater, SyncbridgeError
 from syncbridge.model import MappingStatus
 from syncbridge.project import Project
 from syncbridge.source.refusals import first_line
-from syncbridge.status import CaptureState, DestinationState, MappingState, Snapshot, WorkerState, gather, in_words
 from syncbridge.store.bulk_jobs import Job
 from syncbridge.store.call_counts import Cost
 from syncbridge.store.runs import Run

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import click
 from rich.text import Text
 
+from syncbridge.answers.status import in_words
 from syncbridge.cli.keys import spelled_by_source
 from syncbridge.cli.report import as_json, console, find_mapping, open_project, print_json
 from syncbridge.model import MappingStatus, Operation, Outcome
-from syncbridge.status import in_words
 from syncbridge.trial import Trial, send
 
 

@@ -8,6 +8,8 @@ from datetime import timedelta
 import click
 from rich.text import Text
 
+from syncbridge.answers.status import in_words
+from syncbridge.answers.waiting import Verdict, Waited, wait_until_delivered
 from syncbridge.cli.report import (
     as_json,
     bytes_text,
@@ -19,8 +21,6 @@ from syncbridge.cli.report import (
     seconds_text,
 )
 from syncbridge.model import MappingStatus
-from syncbridge.status import in_words
-from syncbridge.waiting import Verdict, Waited, wait_until_delivered
 
 _EXIT_CODES = {Verdict.DELIVERED: 0, Verdict.UNSOUND: 1, Verdict.TIMEOUT: 3, Verdict.STUCK: 4}
 

@@ -15,11 +15,11 @@ from datetime import datetime
 import httpx
 from psycopg import Connection
 
+from syncbridge.answers.waiting import Waited, wait_until_delivered
 from syncbridge.quickstart.compare import Comparison, compare, read_sandbox
 from syncbridge.quickstart.services import Services
 from syncbridge.store import backlog, sync_log
 from syncbridge.store.sync_log import Logged
-from syncbridge.waiting import Waited, wait_until_delivered
 
 OBJECTS = ("Account", "Contact", "Opportunity")
 

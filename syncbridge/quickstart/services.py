@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 
 from syncbridge import config
-from syncbridge.apply import apply
+from syncbridge.applying.apply import apply
 from syncbridge.errors import RetryLater
 from syncbridge.project import Project
 from syncbridge.sandbox.postgres import LocalPostgres

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from syncbridge.answers.status import CaptureState, DestinationState, MappingState, Snapshot, WorkerState
 from syncbridge.model import Lsn, MappingStatus
 from syncbridge.source.slot import SlotFacts
-from syncbridge.status import CaptureState, DestinationState, MappingState, Snapshot, WorkerState
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HALTED_AT = AT - timedelta(minutes=3)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from syncbridge.alerts.conditions import RESTART, Holds, Reading, duration_text, read
-from syncbridge.config_alerts import AlertSettings
+from syncbridge.answers.status import Snapshot
+from syncbridge.config.alerts import AlertSettings
 from syncbridge.model import MappingStatus
-from syncbridge.status import Snapshot
 from tests.alerts.snapshots import (
     HALTED_AT,
     WELL,

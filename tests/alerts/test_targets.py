@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from syncbridge.alerts.targets import NotTaken, Target, targets, verify
-from syncbridge.config_alerts import AlertSettings
+from syncbridge.config.alerts import AlertSettings
 from syncbridge.errors import SettingsError
 from tests.fix_alerts import SECRET, MailReceiver, WebReceiver
 

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import Connection, sql
 
-from syncbridge.apply import apply
+from syncbridge.applying.apply import apply
 from syncbridge.sandbox.postgres import LocalPostgres
 from tests.bench import people
 from tests.bench.figures import Outcome, megabytes, middle, spread

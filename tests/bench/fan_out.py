@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from syncbridge.apply import apply
+from syncbridge.applying.apply import apply
 from tests.bench import people
 from tests.bench.figures import Outcome, megabytes, percentile
 from tests.bench.processes import peak_memory

@@ -10,7 +10,7 @@ import httpx
 import orjson
 import psycopg
 
-from syncbridge.apply import apply
+from syncbridge.applying.apply import apply
 from syncbridge.sandbox.postgres import LocalPostgres
 from tests.bench import people
 from tests.bench.figures import Outcome, megabytes, percentile

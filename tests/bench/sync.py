@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 from psycopg import Connection
 
-from syncbridge.apply import apply
+from syncbridge.applying.apply import apply
 from syncbridge.model import Reason
 from syncbridge.project import Project
 from syncbridge.sandbox.postgres import LocalPostgres

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from syncbridge.cli.init import FILES, init
 from syncbridge.config import load
-from syncbridge.config_layers import variable
+from syncbridge.config.layers import variable
 from syncbridge.errors import SettingsError
 from syncbridge.mapping.files import find_mappings, parse_mapping
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.applying.test_apply import TOOLS, TOOLS_FILE, WITHOUT_EMAIL, in_force, write
 from tests.fix_cli import PEOPLE, CliProject, run_in
-from tests.test_apply import TOOLS, TOOLS_FILE, WITHOUT_EMAIL, in_force, write
 
 
 def deliver(cli: CliProject) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.applying.test_apply import TOOLS, TOOLS_FILE, write
 from tests.fix_cli import PEOPLE, CliProject, run_in
-from tests.test_apply import TOOLS, TOOLS_FILE, write
 
 
 def test_before_anything_is_set_up_it_tells_what_the_first_sync_would_create(cli_folder: Path) -> None:

@@ -11,13 +11,13 @@ import orjson
 import psycopg
 import pytest
 
+from syncbridge.answers.diagnosis import diagnose
+from syncbridge.answers.status import CaptureState, Snapshot, gather
 from syncbridge.cli.status import COUNT_LINKS_EVERY, _looks, _watch
-from syncbridge.diagnosis import diagnose
 from syncbridge.errors import RetryLater
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.project import Project
 from syncbridge.source.slot import SlotFacts
-from syncbridge.status import CaptureState, Snapshot, gather
 from syncbridge.store import mappings, runs
 from tests.fix_cli import CliProject
 
@@ -175,7 +175,7 @@ def test_a_source_that_is_away_is_a_finding_not_a_failure(healthy: CliProject, d
 
 def test_the_state_may_live_in_another_database(cli_folder: object, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from syncbridge import config
-    from syncbridge.apply import apply
+    from syncbridge.applying.apply import apply
 
     with psycopg.connect(dsn, autocommit=True) as admin:
         state = f"{admin.info.dbname}_state"

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from syncbridge.answers.waiting import PATIENCE, Verdict, Waited, wait_until_delivered
 from syncbridge.errors import SettingsError
 from syncbridge.model import Lsn, MappingStatus, Priority, Reason
 from syncbridge.source import rows
 from syncbridge.store import fan_out, forget, mappings, outbox, runs
-from syncbridge.waiting import PATIENCE, Verdict, Waited, wait_until_delivered
 from tests.fix_cli import CliProject
 
 

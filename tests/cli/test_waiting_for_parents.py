@@ -8,9 +8,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from syncbridge.answers.waiting import Verdict, Waited, wait_until_delivered
 from syncbridge.model import MappingStatus
 from syncbridge.store import mappings
-from syncbridge.waiting import Verdict, Waited, wait_until_delivered
 from tests.fix_cli import CliProject, open_cli_project
 
 FIRMS = """

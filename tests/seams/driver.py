@@ -26,7 +26,7 @@ from typing import Any
 
 from psycopg import Connection
 
-import syncbridge.loops
+import syncbridge.loops.fan_out
 import syncbridge.worker
 from syncbridge import config, log
 from syncbridge.fan_out import FanOut, Progress
@@ -111,7 +111,7 @@ def work(settings: Path, order: Mapping[str, Any]) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     log.start()
-    syncbridge.loops.FanOut = partial(FanOut, page=PAGE, large_page=PAGE)  # type: ignore[attr-defined,assignment]
+    syncbridge.loops.fan_out.FanOut = partial(FanOut, page=PAGE, large_page=PAGE)  # type: ignore[attr-defined,assignment]
     arm(order)
     with Project(config.load(settings, os.environ)) as project:
         QuickWorker(project, stop=stop, silence=SILENCE).run()

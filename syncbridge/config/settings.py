@@ -1,7 +1,7 @@
 """Settings: read once at the start, checked as a whole, frozen, and passed down.
 
 Four layers, the later ones win: `syncbridge.toml`, the secrets folder (one file per secret), `.env` beside the toml,
-the environment. pydantic-settings merges them; `config_layers` are its sources. A section and its key are joined with
+the environment. pydantic-settings merges them; `layers` are its sources. A section and its key are joined with
 two underscores: `SYNCBRIDGE_WORKER__BATCH`. Secrets are never read from syncbridge.toml, and never appear in a repr, a
 message or `Settings.masked()`. Every mistake of all layers is reported at once, with file and line or the name of the
 variable.
@@ -19,22 +19,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Valida
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from syncbridge.config_alerts import AlertSettings, EmailSettings
-from syncbridge.config_layers import DELIMITER, OPEN_SECTION, PREFIX, Layers, Route, TomlFile, find_file, variable
-from syncbridge.config_sections import (
+from syncbridge.config.alerts import AlertSettings, EmailSettings
+from syncbridge.config.layers import DELIMITER, OPEN_SECTION, PREFIX, Layers, Route, TomlFile, find_file, variable
+from syncbridge.config.sections import (
     DestinationSection,
-    Duration,
     Section,
     SourceSettings,
     StoreSettings,
     UnaddressedSource,
     WorkerSettings,
     dsn_parts,
-    readable,
 )
 from syncbridge.errors import SettingsError
-
-__all__ = ["ROOT_KEYS", "SECTIONS", "DestinationSection", "Duration", "Settings", "load", "readable"]
 
 
 def _folder(value: object) -> object:

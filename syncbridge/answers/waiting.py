@@ -9,10 +9,10 @@ from enum import StrEnum
 
 from psycopg import Connection
 
+from syncbridge.answers.status import capture_stopped, in_words, streams
 from syncbridge.model import Lsn, MappingStatus, Reason
 from syncbridge.source import rows
 from syncbridge.source.heartbeat import POSITION_WANTED
-from syncbridge.status import capture_stopped, in_words, streams
 from syncbridge.store import backlog, checkpoints, mappings, parents, runs, workers
 from syncbridge.store.mappings import AppliedMapping
 

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 
 from psycopg import Connection
 
-from syncbridge import planning
+from syncbridge.applying import planning
+from syncbridge.applying.planning import Change, Decisions, Kind, Outlook
 from syncbridge.destinations.base import Delivered
 from syncbridge.errors import RetryLater, SettingsError, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.outbound.bulk_follow import remote_job
-from syncbridge.planning import Change, Decisions, Kind, Outlook
 from syncbridge.project import Project
 from syncbridge.source import publication, rows, slot
 from syncbridge.source.replication import SystemIdentity

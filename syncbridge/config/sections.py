@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from syncbridge.config_layers import variable
+from syncbridge.config.layers import variable
 
 STORE_SCHEMA = "syncbridge"
 LONGEST_LINGER = timedelta(minutes=1)

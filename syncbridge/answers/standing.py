@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from syncbridge.answers.status import in_words
+from syncbridge.answers.story import Story
 from syncbridge.model import MappingStatus, Operation
-from syncbridge.status import in_words
 from syncbridge.store.backlog import Waiting
 from syncbridge.store.parents import Parent
-from syncbridge.story import Story
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 
+from syncbridge.answers.status import CaptureState, MappingState, Snapshot
 from syncbridge.errors import Finding
 from syncbridge.model import MappingStatus
 from syncbridge.source.refusals import RECREATE
 from syncbridge.source.slot import SlotFacts
-from syncbridge.status import CaptureState, MappingState, Snapshot
 
 #: A worker that runs for so long should have a stream with heartbeats.
 _STARTING = timedelta(seconds=30)

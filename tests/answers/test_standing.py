@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from syncbridge.answers.standing import stand
+from syncbridge.answers.story import Story
 from syncbridge.model import MappingStatus, Operation
-from syncbridge.standing import stand
 from syncbridge.store.backlog import Waiting
-from syncbridge.story import Story
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

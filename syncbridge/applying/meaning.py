@@ -10,11 +10,11 @@ from typing import Any
 
 from psycopg import Connection
 
-from syncbridge import planning
+from syncbridge.applying import planning
+from syncbridge.applying.planning import Change, Decisions, Kind, Outlook
 from syncbridge.errors import SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.spec import FieldSpec
-from syncbridge.planning import Change, Decisions, Kind, Outlook
 from syncbridge.project import Project
 from syncbridge.source import rows
 from syncbridge.store import links

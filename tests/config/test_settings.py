@@ -10,8 +10,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
 
 from syncbridge.config import ROOT_KEYS, SECTIONS, Settings, load, readable
-from syncbridge.config_layers import variable
-from syncbridge.config_sections import duration
+from syncbridge.config.layers import variable
+from syncbridge.config.sections import duration
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
 from syncbridge.errors import SettingsError
 
@@ -357,13 +357,13 @@ def test_lengths_of_time_read_as_they_are_written(text: str) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     names = [f"{section}.{key}" for section, model in SECTIONS.items() for key in model.model_fields] + list(ROOT_KEYS)
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
 def test_every_setting_of_salesforce_is_documented() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in SalesforceSettings.model_fields if f"| `{name}` |" not in text] == []
 
 

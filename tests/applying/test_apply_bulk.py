@@ -6,12 +6,12 @@ import itertools
 
 import pytest
 
-from syncbridge.apply import apply
+from syncbridge.applying.apply import apply
+from syncbridge.applying.planning import Decisions
 from syncbridge.destinations.base import BulkJob, BulkState
 from syncbridge.destinations.memory_bulk import MemoryBulk
 from syncbridge.errors import RetryLater
 from syncbridge.outbound.bulk import BulkDelivery
-from syncbridge.planning import Decisions
 from syncbridge.store import bulk_jobs, links
 from tests.fix_cli import PEOPLE, CliProject
 

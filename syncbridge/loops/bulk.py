@@ -8,7 +8,7 @@ import psycopg
 
 from syncbridge.destinations.base import BulkLoading
 from syncbridge.errors import RetryLater
-from syncbridge.loops import Connected, Surroundings
+from syncbridge.loops.loop import Connected, Surroundings
 from syncbridge.model import Priority
 from syncbridge.outbound.bulk import LOOK_EVERY, BulkDelivery
 from syncbridge.project import lost

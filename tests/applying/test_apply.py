@@ -12,11 +12,11 @@ import psycopg
 import pytest
 
 from syncbridge import config
-from syncbridge.apply import apply
+from syncbridge.applying.apply import apply
+from syncbridge.applying.planning import Decisions
 from syncbridge.errors import PositionLost, SettingsError
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Fields, Reason
-from syncbridge.planning import Decisions
 from syncbridge.project import Project
 from syncbridge.resync import Progress, step
 from syncbridge.store import claims, conflicts, forget, links, mappings, runs

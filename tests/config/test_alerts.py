@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncbridge.config import Settings, load
-from syncbridge.config_alerts import EmailSettings
+from syncbridge.config.alerts import EmailSettings
 from syncbridge.errors import SettingsError
 
 SOURCE = '[source]\nhost = "db"\ndbname = "app"\n'
@@ -124,6 +124,6 @@ def test_a_mistake_in_a_variable_is_told_without_its_value(environ: dict[str, st
 
 
 def test_every_setting_of_mails_is_documented_and_says_what_it_is_for() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in EmailSettings.model_fields if f"| `alerts.email.{name}` |" not in text] == []
     assert all(field.description for field in EmailSettings.model_fields.values())

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from syncbridge.config_sections import Duration, Section, Whole
+from syncbridge.config.sections import Duration, Section, Whole
 
 #: A threshold that is switched off.
 OFF = "off"

@@ -1,0 +1,1 @@
+"""Mapping files against what is in force: what differs, what that means, and putting them in force."""

@@ -1,0 +1,1 @@
+"""The loops of a worker, a file a loop."""
