@@ -251,16 +251,16 @@ class BulkDelivery:
         except Exception as error:
             self._stops.stop_for(error)
             return
-        out = shipment.left_out(upload)
+        out = shipment.left_out(upload)  # free before the job counts as sent: what it carries then is settled with it
+        self._guard.withdraw(out.reserved)
+        bulk_jobs.give_back(self.store, number, out.over)
+        bulk_jobs.leave(self.store, number, out.unfit)
         records = upload.taken - len(upload.unfit)
         if not bulk_jobs.sent(self.store, number, records, counted=counted - out.reserved):
             self.bulk.abort(job)
             return
         self._follower.begin(number)
         log.info("mapping %s: bulk job %s has %d records", self.mapping.name, job.id, upload.taken)
-        self._guard.withdraw(out.reserved)
-        bulk_jobs.give_back(self.store, number, out.over)
-        bulk_jobs.leave(self.store, number, out.unfit)
         outbox.wake(self.store, self.mapping_id)
 
     def _records(self, shipment: Shipment) -> Iterator[Fields | str]:

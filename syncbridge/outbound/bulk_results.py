@@ -13,7 +13,8 @@ from itertools import islice
 import orjson
 from psycopg import Connection
 
-from syncbridge.destinations.base import BulkResult, Rejected
+from syncbridge.destinations.base import BulkResult, Rejected, Result
+from syncbridge.errors import Remedy
 from syncbridge.model import Fields, Normal, Operation
 from syncbridge.outbound.compose import Composer
 from syncbridge.outbound.convert import Converter
@@ -42,18 +43,22 @@ class ResultSettler:
     mask: Mask
 
     def settle(self, job: Job, results: Iterable[BulkResult]) -> int:
-        """Settle every result whose row the job still carries; how many results there were."""
-        count = 0
+        """Settle every result whose row the job still carries; how many results there were.
+
+        Pages of one job are one batch to the mapping: it is stopped by the first that asks for it, and only once.
+        """
+        count, stopped = 0, False
         converter = self.composer.learn()
         known = {} if job.operation == "delete" else self._entity_keys(job, converter)
         for page in _pages(results):
             keys = self._holders(page) if job.operation == "delete" else known
             by_key = {keys[result.key]: result for result in page if result.key in keys}
             count += len(page)
-            self._settle_page(job, by_key, converter)
+            self._settle_page(job, by_key, converter, heed=not stopped)
+            stopped |= any(_stops(each.result) for each in by_key.values())
         return count
 
-    def _settle_page(self, job: Job, by_key: Mapping[str, BulkResult], converter: Converter) -> None:
+    def _settle_page(self, job: Job, by_key: Mapping[str, BulkResult], converter: Converter, *, heed: bool) -> None:
         claimed = bulk_jobs.carried(self.store, self.mapping_id, job.id, by_key)
         if not claimed:
             return
@@ -63,7 +68,7 @@ class ResultSettler:
             planned = [as_sent(row, by_key[row.key].sent, converter) for row in claimed]
         self.mask.cover(planned)
         exchange = Exchange(answers={row.key: by_key[row.key].result for row in claimed})
-        self.recorder.record(job.id, claimed, planned, exchange)
+        self.recorder.record(job.id, claimed, planned, exchange, heed=heed)
         refused = [p for p in planned if isinstance(exchange.answers[p.key], Rejected)]
         if refused:
             self.guard.withdraw(self.guard.counted(refused))
@@ -94,6 +99,10 @@ def as_sent(row: Claimed, sent: Fields, converter: Converter) -> Planned:
     base: Fields = orjson.loads(row.base)
     full = all(name in sent for name in converter.names if name not in converter.owned)
     return Planned(row, Operation.UPDATE, sent, {**base, **sent}, full=full, withheld=bool(converter.owned))
+
+
+def _stops(result: Result) -> bool:
+    return isinstance(result, Rejected) and result.remedy in (Remedy.WAIT, Remedy.SCHEMA)
 
 
 def _pages(results: Iterable[BulkResult]) -> Iterator[list[BulkResult]]:

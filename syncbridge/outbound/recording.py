@@ -75,11 +75,13 @@ class Recorder:
         exchange: Exchange,
         stopped: Exception | None = None,
         leave: Iterable[str] = (),
+        heed: bool = True,
     ) -> bool:
         """Record what was answered and what needed no call; give back the rest, with the reason why it stopped.
 
-        Keys of `leave` stay claimed: they are on their way. False when it could not be recorded: the mapping is halted
-        then, and the rows stay claimed.
+        Keys of `leave` stay claimed: they are on their way. Without `heed` the mapping goes on whatever was answered,
+        because it was stopped for that already. False when it could not be recorded: the mapping is halted then, and
+        the rows stay claimed.
         """
         settlement = self._settlement(planned, exchange)
         settlement.ties.rows = {row.key: row for row in claimed}
@@ -94,16 +96,18 @@ class Recorder:
             self.stops.stop_for(error)
             return False
         self.counts.add(len(decided), settlement)
-        self._draw_conclusions(settlement, exchange, stopped)
+        self._draw_conclusions(settlement, exchange, stopped, heed=heed)
         return True
 
-    def _draw_conclusions(self, settlement: Settlement, exchange: Exchange, stopped: Exception | None) -> None:
+    def _draw_conclusions(
+        self, settlement: Settlement, exchange: Exchange, stopped: Exception | None, *, heed: bool
+    ) -> None:
         self.guard.judge(settlement.delivered, settlement.dead - settlement.dead_again)
         if settlement.last_error is not None:
             mappings.record_error(self.store, self.mapping_id, *settlement.last_error)
         if stopped is not None:
             self.stops.stop_for(stopped)
-        elif settlement.worst is not None:
+        elif settlement.worst is not None and heed:
             self.stops.heed(settlement.worst, exchange.answers)
         self.stops.learn(exchange.answers, well=stopped is None and settlement.worst is None)
 

@@ -112,6 +112,19 @@ def test_a_rejection_for_the_schema_halts_after_a_second_look(bulk: BulkProject)
     assert len(bulk.small.left()) == 20
 
 
+def test_pages_of_one_job_count_as_one_look_at_the_schema(bulk: BulkProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syncbridge.outbound.bulk_results.PAGE", 6)
+    bulk.small.add(*range(20))
+    for key in range(20):
+        bulk.destination.faults.reject(str(key), "INVALID_FIELD", remedy=Remedy.SCHEMA)
+    delivery = bulk.open()
+    bulk.carry(delivery)
+    assert (bulk.uploaded(), bulk.small.status()) == ([20], MappingStatus.ACTIVE)
+    make_due(bulk.small.store)
+    bulk.carry(delivery)
+    assert (bulk.uploaded(), bulk.small.status()) == ([20, 20], MappingStatus.HALTED)
+
+
 def test_fewer_than_a_job_are_worth_go_by_lanes_although_more_were_compared(bulk: BulkProject) -> None:
     bulk.small.add(*range(30))
     delivery = bulk.open()
