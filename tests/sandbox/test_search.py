@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from syncbridge.sandbox.salesforce.call import Call, Unfinished
+from syncbridge.sandbox.salesforce.rest import search
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from tests.sandbox.conftest import Api
 
@@ -134,3 +138,33 @@ def test_parameters_in_a_body_say_the_same_and_more(api: Api, people: dict[str, 
     assert ids(one) == [people["zoe"]]
     refused = api.post("/parameterizedSearch", json={"sobjects": [{"name": "Contact"}]})
     assert (refused.status_code, refused.json()[0]["errorCode"]) == (400, "MALFORMED_SEARCH")
+
+
+def test_others_have_their_turn_while_a_search_reads_through_many_records(
+    api: Api, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = [api.create("Contact", LastName=name) for name in ("Ada", "Bob", "Ada", "Bob", "Ada")]
+    monkeypatch.setattr(search, "SLICE", 2)
+    asked = {"q": "FIND {Ada} RETURNING Contact"}
+    call = Call(sandbox.sandbox, "GET", "", "", {"version": "59.0"}, asked, headers={}, body=b"", server="")
+    for _ in range(2):
+        with pytest.raises(Unfinished), sandbox.sandbox.lock:
+            search.search(call)
+        created.append(api.create("Contact", LastName="Ada"))
+    with sandbox.sandbox.lock:
+        reply = search.search(call)
+    found = ids(json.loads(reply.body)["searchRecords"])
+    assert found[:3] == created[:5:2]
+    assert set(found) <= {*created[::2], *created[5:]}
+
+
+def test_a_search_in_slices_finds_the_same_alone_and_in_a_batch(
+    api: Api, people: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "FIND {lovelace OR ada} RETURNING Contact, Account"
+    whole = find(api, text)
+    monkeypatch.setattr(search, "SLICE", 1)
+    assert find(api, text) == whole
+    batch = {"batchRequests": [{"method": "GET", "url": f"v59.0/search?q={quote(text)}"}]}
+    [result] = api.post("/composite/batch", json=batch).json()["results"]
+    assert result == {"statusCode": 200, "result": {"searchRecords": whole}}

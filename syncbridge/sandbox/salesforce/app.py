@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from syncbridge.sandbox.salesforce.auth import expired_session
 from syncbridge.sandbox.salesforce.auth_codes import AuthRefusal
-from syncbridge.sandbox.salesforce.call import REST, Action, Call, Reply, answer, refused
+from syncbridge.sandbox.salesforce.call import REST, Action, Call, Reply, Unfinished, answer, refused
 from syncbridge.sandbox.salesforce.errors import Refusal, not_allowed
 from syncbridge.sandbox.salesforce.faults import Rule, objects_in, refusal_of
 from syncbridge.sandbox.salesforce.rest.versions import check_version
@@ -95,14 +95,14 @@ class Endpoint:
         final = next((each for each in rules if each.kind != "latency"), None)
         reply = None
         if final is None or final.kind != "drop_before":
-            reply = await self._answer_with_locks(call, action, final)
+            reply = await self._answer_in_turns(call, action, final)
         if final is not None and final.kind == "drop_after":
             reply = None
         self._note(call, action, reply, final or next(iter(rules), None), asyncio.get_running_loop().time() - started)
         return reply
 
-    async def _answer_with_locks(self, call: Call, action: Action, rule: Rule | None) -> Reply:
-        """Answer, but wait as long as Salesforce does for records that other requests hold."""
+    async def _answer_in_turns(self, call: Call, action: Action, rule: Rule | None) -> Reply:
+        """Answer; wait as long as Salesforce does for records that others hold, and let others in between long work."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._sandbox.locks.wait_seconds
         async with self._sandbox.in_flight.locks(may_wait=not call.row_rules) as holder:
@@ -112,6 +112,8 @@ class Endpoint:
                 except LocksHeld:
                     await asyncio.sleep(POLL_SECONDS)
                     holder.may_wait = clock() < deadline
+                except Unfinished:
+                    await asyncio.sleep(0)
 
     def _struck_by(self, call: Call, action: Action) -> list[Rule]:
         """Return the fault rules for this call; those for single rows are left with the call."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +33,8 @@ class Reply:
 class Call:
     """One request to the API. `upload` has the body of a call whose action wants it in a file; None if too large.
 
+    `work` is what is left of an action that does its work in parts.
+
     `counted` says that it has taken its share of the day's quota; one that waits for locks is run several times.
     `org_number` says which org it was for: after a reset there is another one, which it does not concern.
     """
@@ -51,6 +53,7 @@ class Call:
     token: str = ""
     row_rules: list[Rule] = field(default_factory=list)
     upload: Path | None = None
+    work: Work | None = None
     counted: bool = False
 
     @property
@@ -106,6 +109,23 @@ class Call:
 
 
 Run = Callable[[Call], Reply]
+#: The work on a call, done part by part, with the reply at its end.
+Work = Generator[None, None, Reply]
+
+
+class Unfinished(Exception):
+    """A part of the work on a call is done; the action is to be run again once other requests had their turn."""
+
+
+def do_part(call: Call, begin: Callable[[Call], Work]) -> Reply:
+    """Do the next part of the work on a call, which `begin` begins. Unfinished, unless it was the last."""
+    call.work = call.work or begin(call)
+    try:
+        next(call.work)
+    except StopIteration as end:
+        reply: Reply = end.value
+        return reply
+    raise Unfinished
 
 
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Reply:

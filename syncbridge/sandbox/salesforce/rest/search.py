@@ -1,13 +1,17 @@
-"""Search: SOSL, and the same by parameters. Every record can be found at once; there is no index that lags behind."""
+"""Search: SOSL, and the same by parameters. Every record can be found at once; there is no index that lags behind.
+
+Records are read through one after the other, slice by slice, and other requests have their turn in between.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from syncbridge.sandbox.salesforce.call import Call, Reply, answer
+from syncbridge.sandbox.salesforce.call import Call, Reply, Work, answer, do_part
 from syncbridge.sandbox.salesforce.errors import unsupported_type
 from syncbridge.sandbox.salesforce.org.model import Field, ObjectType
 from syncbridge.sandbox.salesforce.rest import query
@@ -24,6 +28,8 @@ from syncbridge.sandbox.salesforce.rest.sosl import (
 )
 
 WRAPPED_SINCE = 37
+#: How many records are read through at once.
+SLICE = 5_000
 TYPES = {
     "all": {"string", "textarea", "email", "phone", "url", "combobox", "picklist", "multipicklist"},
     "email": {"email"},
@@ -35,15 +41,23 @@ TYPES["sidebar"] = TYPES["all"]
 
 def search(call: Call) -> Reply:
     """GET /search?q=FIND {...}"""
-    text = call.query.get("q")
-    if not text:
-        raise malformed("a search string has to be specified under q")
-    found = _run(call, parse(text))
-    return answer({"searchRecords": found} if call.version >= WRAPPED_SINCE else found)
+    return do_part(call, _search)
 
 
 def parameterized(call: Call) -> Reply:
     """GET /parameterizedSearch?q=, or POST with a JSON object"""
+    return do_part(call, _parameterized)
+
+
+def _search(call: Call) -> Work:
+    text = call.query.get("q")
+    if not text:
+        raise malformed("a search string has to be specified under q")
+    found = yield from _run(call, parse(text))
+    return answer({"searchRecords": found} if call.version >= WRAPPED_SINCE else found)
+
+
+def _parameterized(call: Call) -> Work:
     asked = call.record() if call.method == "POST" else _from_query(call)
     term = asked.get("q")
     if not isinstance(term, str) or not term.strip():
@@ -53,7 +67,8 @@ def parameterized(call: Call) -> Reply:
     if objects:
         found.wanted = [_wanted(each, asked) for each in objects]
     found.limit = min(_number(asked.get("overallLimit")) or MOST_RESULTS, MOST_RESULTS)
-    return answer({"searchRecords": _run(call, found)})
+    records = yield from _run(call, found)
+    return answer({"searchRecords": records})
 
 
 def _from_query(call: Call) -> dict[str, Any]:
@@ -86,7 +101,7 @@ def _number(value: Any) -> int:
     return int(value) if str(value).isdecimal() else 0
 
 
-def _run(call: Call, asked: Search) -> list[Any]:
+def _run(call: Call, asked: Search) -> Generator[None, None, list[Any]]:
     """Return the records found, object by object, in the order asked for."""
     wanted = asked.wanted
     if wanted is None:
@@ -96,7 +111,7 @@ def _run(call: Call, asked: Search) -> list[Any]:
         target = call.sandbox.org.find(each.object)
         if target is None:
             raise unsupported_type(each.object)
-        ids = _matching(call, target, asked)
+        ids = yield from _matching(call, target, asked)
         if ids:
             found += _shown(call, target, each, ids)
         if len(found) >= asked.limit:
@@ -104,24 +119,29 @@ def _run(call: Call, asked: Search) -> list[Any]:
     return found[: asked.limit]
 
 
-def _matching(call: Call, target: ObjectType, asked: Search) -> list[str]:
+def _matching(call: Call, target: ObjectType, asked: Search) -> Generator[None, None, list[str]]:
     """Return the ids of the records that match, at most as many as a search shows, in the order of creation."""
     columns = [each.name for each in target.fields if _is_searched(each, asked.group)]
     found: dict[str, None] = {}
     for words in asked.alternatives if columns else ():
         patterns = [(pattern_of(word), excluded) for word, excluded in words]
-        for record_id, *values in _candidates(call, target, columns, words):
-            text = "\n".join(str(value) for value in values if value is not None)
-            if all((pattern.search(text) is None) == excluded for pattern, excluded in patterns):
-                found[record_id] = None
-    return list(found)[:MOST_RESULTS]
+        for start in range(0, call.sandbox.storage.last_number(target), SLICE):
+            if start:
+                yield
+            for record_id, *values in _candidates(call, target, columns, words, start):
+                text = "\n".join(str(value) for value in values if value is not None)
+                if all((pattern.search(text) is None) == excluded for pattern, excluded in patterns):
+                    found[record_id] = None
+            if len(found) >= MOST_RESULTS:
+                return list(found)[:MOST_RESULTS]
+    return list(found)
 
 
 def _candidates(
-    call: Call, target: ObjectType, columns: list[str], words: list[tuple[str, bool]]
+    call: Call, target: ObjectType, columns: list[str], words: list[tuple[str, bool]], start: int
 ) -> list[tuple[Any, ...]]:
-    """Return id and searched columns of the records that have the letters of every word that must be there."""
-    conditions, values = [], []
+    """Return id and searched columns of those of a slice that have the letters of every word that must be there."""
+    conditions, values = ['"seq" > ?', '"seq" <= ?', '"IsDeleted" = 0'], list[Any]([start, start + SLICE])
     for word, excluded in words:
         if excluded:
             continue
@@ -132,8 +152,8 @@ def _candidates(
         values += [f"%{pattern}%"] * len(columns)
     names = ", ".join(f'"{each}"' for each in columns)
     sql = (
-        f'select "Id", {names} from "{target.name}" where "IsDeleted" = 0 and '  # noqa: S608 - names of the org
-        f'{" and ".join(conditions)} order by "seq"'
+        f'select "Id", {names} from "{target.name}" where {" and ".join(conditions)} '  # noqa: S608 - names of the org
+        'order by "seq"'
     )
     return call.sandbox.storage.select(sql, values)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -11,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 import orjson
 from starlette.routing import compile_path
 
-from syncbridge.sandbox.salesforce.call import Action, Call, Reply, refused
+from syncbridge.sandbox.salesforce.call import Action, Call, Reply, Unfinished, refused
 from syncbridge.sandbox.salesforce.errors import Refusal, not_allowed, not_found
 from syncbridge.sandbox.salesforce.rest.versions import check_version
 
@@ -43,7 +44,9 @@ class Subrequests:
             action, call.params = self._find(call)
             check_version(call, action)
             call.row_rules = _row_rules(outer, call, action)
-            return action.run(call)
+            while True:
+                with suppress(Unfinished):  # the call around it is done in one go, with all its transactions
+                    return action.run(call)
         except Refusal as refusal:
             return refused(refusal)
 

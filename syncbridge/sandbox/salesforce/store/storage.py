@@ -147,14 +147,17 @@ class Storage:
         sql = f'select {names} from "{target.name}" where {found}{live}'  # noqa: S608 - names of the org
         return self.select(sql, (wanted,))
 
+    def last_number(self, target: ObjectType) -> int:
+        """Return the number of an object's newest record, 0 where there is none."""
+        if target.name not in self._numbers:
+            sql = f'select coalesce(max("seq"), 0) from "{target.name}"'  # noqa: S608 - a name of the org
+            self._numbers[target.name] = int(self.select(sql)[0][0])
+        return self._numbers[target.name]
+
     def next_number(self, target: ObjectType) -> int:
         """Return the number of the next new record of an object."""
-        number = self._numbers.get(target.name)
-        if number is None:
-            sql = f'select coalesce(max("seq"), 0) from "{target.name}"'  # noqa: S608 - a name of the org
-            number = self.select(sql)[0][0]
-        self._numbers[target.name] = number + 1
-        return int(number) + 1
+        number = self._numbers[target.name] = self.last_number(target) + 1
+        return number
 
     def insert(self, target: ObjectType, columns: tuple[str, ...], rows: list[tuple[Stored, ...]]) -> None:
         """Insert rows that give the same columns, their id among them; what they do not give gets its default."""
