@@ -203,11 +203,17 @@ def missing(connection: Connection) -> list[str]:
 
 
 def ensure_ready(connection: Connection) -> None:
-    """Raise SettingsError when the state schema is missing or older than this program."""
+    """Raise SettingsError when the state schema is missing, or of another version than this program.
+
+    A program that is older than the state would not keep to what a newer one relies on.
+    """
     applied, wanted = _applied(connection), [number for number, _ in _schema_files()]
     if not applied.issuperset(wanted):
         what = f"is at version {max(applied)}, this program needs {wanted[-1]}" if applied else "is missing"
         raise SettingsError(f"the state schema `syncbridge` {what}", hint="Run: syncbridge setup")
+    if max(applied) > wanted[-1]:
+        what = f"is at version {max(applied)}, this program knows {wanted[-1]}"
+        raise SettingsError(f"the state schema `syncbridge` {what}", hint="Install the newer version that set it up.")
 
 
 def _applied(connection: Connection) -> set[int]:

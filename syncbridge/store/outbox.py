@@ -170,8 +170,8 @@ def bulk_waiting(connection: Connection, mapping_id: int, *, enough: int) -> boo
     """Whether at least `enough` rows of resyncs wait, so that a run had better pause."""
     row = connection.execute(
         "select count(*) from (select 1 from syncbridge.outbox"
-        " where mapping_id = %s and status = 'pending' and job is null and priority = %s limit %s) as first_few",
-        (mapping_id, int(Priority.BULK), enough),
+        " where mapping_id = %s and status = 'pending' and job is null and priority >= %s limit %s) as first_few",
+        (mapping_id, int(Priority.BULK_LEFT), enough),
         prepare=True,
     ).fetchone()
     return row is not None and row[0] >= enough

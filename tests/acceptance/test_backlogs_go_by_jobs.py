@@ -62,6 +62,26 @@ def test_a_job_outlives_the_worker_that_sent_it_and_later_changes_win(whole: Who
     assert len(whole.records(deleted=True)) == ROWS + 5
 
 
+def test_a_job_that_runs_when_jobs_are_switched_off_overtakes_no_later_change(whole: WholeProject) -> None:
+    whole.done("setup")
+    first = whole.start()
+    whole.wait()
+    whole.salesforce.control.hold_jobs()
+    whole.sql(MANY)
+    until(lambda: [job for job in whole.salesforce.control.jobs() if job["state"] == "UploadComplete"])
+    first.kill()
+    settings = whole.settings_file.read_text()
+    whole.settings_file.write_text(settings.replace("bulk_from = 50", "bulk_from = 0"))
+    whole.start()
+    whole.sql("update people set last_name = 'Newer' where id >= 1000")
+    whole.sql("update people set first_name = 'Live' where id = 3")
+    until(lambda: (whole.record(3) or {}).get("FirstName") == "Live")
+    whole.salesforce.control.release_jobs()
+    whole.wait()
+    whole.assert_equal()
+    assert len(whole.salesforce.control.jobs()) == 1
+
+
 def test_live_changes_arrive_while_a_job_is_held_and_a_worker_that_is_stopped_leaves_it(whole: WholeProject) -> None:
     whole.done("setup")
     first = whole.start()

@@ -8,6 +8,7 @@ import pytest
 
 from syncbridge.destinations.base import BulkJob, BulkProgress, BulkResult, BulkUnreadable
 from syncbridge.model import MappingStatus
+from syncbridge.outbound.convert import Converter
 from tests.fix_bulk import FROM, BulkProject
 
 
@@ -80,6 +81,18 @@ def test_results_that_nobody_can_read_do_not_hold_their_records_for_ever(
     assert (bulk.small.status(), bulk.uploaded()) == (MappingStatus.ACTIVE, [20])
     bulk.small.deliver()
     bulk.assert_equal()
+
+
+def test_two_records_of_one_external_id_in_a_job_are_not_told_apart_by_its_results(
+    bulk: BulkProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bulk.small.add(*range(20))
+    value = Converter.external_value
+    monkeypatch.setattr(Converter, "external_value", lambda self, key: value(self, "7" if key == "8" else key))
+    bulk.carry(bulk.open())
+    assert bulk.small.left() == ["7", "8"]
+    bulk.small.deliver()
+    assert (bulk.small.left(), len(bulk.small.remote())) == ([], 19)
 
 
 def test_jobs_are_followed_to_their_end_after_they_were_switched_off(bulk: BulkProject) -> None:

@@ -13,8 +13,8 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
 from syncbridge.errors import RetryLater, SettingsError, SourceUnusable, SyncbridgeError
-from syncbridge.store import database
-from tests.fix_store import Open
+from syncbridge.store import claims, database
+from tests.fix_store import Open, apply_mapping
 
 SECRET = "s3cr3t-pa55"
 FILES = sorted(entry.name for entry in files("syncbridge.store").joinpath("schema").iterdir())
@@ -86,6 +86,33 @@ def test_a_missing_schema_and_an_older_one_say_to_run_setup(open_store: Open) ->
     store.execute("delete from syncbridge.migration where number > 1")
     with pytest.raises(SettingsError, match="is at version 1, this program needs"):
         database.ensure_ready(store)
+
+
+@pytest.mark.parametrize("version", range(1, len(FILES)))
+def test_a_state_of_each_older_version_comes_up_to_date_with_what_waits_in_it(open_store: Open, version: int) -> None:
+    store = open_store()
+    store.execute("create schema syncbridge")
+    store.execute("create table syncbridge.migration (number integer primary key, name text, applied_at timestamptz)")
+    for number, name in enumerate(FILES[:version], start=1):
+        store.execute(files("syncbridge.store").joinpath("schema", name).read_bytes())
+        store.execute("insert into syncbridge.migration values (%s, %s, now())", (number, name))
+    mapping_id = apply_mapping(store, "people")
+    store.execute(
+        "insert into syncbridge.outbox (mapping_id, key, lsn, commit_time, since_lsn, since, reason, priority)"
+        " select %s, n::text, '0/1', now(), '0/1', now(), 'change', 0 from generate_series(1, 3) as n",
+        (mapping_id,),
+    )
+    assert database.setup(store) == FILES[version:]
+    database.ensure_ready(store)
+    _, claimed = claims.claim(store, mapping_id, limit=10, lease=60.0)
+    assert {row.key for row in claimed} == {"1", "2", "3"}
+
+
+def test_a_program_that_is_older_than_the_state_says_so_and_does_not_work_on_it(store: Connection) -> None:
+    store.execute("insert into syncbridge.migration (number, name) values (99, '099_later.sql')")
+    with pytest.raises(SettingsError, match=f"is at version 99, this program knows {len(FILES)}") as refused:
+        database.ensure_ready(store)
+    assert "newer version" in refused.value.hint
 
 
 def test_the_server_notices_when_a_client_is_gone_without_a_word(open_store: Open) -> None:

@@ -188,6 +188,8 @@ def test_enough_bulk_rows_are_told_apart_from_too_few(store: Connection, mapping
     enqueue(store, mapping_id, "c")
     assert outbox.bulk_waiting(store, mapping_id, enough=2)
     assert not outbox.bulk_waiting(store, mapping_id, enough=3)
+    enqueue(store, mapping_id, "d", priority=Priority.BULK_LEFT)  # no job takes it, but it waits all the same
+    assert outbox.bulk_waiting(store, mapping_id, enough=3)
 
 
 def test_empty_calls_do_nothing(store: Connection, mapping_id: int) -> None:
