@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tests.bench import capture, compose, fan_out, latency, machine, report, sandbox, sync
+from tests.bench import bulk, capture, compose, fan_out, latency, machine, report, sandbox, sync
 from tests.bench.figures import Outcome
 
 DOCUMENT = Path(__file__).absolute().parents[2] / "docs" / "benchmarks.md"
@@ -21,6 +21,7 @@ BENCHES: dict[str, tuple[Callable[[], Outcome], Callable[[], Outcome]]] = {
     "compose": (lambda: compose.bench(100_000, rounds=5), lambda: compose.bench(5_000, rounds=1)),
     "fanout": (lambda: fan_out.bench(100_000), lambda: fan_out.bench(5_000)),
     "sandbox": (lambda: sandbox.bench(100_000, rounds=3), lambda: sandbox.bench(5_000, rounds=1)),
+    "bulk": (lambda: bulk.bench(1_000_000), lambda: bulk.bench(10_000)),
     "sync": (lambda: sync.bench(100_000, rounds=3), lambda: sync.bench(5_000, rounds=1)),
 }
 

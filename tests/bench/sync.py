@@ -84,16 +84,16 @@ def _add_costs(outcome: Outcome, rounds: list[Round], rows: int) -> None:
 
 def _both(kind: str, rows: int, outcome: Outcome) -> tuple[Round, Round, tuple[int, int]]:
     """First sync and resync against one kind of server; both, and the first one's calls: writes, others."""
-    with _ready(kind, rows) as (server, remote, opened, folder, store):
+    with ready(kind, rows) as (server, remote, opened, folder, store):
         with worker(folder, environment(server.dsn, remote.facts), store) as pid:
-            first = _follow(opened, server, store, pid, Reason.FIRST_SYNC)
+            first = follow(opened, server, store, pid, Reason.FIRST_SYNC)
         writes, others = calls(remote, kind)
         links = store.execute("select count(*) from syncbridge.link").fetchone()
         if links != (rows,):
             raise RuntimeError(f"{links} links after a first sync of {rows} rows")
         store.execute("vacuum analyze syncbridge.outbox, syncbridge.link")  # as autovacuum would have done by then
         with worker(folder, environment(server.dsn, remote.facts), store) as pid:
-            again = _follow(opened, server, store, pid, Reason.RESYNC)
+            again = follow(opened, server, store, pid, Reason.RESYNC)
         if calls(remote, kind)[0] != writes:
             raise RuntimeError("a resync of equal records wrote")
     for name, each in (("first sync", first), ("resync", again)):
@@ -114,7 +114,7 @@ Ready = tuple[LocalPostgres, Salesforce, Project, Path, Connection]
 
 
 @contextmanager
-def _ready(kind: str, rows: int) -> Iterator[Ready]:
+def ready(kind: str, rows: int) -> Iterator[Ready]:
     """All in force and the table filled, and no run asked for yet."""
     with postgres() as server, psycopg.connect(server.dsn, autocommit=True) as store:
         people.insert(store, 1, rows)
@@ -126,7 +126,7 @@ def _ready(kind: str, rows: int) -> Iterator[Ready]:
             yield server, remote, opened, folder, store
 
 
-def _follow(opened: Project, server: LocalPostgres, store: Connection, pid: int, reason: Reason) -> Round:
+def follow(opened: Project, server: LocalPostgres, store: Connection, pid: int, reason: Reason) -> Round:
     """Ask for a run and wait until nothing of it is left."""
     cpu = cpu_seconds(pid), family_cpu_seconds(server_pid(server))
     run_id = runs.request(store, mappings.read(store, "people").id, reason)

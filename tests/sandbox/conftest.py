@@ -13,6 +13,7 @@ import requests
 
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from tests.fix_sandbox import sandbox, sandbox_server
+from tests.plain_http import PlainHttp
 
 __all__ = ["api", "sandbox", "sandbox_server"]
 
@@ -113,22 +114,9 @@ def api(sandbox: SandboxServer) -> Iterator[Api]:
         yield client
 
 
-class _PlainHttp(requests.adapters.HTTPAdapter):
-    """Sends to a plain-http server what a client insists on calling https."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = url
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        path = str(request.url).split("/", 3)[3]
-        request.url = f"{self._url}/{path}"
-        return super().send(request, *args, **kwargs)
-
-
 @pytest.fixture
 def https(sandbox: SandboxServer) -> Iterator[requests.Session]:
     """A session whose https requests arrive at the sandbox."""
     with requests.Session() as session:
-        session.mount("https://", _PlainHttp(sandbox.url))
+        session.mount("https://", PlainHttp(sandbox.url))
         yield session
