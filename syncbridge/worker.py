@@ -15,7 +15,7 @@ import psycopg
 from syncbridge.alerts import targets
 from syncbridge.alerts.loop import AlertLoop
 from syncbridge.errors import NeedsOperator, RetryLater, SyncbridgeError
-from syncbridge.loops.bulk import BulkLoop
+from syncbridge.loops.bulk import BulkLoop, BulkResultsLoop
 from syncbridge.loops.deliver import DeliveryLoop
 from syncbridge.loops.fan_out import FanOutLoop
 from syncbridge.loops.housekeeping import SILENCE, HousekeepingLoop
@@ -25,6 +25,7 @@ from syncbridge.loops.runs import RunLoop
 from syncbridge.loops.spending import Spending
 from syncbridge.mapping.kinship import kinship
 from syncbridge.model import MappingStatus, Reason
+from syncbridge.outbound.bulk_turn import Turn
 from syncbridge.outbound.capture import Capture, CaptureSettings
 from syncbridge.outbound.capture_session import Pace
 from syncbridge.outbound.linger import Linger
@@ -128,6 +129,7 @@ class Worker:
                 applied.id: Signal(Linger(self.project.settings.linger(applied.destination))) for applied, _ in compiled
             },
             fan_out=threading.Event(),
+            turns={applied.id: Turn() for applied, _ in compiled},
             counts={applied.id: self._spending.counts(mapping) for applied, mapping in compiled},
             spending=self._spending,
             changed=self._changed,
@@ -172,6 +174,7 @@ class Worker:
                 name = f"deliver-{mapping.name}" + (f"-{lane + 1}" if lane else "")
                 loops.append((name, lambda id=mapping_id, lane=lane: DeliveryLoop(around, id, lane)))  # type: ignore[misc]
             loops.append((f"bulk-{mapping.name}", lambda id=mapping_id: BulkLoop(around, id)))  # type: ignore[misc]
+            loops.append((f"bulk-results-{mapping.name}", lambda id=mapping_id: BulkResultsLoop(around, id)))  # type: ignore[misc]
         return loops
 
     def _carry(self, make: Callable[[], Loop], ending: threading.Event) -> None:

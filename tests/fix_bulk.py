@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from psycopg import Connection
 
+from syncbridge.destinations.base import BulkLoading, Destination
 from syncbridge.destinations.memory_bulk import MemoryBulk
+from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.outbound.bulk import BulkDelivery
+from syncbridge.outbound.bulk_follow import Follower
+from syncbridge.outbound.bulk_turn import LOOK_EVERY, Turn
 from syncbridge.source import rows
 from syncbridge.store import bulk_jobs, workers
 from syncbridge.store.bulk_jobs import Job
@@ -20,12 +25,45 @@ FROM = 10
 
 
 @dataclass
+class Carrier:
+    """Who carries the jobs of a mapping, both halves in one thread."""
+
+    follower: Follower
+    delivery: BulkDelivery
+
+    def step(self) -> float:
+        if not self.delivery.take_turn():
+            return LOOK_EVERY
+        return min(self.follower.step(), self.delivery.step())
+
+    def close(self) -> None:
+        self.delivery.close()
+
+
+def carrier(
+    number: int,
+    mapping: CompiledMapping,
+    destination: Destination,
+    bulk: BulkLoading,
+    store: Connection,
+    source: Connection,
+    next_number: Callable[[], int],
+    *,
+    ending: Callable[[], bool] = lambda: False,
+    **values: Any,
+) -> Carrier:
+    """Both halves, with one pair of connections."""
+    shared = (number, mapping, destination, bulk, store, source, Turn())
+    return Carrier(Follower(*shared, **values), BulkDelivery(*shared, next_number, ending=ending, **values))
+
+
+@dataclass
 class BulkProject:
     """A project, and who carries its jobs. Time passes only as a test says."""
 
     small: SmallProject
     now: float = 0.0
-    deliveries: list[BulkDelivery] = field(default_factory=list)
+    carriers: list[Carrier] = field(default_factory=list)
 
     @property
     def destination(self) -> RecordingDestination:
@@ -36,36 +74,40 @@ class BulkProject:
         assert isinstance(self.destination.bulk, MemoryBulk)
         return self.destination.bulk
 
-    def open(self, **values: Any) -> BulkDelivery:
+    def open(self, **values: Any) -> Carrier:
         """One who carries jobs, with connections of its own, as a process has them."""
-        source = self.small.stores()
-        rows.prepare(source)
-        numbers = workers.claim_numbers(50 + len(self.deliveries))
-        delivery = BulkDelivery(
+        numbers = workers.claim_numbers(50 + len(self.carriers))
+        opened = carrier(
             self.small.mapping_id,
             self.small.mapping,
             self.destination,
             self.jobs,
             self.small.stores(),
-            source,
+            self.source(),
             numbers.__next__,
             clock=lambda: self.now,
             **values,
         )
-        self.deliveries.append(delivery)
-        return delivery
+        self.carriers.append(opened)
+        return opened
 
-    def kill(self, delivery: BulkDelivery) -> None:
+    def source(self) -> Connection:
+        """A connection to the source, as a loop has it."""
+        source = self.small.stores()
+        rows.prepare(source)
+        return source
+
+    def kill(self, carrier: Carrier) -> None:
         """Its process is gone, and its connections with it."""
-        delivery.store.close()
-        delivery.source.close()
-        delivery.close()
+        carrier.delivery.store.close()
+        carrier.delivery.source.close()
+        carrier.close()
 
-    def carry(self, delivery: BulkDelivery) -> None:
+    def carry(self, carrier: Carrier) -> None:
         """Let it work until it has nothing to do but to wait for jobs or the backlog."""
         for _ in range(200):
             self.now += 5.0
-            if delivery.step() and not any(self.is_done(job) for job in self.unsettled()):
+            if carrier.step() and not any(self.is_done(job) for job in self.unsettled()):
                 return
         raise AssertionError("it does not come to an end")
 
@@ -107,8 +149,8 @@ def start_bulk(start: Start) -> Iterator[StartBulk]:
 
     yield make
     for project in made:
-        for delivery in project.deliveries:
-            project.kill(delivery)
+        for each in project.carriers:
+            project.kill(each)
 
 
 @pytest.fixture

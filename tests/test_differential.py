@@ -18,13 +18,13 @@ from syncbridge.fan_out import FanOut
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.files import parse_mapping
 from syncbridge.model import Lsn, Reason
-from syncbridge.outbound.bulk import BulkDelivery
 from syncbridge.outbound.capture import Capture
 from syncbridge.outbound.deliver import Deliverer
 from syncbridge.project import compile_over
 from syncbridge.source import publication, rows
 from syncbridge.source.catalog import read_catalog
 from syncbridge.store import backlog, database, fan_out, mappings, runs
+from tests.fix_bulk import Carrier, carrier
 from tests.fix_delivery import RecordingDestination
 from tests.fix_source import CapturedDatabase
 
@@ -208,7 +208,7 @@ class Bridge:
     crm: RecordingDestination
     fan: FanOut
     deliverer: Deliverer
-    carrier: BulkDelivery | None  # of bulk jobs, in every other example
+    carrier: Carrier | None  # of bulk jobs, in every other example
 
     def do(self, what: str) -> None:
         if what == "capture":
@@ -292,13 +292,11 @@ def build(captured: CapturedDatabase, opened: ExitStack, shape: Shape, *, jobs: 
 
 def _carrier(
     number: int, mapping: CompiledMapping, crm: RecordingDestination, store: Connection, source: Connection
-) -> BulkDelivery:
+) -> Carrier:
     """Who carries bulk jobs; a second goes by with each look at its clock."""
     assert crm.bulk is not None
     claims, seconds = itertools.count(1 << 40), itertools.count(1.0)
-    return BulkDelivery(
-        number, mapping, crm, crm.bulk, store, source, lambda: next(claims), clock=lambda: next(seconds)
-    )
+    return carrier(number, mapping, crm, crm.bulk, store, source, lambda: next(claims), clock=lambda: next(seconds))
 
 
 @pytest.fixture

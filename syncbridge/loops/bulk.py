@@ -1,4 +1,4 @@
-"""The loop of a worker that carries the bulk jobs of one mapping."""
+"""The two loops of a worker that carry the bulk jobs of one mapping: one sends them, the other settles them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from syncbridge.destinations.base import BulkLoading
 from syncbridge.errors import RetryLater
 from syncbridge.loops.loop import Connected, Surroundings
 from syncbridge.model import Priority
-from syncbridge.outbound.bulk import LOOK_EVERY, BulkDelivery
+from syncbridge.outbound.bulk import BulkDelivery
+from syncbridge.outbound.bulk_follow import Follower
+from syncbridge.outbound.bulk_turn import LOOK_EVERY
 from syncbridge.project import lost
 from syncbridge.store import bulk_jobs
 
@@ -18,7 +20,7 @@ log = logging.getLogger("syncbridge.worker")
 
 
 class BulkLoop(Connected):
-    """Looks at the backlog of a mapping, and carries it by jobs where the destination has them.
+    """Looks at the backlog of a mapping, and sends it by jobs where the destination has them.
 
     It reads the source only once there is something to carry, so that a mapping without a backlog costs one connection.
     """
@@ -66,6 +68,7 @@ class BulkLoop(Connected):
             bulk,
             self._state,
             self._source(f"bulk compose {self._mapping.name}"),
+            around.turns[self._mapping_id],
             lambda: next(around.numbers),
             max_attempts=settings.max_attempts,
             kin=around.kin[self._mapping_id],
@@ -91,3 +94,46 @@ class BulkLoop(Connected):
                 self._delivery.close()
             except psycopg.Error as error:
                 log.warning("mapping %s: %s", self._mapping.name, str(error).split("\n", 1)[0])
+
+
+class BulkResultsLoop(Connected):
+    """Follows the jobs of a mapping and settles them, while this process has the turn at them.
+
+    It opens its connections once there is a job, so that a mapping without a backlog costs none.
+    """
+
+    def __init__(self, around: Surroundings, mapping_id: int) -> None:
+        super().__init__(around)
+        self._mapping_id = mapping_id
+        self._turn = around.turns[mapping_id]
+        self._follower: Follower | None = None
+
+    def step(self) -> float:
+        self._turn.news.clear()
+        if not self._turn.ours:
+            self._turn.news.wait(LOOK_EVERY)
+            return 0.0
+        if self._follower is None:
+            self._follower = self._begin()
+        wait = self._follower.step()
+        if lost(self._follower.store) or lost(self._follower.source):
+            raise RetryLater("the connection to Postgres is gone")
+        self._turn.news.wait(wait)
+        return 0.0
+
+    def _begin(self) -> Follower:
+        around, mapping = self.around, self.around.compiled[self._mapping_id]
+        destination = around.project.destination(mapping.destination)
+        assert destination.bulk is not None  # else nobody has the turn
+        return Follower(
+            self._mapping_id,
+            mapping,
+            destination,
+            destination.bulk,
+            self._store(f"bulk results {mapping.name}"),
+            self._source(f"bulk results {mapping.name}"),
+            self._turn,
+            max_attempts=around.project.settings.worker.max_attempts,
+            kin=around.kin[self._mapping_id],
+            counts=around.counts[self._mapping_id],
+        )

@@ -18,6 +18,7 @@ from psycopg import Connection
 from syncbridge.loops.spending import Spending
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
+from syncbridge.outbound.bulk_turn import Turn
 from syncbridge.outbound.capture import Capture
 from syncbridge.outbound.linger import Linger
 from syncbridge.outbound.recording import Counts
@@ -50,6 +51,7 @@ class Surroundings:
     digests: Mapping[str, str]  # mapping name -> digest, as these loops know them
     signals: Mapping[int, Signal]
     fan_out: threading.Event  # join keys were enqueued
+    turns: Mapping[int, Turn]  # at the bulk jobs of a mapping
     counts: Mapping[int, Counts]
     spending: Spending
     changed: threading.Event  # set when other mappings are in force than these loops know
@@ -64,6 +66,8 @@ class Surroundings:
             signal.wake.set()
             signal.busy.set()
             signal.linger.full.set()
+        for turn in self.turns.values():
+            turn.news.set()
         self.fan_out.set()
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 from syncbridge import resync
 from syncbridge.errors import RetryLater
 from syncbridge.loops.loop import IDLE, THROTTLED, Connected
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.model import Priority, Reason
 from syncbridge.project import lost
-from syncbridge.store import outbox, runs
+from syncbridge.store import bulk_jobs, outbox, runs
+from syncbridge.store.runs import Run
+
+#: Seconds for which lanes leave a first sync to bulk jobs, which look at the backlog every second.
+OPENING = 5.0
 
 
 class RunLoop(Connected):
@@ -26,9 +32,18 @@ class RunLoop(Connected):
                 wait = min(wait, THROTTLED)
                 continue
             if run.phase == "rows" and run.after is None:
-                resync.measure(self._state, self._rows, run.id, mapping)
+                total = resync.measure(self._state, self._rows, run.id, mapping)
+                self._leave_to_jobs(run, mapping, total)
             if resync.step(self._state, self._rows, run.id, mapping) is resync.Progress.WENT_ON:
                 wait = 0.0
         if lost(self._rows):
             raise RetryLater("the connection to the source is gone")
         return wait
+
+    def _leave_to_jobs(self, run: Run, mapping: CompiledMapping, total: int | None) -> None:
+        """Keep lanes from the first rows of a first sync that jobs can carry: each call of theirs takes 200 at most."""
+        bulk = self.around.project.destination(mapping.destination).bulk
+        if bulk is None or not bulk.bulk_from or run.reason is not Reason.FIRST_SYNC or mapping.match_on:
+            return
+        if total is None or total >= bulk.bulk_from:
+            bulk_jobs.reserve(self._state, run.mapping_id, Priority.BULK, before=None, seconds=OPENING)

@@ -1,8 +1,8 @@
-"""Bulk delivery: a backlog goes out by jobs of the destination. Gather -> begin -> upload -> poll -> settle.
+"""Bulk delivery: a backlog goes out by jobs of the destination. Gather -> begin -> upload; then `bulk_follow` settles.
 
-One connection at a time carries the jobs of a mapping. What it has done is in the state before it goes on, so another
-one, in any process, finds each job where it was left: rows of a job that was not begun, or not sent, come free; a job
-that was sent is settled by its results, and nothing is sent twice.
+One process at a time carries the jobs of a mapping. What it has done is in the state before it goes on, so another
+one finds each job where it was left: rows of a job that was not begun, or not sent, come free; a job that was sent is
+settled by its results, and nothing is sent twice.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from syncbridge.errors import RetryLater
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Fields, Priority
-from syncbridge.outbound.bulk_follow import Follower
 from syncbridge.outbound.bulk_gather import Gathering, Shipment
 from syncbridge.outbound.bulk_reserve import Reserve
-from syncbridge.outbound.bulk_results import ResultSettler
+from syncbridge.outbound.bulk_turn import LOOK_EVERY, REST, Turn
 from syncbridge.outbound.comparing import Comparer
 from syncbridge.outbound.compose import Composer
 from syncbridge.outbound.guard import Guard
@@ -34,18 +33,13 @@ from syncbridge.outbound.masking import Mask
 from syncbridge.outbound.recording import Counts, Recorder
 from syncbridge.outbound.stops import Stops
 from syncbridge.store import bulk_jobs, database, mappings, outbox
-from syncbridge.store.bulk_jobs import Job
 
 log = logging.getLogger("syncbridge.bulk")
 
-#: Seconds between looks at the backlog.
-LOOK_EVERY = 1.0
 #: Lanes leave a backlog to jobs when at least this share of the first page has to be sent: else they help to compare.
 WORTH_SENDING = 0.25
 #: Seconds that one gathering takes at most: what it holds waits for it.
 LONGEST_GATHERING = 30.0
-#: Seconds for which lanes do all of it, after a job ended before its last record.
-REST = 600.0
 
 
 class Ending(Exception):
@@ -54,7 +48,10 @@ class Ending(Exception):
 
 @dataclass(slots=True)
 class BulkDelivery:
-    """The bulk jobs of one mapping. `store` and `source` are connections of its own; `step()` does a bounded piece."""
+    """Sends a mapping's backlog by jobs. `store` and `source` are its own connections; `step()` does a bounded piece.
+
+    A `Follower` that shares its turn settles the jobs, on connections of its own when it is another thread.
+    """
 
     mapping_id: int
     mapping: CompiledMapping
@@ -62,6 +59,7 @@ class BulkDelivery:
     bulk: BulkLoading
     store: Connection
     source: Connection
+    turn: Turn
     next_number: Callable[[], int]  # of claims
     max_attempts: int = 12
     kin: Kin = field(default_factory=Kin)
@@ -69,16 +67,13 @@ class BulkDelivery:
     counts: Counts = field(default_factory=Counts)
     clock: Callable[[], float] = time.monotonic
     ending: Callable[[], bool] = lambda: False
-    _our_turn: bool = False
     _gathering: Gathering | None = None
     _gathering_since: float = 0.0
-    _rest_until: float = float("-inf")
     _reserve: Reserve = field(init=False)
     _guard: Guard = field(init=False)
     _stops: Stops = field(init=False)
     _comparer: Comparer = field(init=False)
     _recorder: Recorder = field(init=False)
-    _follower: Follower = field(init=False)
 
     def __post_init__(self) -> None:
         database.prefer_indexes(self.store)
@@ -101,22 +96,10 @@ class BulkDelivery:
             self.rng,
             self.counts,
         )
-        self._reserve = Reserve(number, self.store, lambda: self.clock())
-        self._follower = Follower(
-            number,
-            name,
-            self.bulk,
-            self.store,
-            lambda: self.clock(),
-            self._guard,
-            self._stops,
-            self._reserve,
-            ResultSettler(number, self.store, composer, self._recorder, self._guard, mask),
-            lambda failure: self._rest(failure.delay or REST, f"{failure.code}: {failure.message}"),
-        )
+        self._reserve = Reserve(number, name, self.store, lambda: self.clock(), self.turn)
 
     def step(self) -> float:
-        """Go on with jobs that are there, gather a page, or begin to; seconds until there is something to do again.
+        """Gather a page, or begin to; after the last one send the job. Seconds until there is something to do again.
 
         Errors set the mapping's status; none is raised but a lost state database (RetryLater).
         """
@@ -127,7 +110,8 @@ class BulkDelivery:
             raise RetryLater(f"the state database is not available: {message}") from error
 
     def close(self) -> None:
-        """Give back what was gathered and not sent; jobs that were sent are left to who comes next."""
+        """End the turn and give back what was gathered and not sent. Jobs that were sent are left to who comes next."""
+        self.turn.ours = False
         gathering, self._gathering = self._gathering, None
         if gathering is None:
             return
@@ -138,26 +122,33 @@ class BulkDelivery:
             self._reserve.end_all()
 
     def _step(self) -> float:
-        if not self._our_turn:
-            self._our_turn = bulk_jobs.take_turn(self.store, self.mapping_id)
-            if not self._our_turn:
-                return LOOK_EVERY
-            self._reserve.end_all()
-        jobs = bulk_jobs.read_all(self.store, self.mapping_id)
-        waits = [self._follower.follow(job) for job in jobs if not self._is_gathered(job)]
+        if not self.take_turn():
+            return LOOK_EVERY
         if self._gathering is None:
             self._gathering = self._begin_gathering()
         if (gathering := self._gathering) is not None:
             self._gather(gathering)
             if gathering.compared:
                 return 0.0  # else somebody else has them, or other files are in force
-        return min([LOOK_EVERY, *waits])
+        return LOOK_EVERY
+
+    def take_turn(self) -> bool:
+        """Whether this process has the turn at the mapping's jobs."""
+        if self.turn.ours:
+            return True
+        if not bulk_jobs.take_turn(self.store, self.mapping_id):
+            return False
+        self.turn.begin()
+        self.turn.left.update(job.id for job in bulk_jobs.read_all(self.store, self.mapping_id) if job.state != "sent")
+        self._reserve.adopt()
+        self.turn.ours = True
+        return True
 
     # -- gather and send ----------------------------------------------------------------------------------------------
 
     def _begin_gathering(self) -> Gathering | None:
         """Where a backlog is worth a job, and there is room for one; live changes first."""
-        if self.clock() < self._rest_until or not mappings.is_active(self.store, self.mapping_id):
+        if self._reserve.resting or not mappings.is_active(self.store, self.mapping_id):
             return None
         room = bulk_jobs.in_flight(self.store, self.destination.name) < self.bulk.jobs_in_flight
         chosen: Priority | None = None
@@ -204,7 +195,7 @@ class BulkDelivery:
             for shipment in gathering.shipments:
                 if gathering.failed or self.ending() or not mappings.is_active(self.store, self.mapping_id):
                     self._give_back(shipment)
-                elif shipment.count < self.bulk.bulk_from or self.clock() < self._rest_until:
+                elif shipment.count < self.bulk.bulk_from or self._reserve.resting:
                     self._give_back(shipment, left=True)
                 else:
                     self._send(shipment)
@@ -233,7 +224,7 @@ class BulkDelivery:
             self._upload(shipment, job, columns)
 
     def _upload(self, shipment: Shipment, job: BulkJob, columns: Sequence[str]) -> None:
-        """Nothing is sent before the job's id is durable. When the upload fails, the next step asks what came of it."""
+        """Nothing is sent before the job's id is durable. When the upload fails, the follower asks what came of it."""
         number, counted = shipment.number, shipment.reserved
         if not bulk_jobs.opened(self.store, number, job.id, key_field=job.key_field, counted=counted):
             self.bulk.abort(job)  # the mapping's records were forgotten meanwhile
@@ -242,24 +233,24 @@ class BulkDelivery:
             upload = self.bulk.upload(job, columns, self._records(shipment))
         except Ending:
             return
-        except BulkRefused as refused:
-            self._rest(refused.delay or REST, refused.message)
-            return
-        except OSError as error:
-            self._rest(REST, _no_disk(error))
-            return
         except Exception as error:
-            self._stops.stop_for(error)
+            self.turn.left.add(number)
+            if isinstance(error, BulkRefused):
+                self._rest(error.delay or REST, error.message)
+            elif isinstance(error, OSError):
+                self._rest(REST, _no_disk(error))
+            else:
+                self._stops.stop_for(error)
             return
         out = shipment.left_out(upload)  # free before the job counts as sent: what it carries then is settled with it
         self._guard.withdraw(out.reserved)
         bulk_jobs.give_back(self.store, number, out.over)
         bulk_jobs.leave(self.store, number, out.unfit)
+        self.turn.sent(number, self.clock())
         records = upload.taken - len(upload.unfit)
         if not bulk_jobs.sent(self.store, number, records, counted=counted - out.reserved):
             self.bulk.abort(job)
             return
-        self._follower.begin(number)
         log.info("mapping %s: bulk job %s has %d records", self.mapping.name, job.id, upload.taken)
         outbox.wake(self.store, self.mapping_id)
 
@@ -269,14 +260,8 @@ class BulkDelivery:
                 raise Ending
             yield record
 
-    def _is_gathered(self, job: Job) -> bool:
-        return self._gathering is not None and job.id in [each.number for each in self._gathering.shipments]
-
     def _rest(self, seconds: float, reason: str) -> None:
-        """Let the lanes do all of it for a while."""
-        self._rest_until = self.clock() + seconds
-        self._reserve.end_all()
-        log.warning("mapping %s: no bulk jobs for %.0f s: %s", self.mapping.name, seconds, self._stops.mask(reason))
+        self._reserve.rest(seconds, self._stops.mask(reason))
 
 
 def _no_disk(error: OSError) -> str:

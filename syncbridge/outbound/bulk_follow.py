@@ -1,11 +1,14 @@
 """Bulk jobs that were begun: how far they are, what became of their records, and their end.
 
-What it does is decided by the state and the destination alone, so any process can go on where another one stopped.
+What it does is decided by the state and the destination alone, so any process can go on where another one stopped. It
+works beside whoever gathers for the next job, and leaves alone what that one is at.
 """
 
 from __future__ import annotations
 
 import logging
+import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,74 +22,115 @@ from syncbridge.destinations.base import (
     BulkProgress,
     BulkState,
     BulkUnreadable,
+    Destination,
     Rejected,
 )
 from syncbridge.errors import Remedy, RetryLater
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.kinship import Kin
 from syncbridge.outbound.bulk_reserve import Reserve
 from syncbridge.outbound.bulk_results import ResultSettler
+from syncbridge.outbound.bulk_turn import LOOK_EVERY, POLL_FIRST, POLL_LAST, REST, Turn
+from syncbridge.outbound.compose import Composer
 from syncbridge.outbound.guard import Guard
+from syncbridge.outbound.masking import Mask
+from syncbridge.outbound.recording import Counts, Recorder
 from syncbridge.outbound.stops import Stops
-from syncbridge.store import bulk_jobs, outbox
+from syncbridge.store import bulk_jobs, database, outbox
 from syncbridge.store.bulk_jobs import Job
 
 log = logging.getLogger("syncbridge.bulk")
 
-#: Seconds after which a job is asked how far it is; each time longer, up to the second.
-POLL_FIRST, POLL_LAST = 0.5, 20.0
-
 
 @dataclass(slots=True)
 class Follower:
-    """Follows the jobs of one mapping until they are settled. `ended_early` is told why one ended before its time."""
+    """Follows the jobs of one mapping until they are settled, while its process has the turn."""
 
     mapping_id: int
-    name: str
+    mapping: CompiledMapping
+    destination: Destination
     bulk: BulkLoading
     store: Connection
-    clock: Callable[[], float]
-    guard: Guard
-    stops: Stops
-    reserve: Reserve
-    settler: ResultSettler
-    ended_early: Callable[[Rejected], None]
-    _polls: dict[int, tuple[float, float]] = field(default_factory=dict)  # job -> when to ask next, and wait after it
+    source: Connection
+    turn: Turn
+    max_attempts: int = 12
+    kin: Kin = field(default_factory=Kin)
+    rng: random.Random = field(default_factory=random.Random)
+    counts: Counts = field(default_factory=Counts)
+    clock: Callable[[], float] = time.monotonic
+    _reserve: Reserve = field(init=False)
+    _guard: Guard = field(init=False)
+    _stops: Stops = field(init=False)
+    _settler: ResultSettler = field(init=False)
 
-    def begin(self, number: int) -> None:
-        """A job was given its records: it needs a moment."""
-        self._polls[number] = (self.clock() + POLL_FIRST, POLL_FIRST * 1.5)
-        self.reserve.moved()
+    def __post_init__(self) -> None:
+        database.prefer_indexes(self.store)
+        number, name, mask = self.mapping_id, self.mapping.name, Mask(self.mapping)
+        composer = Composer(self.mapping, self.destination, self.source)
+        self._reserve = Reserve(number, name, self.store, lambda: self.clock(), self.turn)
+        self._guard = Guard(number, self.mapping, self.store)
+        self._stops = Stops(number, name, self.store, self.rng, mask, composer.forget)
+        recorder = Recorder(
+            number,
+            self.mapping,
+            self.store,
+            self.kin,
+            self._guard,
+            self._stops,
+            mask,
+            self.max_attempts,
+            self.rng,
+            self.counts,
+        )
+        self._settler = ResultSettler(number, self.store, composer, recorder, self._guard, mask)
 
-    def follow(self, job: Job) -> float:
+    def step(self) -> float:
+        """Ask each job that is due, and settle it when it ended; seconds until there is something to do again.
+
+        Errors set the mapping's status; none is raised but a lost state database (RetryLater).
+        """
+        if not self.turn.ours:
+            return LOOK_EVERY
+        try:
+            left = set(self.turn.left)
+            jobs = bulk_jobs.read_all(self.store, self.mapping_id)
+            waits = [self._follow(job) for job in jobs if job.state == "sent" or job.id in left]
+        except psycopg.OperationalError as error:
+            message = str(error).split("\n", 1)[0]
+            raise RetryLater(f"the state database is not available: {message}") from error
+        return min([LOOK_EVERY, *waits])
+
+    def _follow(self, job: Job) -> float:
         """Whatever is next for a job; seconds until it can be asked again."""
         if job.state == "preparing":  # somebody gathered for it, and ended
             bulk_jobs.free(self.store, job.id)
             return 0.0
-        at, wait = self._polls.get(job.id, (float("-inf"), POLL_FIRST))
+        at, wait = self.turn.polls.get(job.id, (float("-inf"), POLL_FIRST))
         if self.clock() < at:
             return at - self.clock()
-        self._polls[job.id] = (self.clock() + wait, min(wait * 1.5, POLL_LAST))
+        self.turn.polls[job.id] = (self.clock() + wait, min(wait * 1.5, POLL_LAST))
         try:
             self._ask(job)
         except psycopg.OperationalError:
             raise
         except RetryLater as error:
-            self._polls[job.id] = (self.clock() + max(POLL_LAST, error.delay or 0.0), POLL_LAST)
-            log.warning("mapping %s: bulk job %s: %s; asking again", self.name, job.remote_id, error.message)
+            self.turn.polls[job.id] = (self.clock() + max(POLL_LAST, error.delay or 0.0), POLL_LAST)
+            log.warning("mapping %s: bulk job %s: %s; asking again", self.mapping.name, job.remote_id, error.message)
         except Exception as error:
-            self._polls[job.id] = (self.clock() + POLL_LAST, POLL_LAST)
-            self.stops.stop_for(error)
+            self.turn.polls[job.id] = (self.clock() + POLL_LAST, POLL_LAST)
+            self._stops.stop_for(error)
         return wait
 
     def _ask(self, job: Job) -> None:
-        remote = remote_job(job, self.name)
+        remote = remote_job(job, self.mapping.name)
         progress = self.bulk.progress(remote)
         if (progress.processed, progress.failed) != (job.processed, job.failed):
-            self.reserve.moved()
+            self._reserve.moved()
             bulk_jobs.note(self.store, job.id, processed=progress.processed, failed=progress.failed)
         if progress.state is BulkState.OPEN:  # its upload broke off: nothing was done, nor shall be
             self.bulk.abort(remote)
         elif progress.state is BulkState.LOST:
-            log.warning("mapping %s: bulk job %s is not known any more", self.name, job.remote_id)
+            log.warning("mapping %s: bulk job %s is not known any more", self.mapping.name, job.remote_id)
             self._end(job, unknown=True)
         elif progress.state is BulkState.DONE:
             self._settle(job, remote, progress)
@@ -97,26 +141,25 @@ class Follower:
         """Settle what became of each record; lanes send one again, in full, of which the destination says nothing."""
         failure, results = progress.failure, 0
         try:
-            results = self.settler.settle(job, self.bulk.results(remote, progress))
+            results = self._settler.settle(job, self.bulk.results(remote, progress))
         except BulkUnreadable as error:
             failure = Rejected(error.code, error.message, Remedy.RETRY_SMALLER)
         worked = job.state == "sent" or results > 0 or progress.processed > 0
         if not results and failure is progress.failure:
-            self.guard.withdraw(job.counted)
-        self.reserve.moved()
+            self._guard.withdraw(job.counted)
+        self._reserve.moved()
         freed = self._end(job, unknown=worked)
-        told = (self.name, job.remote_id, progress.processed, progress.failed)
+        told = (self.mapping.name, job.remote_id, progress.processed, progress.failed)
         log.info("mapping %s: bulk job %s ended, %d records, %d refused", *told)
         if freed and worked:
-            log.warning(
-                "mapping %s: %d records of bulk job %s have no result: by calls", self.name, freed, job.remote_id
-            )
+            left = (self.mapping.name, freed, job.remote_id)
+            log.warning("mapping %s: %d records of bulk job %s have no result: by calls", *left)
         if failure is not None and worked:
-            self.ended_early(failure)
+            self._reserve.rest(failure.delay or REST, self._stops.mask(f"{failure.code}: {failure.message}"))
 
     def _end(self, job: Job, *, unknown: bool) -> int:
         """Free what a job still carries, and forget it; with `unknown`, whether it was done: lanes send it in full."""
-        self._polls.pop(job.id, None)
+        self.turn.polls.pop(job.id, None)
         freed = bulk_jobs.free(self.store, job.id, left=unknown, resend=unknown)
         outbox.wake(self.store, self.mapping_id)
         return freed

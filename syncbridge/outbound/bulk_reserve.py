@@ -6,14 +6,18 @@ a job to be filled.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import Connection
 
 from syncbridge.model import Priority
+from syncbridge.outbound.bulk_turn import Turn
 from syncbridge.store import bulk_jobs, outbox, runs
+
+log = logging.getLogger("syncbridge.bulk")
 
 #: Seconds for which lanes leave a backlog to jobs, unless that is renewed: longer than an upload takes.
 RESERVED = 120.0
@@ -21,30 +25,40 @@ RESERVED = 120.0
 PATIENCE = 300.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Reserve:
-    """What lanes of one mapping leave to its bulk jobs: live changes up to a moment, and what goes after them."""
+    """What lanes of one mapping leave to its bulk jobs: live changes up to a moment, and what goes after them.
+
+    Each thread of the process that has the turn has one, with its own connection.
+    """
 
     mapping_id: int
+    name: str
     store: Connection
     clock: Callable[[], float]
-    _held: set[Priority] = field(default_factory=set)
-    _moved_at: float = 0.0
+    turn: Turn
 
     def moved(self) -> None:
-        """A job was given records, or made progress."""
-        self._moved_at = self.clock()
+        """A job made progress."""
+        self.turn.moved_at = self.clock()
+
+    def adopt(self) -> None:
+        """What somebody else left to jobs before, or a run at its beginning, is ended or renewed as if it were ours."""
+        self.turn.held.update((Priority.LIVE, Priority.BULK))
+        self.moved()
 
     def hold(self, priority: Priority, before: datetime | None) -> None:
         """Let lanes leave rows of this priority, as far as they came due `before` then (None: all)."""
-        self._held.add(priority)
+        if self.resting:
+            return
+        self.turn.held.add(priority)
         bulk_jobs.reserve(self.store, self.mapping_id, priority, before=before, seconds=RESERVED)
 
     def renew(self, priority: Priority) -> None:
         """While every job is taken the backlog waits for the next one, as long as they make progress."""
-        if priority not in self._held:
+        if priority not in self.turn.held:
             return
-        if self.clock() - self._moved_at < PATIENCE:
+        if self.clock() - self.turn.moved_at < PATIENCE:
             bulk_jobs.renew_reserve(self.store, self.mapping_id, priority, seconds=RESERVED)
         else:
             self._end(priority)
@@ -52,15 +66,26 @@ class Reserve:
     def end(self, priority: Priority) -> None:
         """No backlog of this priority is left; but the next page of a run that goes on is waited for."""
         of_run = priority is Priority.BULK and runs.is_pending(self.store, self.mapping_id)
-        if priority in self._held and not of_run:
+        if priority in self.turn.held and not of_run:
             self._end(priority)
 
     def end_all(self) -> None:
-        """Lanes deliver everything, also what somebody else had left to jobs before."""
+        """Lanes deliver everything."""
         for priority in (Priority.LIVE, Priority.BULK):
             self._end(priority)
 
+    @property
+    def resting(self) -> bool:
+        """Whether lanes do all of it for now."""
+        return self.clock() < self.turn.rest_until
+
+    def rest(self, seconds: float, reason: str) -> None:
+        """Let the lanes do all of it for a while."""
+        self.turn.rest_until = self.clock() + seconds
+        self.end_all()
+        log.warning("mapping %s: no bulk jobs for %.0f s: %s", self.name, seconds, reason)
+
     def _end(self, priority: Priority) -> None:
-        self._held.discard(priority)
+        self.turn.held.discard(priority)
         bulk_jobs.end_reserve(self.store, self.mapping_id, priority)
         outbox.wake(self.store, self.mapping_id)

@@ -28,7 +28,7 @@ from syncbridge.store.bulk_jobs import Job
 from syncbridge.store.claims import Claimed
 
 #: Results that one transaction settles.
-PAGE = 1000
+PAGE = 2000
 
 
 @dataclass(slots=True)
@@ -94,11 +94,13 @@ class ResultSettler:
 
 def as_sent(row: Claimed, sent: Fields, converter: Converter) -> Planned:
     """What had been planned for a row, from what was sent of it."""
+    owned = converter.owned
     if row.base is None:
-        return Planned(row, Operation.CREATE, sent, {n: v for n, v in sent.items() if n not in converter.owned})
-    base: Fields = orjson.loads(row.base)
-    full = all(name in sent for name in converter.names if name not in converter.owned)
-    return Planned(row, Operation.UPDATE, sent, {**base, **sent}, full=full, withheld=bool(converter.owned))
+        base = {name: value for name, value in sent.items() if name not in owned} if owned else sent
+        return Planned(row, Operation.CREATE, sent, base)
+    base = orjson.loads(row.base)
+    full = all(name in sent for name in converter.names if name not in owned)
+    return Planned(row, Operation.UPDATE, sent, {**base, **sent}, full=full, withheld=bool(owned))
 
 
 def _stops(result: Result) -> bool:

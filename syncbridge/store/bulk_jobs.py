@@ -206,12 +206,13 @@ def reserve(
 ) -> None:
     """Let lanes leave rows of this priority, as far as they came due `before` then (None: all), to bulk jobs.
 
-    For so many seconds, unless that is renewed.
+    For so many seconds, or for as long as it was so before, unless that is renewed.
     """
     connection.execute(
         "insert into syncbridge.bulk_reserve (mapping_id, priority, before, until)"
         " values (%s, %s, coalesce(%s::timestamptz, 'infinity'), now() + %s * interval '1 second')"
-        " on conflict (mapping_id, priority) do update set before = excluded.before, until = excluded.until",
+        " on conflict (mapping_id, priority) do update"
+        " set before = excluded.before, until = greatest(bulk_reserve.until, excluded.until)",
         (mapping_id, int(priority), before, seconds),
     )
 

@@ -12,6 +12,7 @@ from syncbridge.destinations.base import BulkJob, BulkState
 from syncbridge.destinations.memory_bulk import MemoryBulk
 from syncbridge.errors import RetryLater
 from syncbridge.outbound.bulk import BulkDelivery
+from syncbridge.outbound.bulk_turn import Turn
 from syncbridge.store import bulk_jobs, links
 from tests.fix_cli import PEOPLE, CliProject
 
@@ -40,9 +41,8 @@ def sent(cli_project: CliProject) -> tuple[CliProject, BulkJob]:
     with cli_project.project.source_admin("test") as catalog, cli_project.project.source("test") as source:
         applied, compiled = cli_project.project.compiled(cli_project.store, catalog, "people")
         numbers = itertools.count(1 << 40)
-        delivery = BulkDelivery(
-            applied.id, compiled, cli_project.destination, bulk, cli_project.store, source, lambda: next(numbers)
-        )
+        crm, store = cli_project.destination, cli_project.store
+        delivery = BulkDelivery(applied.id, compiled, crm, bulk, store, source, Turn(), lambda: next(numbers))
         while not bulk_jobs.read_all(cli_project.store) or bulk_jobs.read_all(cli_project.store)[0].state != "sent":
             delivery.step()
     (job,) = bulk.jobs.values()

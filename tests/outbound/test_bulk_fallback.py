@@ -61,7 +61,7 @@ def test_records_of_a_job_that_is_lost_are_sent_again_in_full(bulk: BulkProject)
     bulk.carry(bulk.open())
     bulk.small.change("update people set email = null", *range(20))
     bulk.destination.faults.hold_jobs()
-    delivery = bulk.deliveries[0]
+    delivery = bulk.carriers[0]
     bulk.carry(delivery)
     del bulk.jobs.jobs[bulk.unsettled()[0].remote_id or ""]
     bulk.jobs.bulk_from = 100
@@ -162,7 +162,7 @@ def test_no_room_for_the_file_of_a_job_is_no_defect_of_the_mapping(
     monkeypatch.setattr(bulk.jobs, "upload", full)
     bulk.small.add(*range(20))
     bulk.carry(bulk.open())
-    bulk.carry(bulk.deliveries[0])
+    bulk.carry(bulk.carriers[0])
     assert (bulk.small.status(), bulk.unsettled()) == (MappingStatus.ACTIVE, [])
     assert bulk.small.deliver() == 20
     bulk.assert_equal()

@@ -6,16 +6,16 @@ import itertools
 
 from syncbridge.destinations.memory_bulk import MemoryBulk
 from syncbridge.mapping.kinship import kinship
-from syncbridge.outbound.bulk import BulkDelivery
 from syncbridge.source import rows
 from syncbridge.store import awaited
+from tests.fix_bulk import Carrier, carrier
 from tests.fix_family import COMPANIES, PEOPLE, Family, StartFamily
 from tests.fix_store import make_due
 
 OPTIONAL = PEOPLE.replace("key: company_id}", "key: company_id, missing: empty}")
 
 
-def carriers(family: Family) -> dict[str, BulkDelivery]:
+def carriers(family: Family) -> dict[str, Carrier]:
     """Who carries the jobs of each mapping, and a clock that runs."""
     bulk = family.crm.bulk = MemoryBulk(family.crm, bulk_from=5)
     numbers, time = itertools.count(1 << 40), itertools.count(step=5.0)
@@ -24,7 +24,7 @@ def carriers(family: Family) -> dict[str, BulkDelivery]:
     for name, (id, compiled) in family.mappings.items():
         source = family.connect()
         rows.prepare(source)
-        made[name] = BulkDelivery(
+        made[name] = carrier(
             id,
             compiled,
             family.crm,
@@ -38,7 +38,7 @@ def carriers(family: Family) -> dict[str, BulkDelivery]:
     return made
 
 
-def carry(family: Family, carriers: dict[str, BulkDelivery], *names: str) -> None:
+def carry(family: Family, carriers: dict[str, Carrier], *names: str) -> None:
     for _ in range(30):
         make_due(family.store)
         family.fan_out()

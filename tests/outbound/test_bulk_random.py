@@ -9,8 +9,7 @@ import pytest
 
 from syncbridge.errors import Remedy
 from syncbridge.model import Reason
-from syncbridge.outbound.bulk import BulkDelivery
-from tests.fix_bulk import BulkProject
+from tests.fix_bulk import BulkProject, Carrier
 from tests.fix_store import make_due
 
 KEYS = range(40)
@@ -21,7 +20,7 @@ class Chaos:
 
     def __init__(self, bulk: BulkProject, rng: random.Random) -> None:
         self.bulk, self.rng = bulk, rng
-        self.carrier: BulkDelivery = bulk.open()
+        self.carrier: Carrier = bulk.open()
         self.done: list[str] = []
         self.steps: list[Callable[[], None]] = [
             *[self.change] * 4,

@@ -99,7 +99,7 @@ def test_jobs_are_followed_to_their_end_after_they_were_switched_off(bulk: BulkP
     bulk.small.add(*range(20))
     bulk.destination.faults.hold_jobs()
     bulk.carry(bulk.open())
-    bulk.kill(bulk.deliveries[0])
+    bulk.kill(bulk.carriers[0])
     bulk.jobs.bulk_from = 0
     later = bulk.open()
     bulk.small.change("update people set first_name = 'Newer'", *range(20))

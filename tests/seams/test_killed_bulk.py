@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from syncbridge.outbound import bulk_gather, bulk_results, recording
-from syncbridge.outbound.bulk import BulkDelivery
 from syncbridge.outbound.bulk_gather import Gathering
 from syncbridge.store import bulk_jobs
-from tests.fix_bulk import BulkProject
+from tests.fix_bulk import BulkProject, Carrier
 
 PEOPLE = 50
 PAGE = 20  # of claims and of results
@@ -76,14 +75,14 @@ def _dying_stream(records: Any) -> Any:
         yield record
 
 
-def _die_at(bulk: BulkProject, delivery: BulkDelivery, point: tuple[str, int, str]) -> None:
+def _die_at(bulk: BulkProject, carrier: Carrier, point: tuple[str, int, str]) -> None:
     name, at_call, moment = point
     owner: Any = OWNERS.get(name, Gathering if name == "page" else bulk.jobs)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(owner, name, _dying(getattr(owner, name), at_call, moment))
         with pytest.raises(Killed):
-            bulk.carry(delivery)
-    bulk.kill(delivery)
+            bulk.carry(carrier)
+    bulk.kill(carrier)
 
 
 def _records_done(bulk: BulkProject) -> int:
