@@ -6,19 +6,7 @@ import pytest
 
 from syncbridge.destinations.allowance import LOOK_DELAY, LOOK_SECONDS, RECHECK, WINDOW, Allowance
 from syncbridge.errors import QuotaExhausted, RateLimited
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.destinations.fix_clock import Clock
 
 
 @pytest.fixture

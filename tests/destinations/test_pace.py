@@ -9,21 +9,9 @@ import pytest
 
 from syncbridge.destinations.pace import RISE_AFTER, Pace
 from syncbridge.errors import RateLimited, RetryLater
+from tests.destinations.fix_clock import Clock
 
 BUSY = "REQUEST_LIMIT_EXCEEDED: ConcurrentRequests Limit exceeded."
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

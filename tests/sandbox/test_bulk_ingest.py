@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from syncbridge.sandbox.salesforce.bulk import listing
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from tests.sandbox.conftest import Api, BulkApi
 
@@ -231,12 +232,14 @@ def test_jobs_are_listed_and_deleted(api: Api, bulk: BulkApi) -> None:
     assert [each["LastName"] for each in api.rows("SELECT LastName FROM Contact")] == ["a"]
 
 
-def test_a_long_list_of_jobs_comes_in_pages(api: Api) -> None:
-    jobs = [api.open_job("Contact", "insert") for _ in range(1001)]
+def test_a_long_list_of_jobs_comes_in_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert listing.LISTED_AT_ONCE == 1_000
+    monkeypatch.setattr(listing, "LISTED_AT_ONCE", 3)
+    jobs = [api.open_job("Contact", "insert") for _ in range(4)]
     page = api.get("/jobs/ingest").json()
-    assert (len(page["records"]), page["done"]) == (1000, False)
+    assert ([each["id"] for each in page["records"]], page["done"]) == (jobs[:3], False)
     rest = api.get(page["nextRecordsUrl"].removeprefix("/services/data/v59.0")).json()
-    assert ([each["id"] for each in rest["records"]], rest["done"]) == (jobs[1000:], True)
+    assert ([each["id"] for each in rest["records"]], rest["done"]) == (jobs[3:], True)
 
 
 def test_too_much_data_are_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from syncbridge.sandbox.salesforce.auth import Credentials, Sessions
-from syncbridge.sandbox.salesforce.bulk.bulk import Bulk
+from syncbridge.sandbox.salesforce.bulk_apis import Bulk
 from syncbridge.sandbox.salesforce.faults import Faults, daily_limit
 from syncbridge.sandbox.salesforce.inflight import InFlight
 from syncbridge.sandbox.salesforce.org.model import Org

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from syncbridge.destinations.base import Result
+from syncbridge.destinations.base import Delivered, Result
 from syncbridge.destinations.salesforce import SalesforceDestination
 from syncbridge.destinations.salesforce.client import Time
 from syncbridge.destinations.salesforce.settings import read_settings
@@ -25,6 +25,12 @@ def record(number: int, **fields: str | None) -> Fields:
 def upsert(destination: SalesforceDestination, count: int = 1) -> list[Result]:
     """Write the first `count` contacts."""
     return destination.upsert("Contact", KEY, [record(number) for number in range(count)], lane="people")
+
+
+def deliver(destination: SalesforceDestination) -> bool:
+    """Write one contact; True when it arrived."""
+    (result,) = upsert(destination)
+    return isinstance(result, Delivered)
 
 
 class FakeTime:

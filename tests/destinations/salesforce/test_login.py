@@ -17,9 +17,7 @@ from syncbridge.errors import LoginRefused, RetryLater
 from syncbridge.model import Fields
 from syncbridge.sandbox.salesforce.faults import Kind
 from syncbridge.sandbox.salesforce.server import SandboxServer
-from tests.destinations.salesforce.fix_salesforce import FakeTime, open_for
-
-RECORD: Fields = {"External_Key__c": "k1", "LastName": "Lovelace"}
+from tests.destinations.salesforce.fix_salesforce import FakeTime, deliver, open_for
 
 
 @contextmanager
@@ -29,11 +27,6 @@ def opened(server: SandboxServer, **changes: object) -> Iterator[SalesforceDesti
         yield destination
     finally:
         destination.close()
-
-
-def deliver(destination: SalesforceDestination) -> bool:
-    (result,) = destination.upsert("Contact", "External_Key__c", [RECORD])
-    return isinstance(result, Delivered)
 
 
 def test_client_credentials(server: SandboxServer) -> None:

@@ -11,10 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from syncbridge.destinations.base import Delivered
 from syncbridge.destinations.salesforce import SalesforceDestination
 from syncbridge.errors import RetryLater, SettingsError
-from syncbridge.model import Fields
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from tests.destinations.salesforce.fix_network import (
     ORG,
@@ -24,9 +22,8 @@ from tests.destinations.salesforce.fix_network import (
     new_authority,
     tls_in_front_of,
 )
-from tests.destinations.salesforce.fix_salesforce import FakeTime, open_for
+from tests.destinations.salesforce.fix_salesforce import FakeTime, deliver, open_for
 
-RECORD: Fields = {"External_Key__c": "k1", "LastName": "Lovelace"}
 URL = f"https://{ORG}"
 
 
@@ -66,11 +63,6 @@ def opened(server: SandboxServer, **changes: object) -> Iterator[SalesforceDesti
         yield destination
     finally:
         destination.close()
-
-
-def deliver(destination: SalesforceDestination) -> bool:
-    (result,) = destination.upsert("Contact", "External_Key__c", [RECORD])
-    return isinstance(result, Delivered)
 
 
 def refusal(destination: SalesforceDestination) -> str:

@@ -12,15 +12,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from syncbridge.destinations.base import Delivered
 from syncbridge.destinations.salesforce import SalesforceDestination
 from syncbridge.destinations.salesforce.login import RENEW_BEFORE, lifetime
 from syncbridge.errors import LoginRefused, RetryLater
-from syncbridge.model import Fields
 from syncbridge.sandbox.salesforce.server import SandboxServer
-from tests.destinations.salesforce.fix_salesforce import FakeTime, open_for
-
-RECORD: Fields = {"External_Key__c": "k1", "LastName": "Lovelace"}
+from tests.destinations.salesforce.fix_salesforce import FakeTime, deliver, open_for
 
 
 @contextmanager
@@ -30,11 +26,6 @@ def opened(server: SandboxServer, time: FakeTime | None = None, **changes: objec
         yield destination
     finally:
         destination.close()
-
-
-def deliver(destination: SalesforceDestination) -> bool:
-    (result,) = destination.upsert("Contact", "External_Key__c", [RECORD])
-    return isinstance(result, Delivered)
 
 
 class Rotation:

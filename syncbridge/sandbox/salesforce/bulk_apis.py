@@ -1,4 +1,4 @@
-"""The Bulk API of one org: its jobs, the day's limits, and the thread that does the work."""
+"""Both Bulk APIs of one org: their jobs, the day's limits, and the thread that does the work."""
 
 from __future__ import annotations
 
