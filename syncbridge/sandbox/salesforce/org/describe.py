@@ -39,48 +39,63 @@ OBJECT_CONSTANTS: dict[str, Any] = {
 
 def describe_field(field: Field) -> dict[str, Any]:
     """Return the 57 keys of one field."""
-    length = field.length if field.type in TEXT_TYPES else 0
-    polymorphic = len(field.reference_to) > 1
     filterable = not field.is_long_text
-    return FIELD_CONSTANTS | {
-        "aggregatable": filterable and field.type not in ("boolean", "address"),
-        "autoNumber": field.auto_number is not None,
+    return (
+        FIELD_CONSTANTS
+        | _sizes(field)
+        | _reference(field)
+        | {
+            "aggregatable": filterable and field.type not in ("boolean", "address"),
+            "autoNumber": field.auto_number is not None,
+            "calculated": field.formula is not None and field.custom,
+            "caseSensitive": field.case_sensitive,
+            "compoundFieldName": field.compound,
+            "createable": field.createable,
+            "custom": field.custom,
+            "defaultValue": field.default,
+            "defaultedOnCreate": field.defaulted,
+            "externalId": field.external_id,
+            "extraTypeInfo": field.extra,
+            "filterable": filterable,
+            "groupable": groupable(field),
+            "idLookup": field.id_lookup,
+            "label": field.label,
+            "name": field.name,
+            "nameField": field.name_field,
+            "nillable": field.nillable,
+            "permissionable": _permissionable(field),
+            "picklistValues": _picklist_values(field),
+            "queryByDistance": field.type == "address",
+            "restrictedPicklist": field.restricted,
+            "searchPrefilterable": field.type == "reference" and field.nillable and field.updateable,
+            "soapType": SOAP_TYPES.get(field.type, "xsd:string"),
+            "sortable": filterable and field.type not in ("address", "multipicklist"),
+            "type": field.type,
+            "unique": field.unique,
+            "updateable": field.updateable,
+        }
+    )
+
+
+def _sizes(field: Field) -> dict[str, Any]:
+    length = field.length if field.type in TEXT_TYPES else 0
+    return {
         "byteLength": length if field.type in ("id", "reference") else 3 * length,
-        "calculated": field.formula is not None and field.custom,
-        "caseSensitive": field.case_sensitive,
-        "compoundFieldName": field.compound,
-        "createable": field.createable,
-        "custom": field.custom,
-        "defaultValue": field.default,
-        "defaultedOnCreate": field.defaulted,
         "digits": field.digits,
-        "externalId": field.external_id,
-        "extraTypeInfo": field.extra,
-        "filterable": filterable,
-        "groupable": groupable(field),
-        "idLookup": field.id_lookup,
-        "label": field.label,
         "length": length,
-        "name": field.name,
-        "nameField": field.name_field,
-        "namePointing": polymorphic,
-        "nillable": field.nillable,
-        "permissionable": _permissionable(field),
-        "picklistValues": _picklist_values(field),
-        "polymorphicForeignKey": polymorphic,
         "precision": field.precision,
-        "queryByDistance": field.type == "address",
+        "scale": field.scale,
+    }
+
+
+def _reference(field: Field) -> dict[str, Any]:
+    polymorphic = len(field.reference_to) > 1
+    return {
+        "namePointing": polymorphic,
+        "polymorphicForeignKey": polymorphic,
         "referenceTo": list(field.reference_to),
         "relationshipName": field.relationship,
         "restrictedDelete": field.on_delete == "restrict" and field.custom,
-        "restrictedPicklist": field.restricted,
-        "scale": field.scale,
-        "searchPrefilterable": field.type == "reference" and field.nillable and field.updateable,
-        "soapType": SOAP_TYPES.get(field.type, "xsd:string"),
-        "sortable": filterable and field.type not in ("address", "multipicklist"),
-        "type": field.type,
-        "unique": field.unique,
-        "updateable": field.updateable,
     }
 
 
