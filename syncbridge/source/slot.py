@@ -95,14 +95,14 @@ def _facts(shown: Mapping[str, Any], server_lsn: str, retained: int | None, lag:
     )
 
 
-def create(conninfo: str, slot: str, *, failover: bool = True, timeout: float = _CREATE_TIMEOUT) -> NewSlot:
+def create(conninfo: str, slot: str, *, timeout: float = _CREATE_TIMEOUT) -> NewSlot:
     """Make a permanent slot of pgoutput; the publication must be there before it.
 
-    `failover` lets Postgres 17+ keep it through a promotion of a standby. Raises RetryLater when a transaction stays
-    open for `timeout` seconds, SourceUnusable, with the SQL that mends it, when the server is not set up for slots.
+    Postgres 17+ keeps it through a promotion of a standby. Raises RetryLater when a transaction stays open for
+    `timeout` seconds, SourceUnusable, with the SQL that mends it, when the server is not set up for slots.
     """
     with connect(conninfo, lock_timeout=timeout) as connection:
-        options = "SNAPSHOT 'nothing'" + (", FAILOVER true" if failover and _knows_failover(connection) else "")
+        options = "SNAPSHOT 'nothing'" + (", FAILOVER true" if connection.info.server_version >= 170000 else "")
         command = sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput ({})").format(
             sql.Identifier(slot),
             sql.SQL(options),
@@ -118,22 +118,6 @@ def create(conninfo: str, slot: str, *, failover: bool = True, timeout: float = 
             raise by_remedy(error, user=connection.info.user) from error
         assert row is not None  # the command answers with one row
         return NewSlot(Lsn.parse(row[1]), identify(connection))
-
-
-def _knows_failover(connection: Connection) -> bool:
-    return connection.info.server_version >= 170000
-
-
-def set_failover(conninfo: str, slot: str) -> bool:
-    """Let Postgres 17+ keep an existing slot through a promotion; False on older servers. The slot must be idle."""
-    with connect(conninfo) as connection:
-        if not _knows_failover(connection):
-            return False
-        try:
-            connection.execute(sql.SQL("ALTER_REPLICATION_SLOT {} (FAILOVER true)").format(sql.Identifier(slot)))
-        except psycopg.Error as error:
-            raise by_remedy(error, user=connection.info.user) from error
-        return True
 
 
 def drop(connection: Connection, slot: str) -> bool:

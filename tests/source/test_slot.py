@@ -71,15 +71,6 @@ def test_an_open_transaction_that_blocks_a_new_slot_is_named(captured: CapturedD
     assert slot.inspect(captured.admin, captured.slot) is None
 
 
-def test_the_failover_flag_can_be_set_later_where_the_server_knows_it(captured: CapturedDatabase) -> None:
-    slot.create(captured.dsn, captured.slot, failover=False)
-    knows = captured.admin.info.server_version >= 170000
-    assert slot.set_failover(captured.dsn, captured.slot) is knows
-    facts = slot.inspect(captured.admin, captured.slot)
-    assert facts is not None
-    assert facts.failover is knows
-
-
 def server_with(**settings: str) -> LocalPostgres:
     chosen = os.environ.get("SYNCBRIDGE_TEST_POSTGRES", "")
     return LocalPostgres(binaries=all_binaries()[int(chosen)] if chosen.isdigit() else None, settings=settings)
