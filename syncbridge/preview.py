@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 
 from psycopg import Connection
@@ -151,7 +150,7 @@ class Preview:
         linked: Mapping[str, tuple[str, str]] = {}
         if self.store is not None and self.mapping_id is not None:
             linked = links.read_many(self.store, self.mapping_id, keys)
-        claimed = [_as_claimed(key, *linked.get(key, (None, None))) for key in keys]
+        claimed = [Claimed.unclaimed(key, linked.get(key), reason=Reason.RESYNC) for key in keys]
         entities = self._composer.compose(keys)
         converter = self._composer.converter
         if self.store is not None and converter.lookups:
@@ -169,21 +168,6 @@ class Preview:
             for each in previewed.differences
         )
         return replace(previewed, differences=shown)
-
-
-def _as_claimed(key: str, remote_id: str | None, base: str | None) -> Claimed:
-    """As delivery would find it, after a resync was asked for."""
-    return Claimed(
-        key=key,
-        version=0,
-        lsn="0/0",
-        commit_time=datetime.now(UTC),
-        reason=Reason.RESYNC,
-        attempts=0,
-        resend=False,
-        remote_id=remote_id,
-        base=base,
-    )
 
 
 @dataclass(slots=True)

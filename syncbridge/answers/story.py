@@ -6,8 +6,8 @@ Values of fields that a mapping calls sensitive never leave this module: they ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,15 +15,14 @@ from typing import Any
 import orjson
 from psycopg import Connection
 
-from syncbridge.destinations.base import Destination, RemoteRecord
+from syncbridge.destinations.base import RemoteRecord
 from syncbridge.errors import RecordRejected, SyncbridgeError
 from syncbridge.mapping.compile import CompiledField, CompiledMapping
 from syncbridge.mapping.keys import decode_key
 from syncbridge.mapping.sql import literal, qualified
-from syncbridge.model import Fields, MappingStatus, Normal, Operation
-from syncbridge.outbound.compose import Entities, rule_refusal
+from syncbridge.model import Fields, MappingStatus, Operation
+from syncbridge.outbound.compose import Composer, Entities
 from syncbridge.outbound.convert import Converter
-from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.masking import masked
 from syncbridge.outbound.plan import plan
 from syncbridge.project import Project
@@ -126,22 +125,25 @@ class _Telling:
     offline: bool
 
     def complete(self, store: Connection, story: Story) -> Story:
-        try:
-            with ExitStack() as opened:
+        with ExitStack() as opened:
+            try:
                 catalog = opened.enter_context(self.project.source_admin("show"))
                 source = opened.enter_context(self.project.source("show"))
                 _, mapping = self.project.compiled(store, catalog, self.applied.name)
                 found = rows.compose(source, mapping.compose_sql, [self.key])
                 story = self._with_row(story, mapping, found, catalog)
-                types = rows.type_names(source, found.column_oids) if found.column_oids else ()
-        except SyncbridgeError as error:
-            return replace(story, trouble=error.message)
-        if self.offline:
-            return story
-        try:
-            return self._with_destination(story, mapping, found, types, self.project.lookups(store, mapping))
-        except SyncbridgeError as error:
-            return replace(story, remote_trouble=error.message)
+            except SyncbridgeError as error:
+                return replace(story, trouble=error.message)
+            if self.offline:
+                return story
+            try:
+                composer = Composer(mapping, self.project.destination(mapping.destination), source)
+                entities = composer.convert(found)
+                self.project.lookups(store, mapping).resolve(entities, composer.converter.lookups)
+                story = self._with_plan(story, entities, composer.converter)
+                return self._with_remote(story, mapping, composer.converter)
+            except SyncbridgeError as error:
+                return replace(story, remote_trouble=error.message)
 
     def _with_row(self, story: Story, mapping: CompiledMapping, found: rows.Rows, catalog: Connection) -> Story:
         sources = {each.remote: _source(each) for each in mapping.fields}
@@ -156,30 +158,15 @@ class _Telling:
         }
         return replace(story, sources=sources, row=shown)
 
-    def _with_destination(
-        self, story: Story, mapping: CompiledMapping, found: rows.Rows, types: Sequence[str], lookups: Lookups
-    ) -> Story:
-        destination = self.project.destination(mapping.destination)
-        remote = destination.describe(mapping.object)
-        convert = Converter(mapping, remote, destination, types or ["text"] * (len(mapping.fields) + 1))
-        entities = Entities()
-        external: Normal = None
-        try:
-            external = convert.external_value(self.key)
-            if (row := found.found.get(self.key)) is not None:
-                if broken := rule_refusal(mapping, row):
-                    raise broken
-                entities.records[self.key] = convert(row)
-        except RecordRejected as refusal:
-            entities.refused[self.key] = refusal
-        for key, message in found.refused.items():
-            entities.refused[key] = RecordRejected(message, code="EXPRESSION_FAILED")
-        lookups.resolve(entities, convert.lookups)
-        story = self._with_plan(story, entities, convert)
-        return self._with_remote(story, mapping, destination, convert.external_field, external)
-
-    def _with_plan(self, story: Story, entities: Entities, convert: Converter) -> Story:
-        planned = plan([_as_claimed(story, self.link)], entities, gone=convert.gone, owned=convert.owned)[0]
+    def _with_plan(self, story: Story, entities: Entities, converter: Converter) -> Story:
+        link, waiting = self.link, story.waiting
+        claimed = Claimed.unclaimed(
+            self.key,
+            (link.remote_id, orjson.dumps(link.base).decode()) if link is not None else None,
+            reason=waiting.reason if waiting is not None else "",
+            resend=waiting is not None and waiting.resend,
+        )
+        planned = plan([claimed], entities, gone=converter.gone, owned=converter.owned)[0]
         refusal = f"{planned.refusal.code}: {planned.refusal.message}" if planned.refusal else story.refusal
         return replace(
             story,
@@ -189,16 +176,17 @@ class _Telling:
             sends=tuple(planned.fields),
         )
 
-    def _with_remote(
-        self, story: Story, mapping: CompiledMapping, destination: Destination, external_field: str, external: Normal
-    ) -> Story:
+    def _with_remote(self, story: Story, mapping: CompiledMapping, converter: Converter) -> Story:
+        destination = self.project.destination(mapping.destination)
         names = list(story.record or story.base or ())
         found: RemoteRecord | None = None
         if self.link is not None:
             found = destination.read(mapping.object, [self.link.remote_id], names, lane=mapping.name)[0]
-        elif external is not None:
-            same = destination.find(mapping.object, external_field, [external], names, lane=mapping.name)
-            found = next((each for records in same.values() for each in records), None)
+        else:
+            with suppress(RecordRejected):  # no record can carry a key that the external id does not hold
+                value = converter.external_value(self.key)
+                same = destination.find(mapping.object, converter.external_field, [value], names, lane=mapping.name)
+                found = next((each for records in same.values() for each in records), None)
         if found is None:
             return replace(story, remote_read=True)
         shown = {name: found.fields.get(name) for name in names}
@@ -216,21 +204,6 @@ def _has_row(catalog: Connection, mapping: CompiledMapping, key: str) -> bool:
     parts = zip(mapping.key, decode_key(key, len(mapping.key)), strict=True)
     where = " and ".join(f"{qualified(mapping.table, column)} = {literal(part)}" for column, part in parts)
     return bool(rows.count(catalog, mapping.count_sql(where=where), seconds=3.0))
-
-
-def _as_claimed(story: Story, link: Link | None) -> Claimed:
-    """As delivery would find it now."""
-    return Claimed(
-        key=story.key,
-        version=0,
-        lsn="0/0",
-        commit_time=story.at,
-        reason=story.waiting.reason if story.waiting is not None else "",
-        attempts=0,
-        resend=story.waiting is not None and story.waiting.resend,
-        remote_id=link.remote_id if link is not None else None,
-        base=orjson.dumps(link.base).decode() if link is not None else None,
-    )
 
 
 def _masked(story: Story, applied: AppliedMapping) -> Story:

@@ -38,7 +38,7 @@ class Entities:
     missing: dict[str, list[Missing]] = field(default_factory=dict)  # of records, and of entities that wait
 
 
-def rule_refusal(mapping: CompiledMapping, row: Row) -> RecordRejected | None:
+def _rule_refusal(mapping: CompiledMapping, row: Row) -> RecordRejected | None:
     """Why a composed row is not sent, when it breaks a rule of the mapping's `require`."""
     broken = row[mapping.rules] if mapping.rules is not None else None
     if not broken:
@@ -81,7 +81,10 @@ class Composer:
 
     def compose(self, keys: Sequence[str]) -> Entities:
         """Read and convert. Raises SchemaDrift or RetryLater for what concerns all of them."""
-        found = rows.compose(self._connection, self.mapping.compose_sql, keys)
+        return self.convert(rows.compose(self._connection, self.mapping.compose_sql, keys))
+
+    def convert(self, found: rows.Rows) -> Entities:
+        """What rows that were composed over the same connection come to. Raises as `compose`."""
         if self._converter is None or (found.column_oids and found.column_oids != self._oids):
             self._learn(found.column_oids)
         entities = Entities()
@@ -104,7 +107,7 @@ class Composer:
         if rules is None:
             return found.items()
         for key, row in found.items():
-            if refusal := rule_refusal(self.mapping, row):
+            if refusal := _rule_refusal(self.mapping, row):
                 entities.refused[key] = refusal
         return [(key, row) for key, row in found.items() if not row[rules]]
 

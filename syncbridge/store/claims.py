@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, NamedTuple
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple, Self
 
 from psycopg import Connection
 
@@ -31,6 +31,15 @@ class Claimed(NamedTuple):
     base: str | None  # JSON
     error_code: str | None = None  # of the last try, also of one before the newest change
     requeued: float | None = None  # when a person sent it back, in seconds of Postgres's clock
+
+    @classmethod
+    def unclaimed(cls, key: str, link: tuple[str, str] | None, *, reason: str, resend: bool = False) -> Self:
+        """A row as a claim would find it now, for who only looks at what delivery would do.
+
+        `link` is the remote id and the base (JSON) of the entity, None when it has no record.
+        """
+        remote_id, base = link or (None, None)
+        return cls(key, 0, "0/0", datetime.now(UTC), reason, 0, resend, remote_id, base)
 
 
 # A row that somebody changed between this statement's snapshot and its lock is not claimed this time: its new version
