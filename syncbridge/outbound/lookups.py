@@ -23,6 +23,10 @@ from syncbridge.store import awaited, links
 
 #: Seconds between looks for records that were linked without a word.
 LOOK_EVERY = 60.0
+#: Seconds until a delete is tried again that lets others go first.
+POSTPONED = 1.0
+#: ... but so many times as long as it took to find out: that takes seconds where a million others wait.
+REST = 10.0
 
 
 @dataclass(slots=True)
@@ -112,9 +116,12 @@ class Lookups:
             described = destination.describe(child.object)
             name = next((n for n in described.fields if n.lower() == child.field.lower()), child.field)
             until = max(Lsn.parse(p.claimed.lsn) for p in deletes.values())
+            began = self.clock()
             referring = links.changing(self.store, child.mapping_id, name, deletes, until)
+            delay = max(POSTPONED, REST * (self.clock() - began))
             for remote_id, key in referring:
                 if not (itself and key in together):
                     p = deletes[remote_id]
                     p.operation = Operation.NOTHING
                     p.postponed = f"waits for {child.mapping} {key}, which refers to it and is changed first"
+                    p.postponed_for = delay

@@ -33,6 +33,7 @@ class Planned:
     missing: Sequence[Missing] = ()  # records that it waits for, or is sent without
     withheld: bool = False  # the destination's own fields were left out, as its record is there
     postponed: str = ""  # why its delete is not sent yet
+    postponed_for: float = 0.0  # seconds
 
     @property
     def waits(self) -> bool:

@@ -30,8 +30,6 @@ SEVERAL_MATCHES = "SEVERAL_MATCHES"
 LONGEST_MESSAGE = 2000
 #: Code of what waits for other records.
 WAITS = "WAITS"
-#: Seconds until a delete is tried again that lets others go first.
-POSTPONED = 1.0
 
 
 @dataclass(slots=True)
@@ -250,9 +248,9 @@ def take_waiting(settlement: Settlement, planned: Planned) -> None:
 def take_postponed(settlement: Settlement, planned: Planned) -> None:
     """Add a delete that lets others go first."""
     row = planned.claimed
-    message = planned.postponed
+    delay, message = planned.postponed_for, planned.postponed
     settlement.kept.append(
-        Kept(row.key, row.version, delay=POSTPONED, tried=False, code=WAITS, message=message, resend=row.resend)
+        Kept(row.key, row.version, delay=delay, tried=False, code=WAITS, message=message, resend=row.resend)
     )
 
 

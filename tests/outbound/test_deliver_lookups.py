@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from syncbridge.model import MappingStatus, Operation, Outcome, Reason
@@ -259,6 +261,24 @@ def test_a_record_is_deleted_after_those_that_look_it_up(family: Family) -> None
     family.deliver()
     assert family.crm.deleted[-1] == ("Account", company)
     assert family.statuses() == {}
+
+
+def test_a_delete_rests_the_longer_the_longer_it_took_to_find_out_that_others_go_first(family: Family) -> None:
+    family.sql("insert into companies values (1, 'Acme')")
+    family.sql("insert into people (id, name, company_id) values (10, 'Ada', 1)")
+    family.touch("companies", 1)
+    family.touch("people", 10)
+    family.deliver()
+    family.sql("delete from people")
+    family.sql("delete from companies")
+    family.touch("people", 10)
+    family.touch("companies", 1)
+    ticks = count(0, 100)
+    family.lane("companies", clock=lambda: float(next(ticks))).step()
+    (rests,) = family.store.execute(
+        "select available_at > now() + interval '900 s' from syncbridge.outbox where key = '1' and status = 'pending'"
+    ).fetchall()
+    assert rests == (True,)
 
 
 @pytest.mark.parametrize("status", [MappingStatus.PAUSED, MappingStatus.HALTED, MappingStatus.GUARD])
