@@ -15,7 +15,7 @@ help:
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "syncbridge needs Python 3.11 or newer; try: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@echo "setting up $(VENV) (once, about a minute) ..."
+	@echo "setting up $(VENV) (once, about a minute) ..." >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1" -c constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[quickstart]" --group dev

@@ -10,6 +10,10 @@ import pytest
 
 from syncbridge.cli import COMMANDS, cli
 from syncbridge.mapping.files import parse_mapping, read_mappings
+from syncbridge.status import CaptureState, DestinationState, MappingState, Snapshot
+from syncbridge.store.backlog import Waiting
+from syncbridge.store.sync_log import Logged
+from syncbridge.waiting import Waited
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -51,6 +55,25 @@ def test_the_mapping_on_the_first_page_is_one_that_works() -> None:
 
 def test_the_example_mappings_are_read_without_a_mistake() -> None:
     assert {spec.mapping for spec in read_mappings(ROOT / "mappings")} == {"companies", "orders", "people"}
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ("`status`", {"findings", *Snapshot.__dataclass_fields__}),
+        ("`status`, `mappings`", set(MappingState.__dataclass_fields__)),
+        ("`status`, `capture`", set(CaptureState.__dataclass_fields__)),
+        ("`status`, `destinations`", set(DestinationState.__dataclass_fields__)),
+        ("`log`, one document a line", set(Logged.__dataclass_fields__)),
+        ("`dead`", set(Waiting.__dataclass_fields__)),
+        ("`wait`", {*Waited.__dataclass_fields__, "pending", "dead", "waiting"}),
+    ],
+)
+def test_the_fields_of_json_are_those_that_are_documented(row: str, names: set[str]) -> None:
+    page = _text(ROOT / "docs" / "operations.md")
+    cells = re.findall(rf"^\| {re.escape(row)} \| (.*) \|$", page, re.MULTILINE)
+    assert len(cells) == 1
+    assert set(re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", cells[0]))) == names
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -255,4 +255,8 @@ class _Wait:
 def _stopped(left: list[Remainder]) -> tuple[str, str]:
     """All that is left belongs to mappings that do not deliver."""
     told = [f"{each.mapping} is {in_words(each.status)}" + f": {each.reason}" * bool(each.reason) for each in left]
-    return "; ".join(told), f"Run: syncbridge resume {' '.join(each.mapping for each in left)}"
+    names = " ".join(each.mapping for each in left)
+    if all(each.status is MappingStatus.PAUSED for each in left):
+        return "; ".join(told), f"Run: syncbridge resume {names}"
+    hints = [each.hint or f"Run: syncbridge resume {each.mapping}" for each in left]
+    return "; ".join(told), "\n".join(dict.fromkeys(hints))

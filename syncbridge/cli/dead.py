@@ -105,7 +105,7 @@ def requeue(context: click.Context, mapping: str, keys: tuple[str, ...], every: 
 
 @click.command(short_help="Drop dead letters for good.")
 @click.argument("mapping")
-@click.argument("keys", metavar="KEY...", nargs=-1)
+@click.argument("keys", metavar="[KEY]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every dead letter of the mapping.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context

@@ -14,7 +14,7 @@ _EVERY = click.option("--all", "every", is_flag=True, help="Every mapping in for
 
 
 @click.command(short_help="Stop a mapping; its changes wait.")
-@click.argument("names", metavar="MAPPING...", nargs=-1)
+@click.argument("names", metavar="[MAPPING]...", nargs=-1)
 @_EVERY
 @click.option("--reason", default="", help="Why, for whoever looks at the status.")
 @click.pass_context
@@ -37,7 +37,7 @@ def pause(context: click.Context, names: tuple[str, ...], every: bool, reason: s
 
 
 @click.command(short_help="Let a paused, halted or guarded mapping go on.")
-@click.argument("names", metavar="MAPPING...", nargs=-1)
+@click.argument("names", metavar="[MAPPING]...", nargs=-1)
 @_EVERY
 @click.pass_context
 def resume(context: click.Context, names: tuple[str, ...], every: bool) -> None:

@@ -199,10 +199,12 @@ def _details(state: MappingState) -> Iterator[RenderableType]:
         yield _job(job)
     for crowd in state.waits:
         waits = "waits" if crowd.entities == 1 else "wait"
-        yield Text(f"{crowd.entities:,} {waits} for {crowd.parent} ({crowd.state}, such as {crowd.example})", "yellow")
+        state_now = "there now" if crowd.state == "linked" else crowd.state
+        yield Text(f"{crowd.entities:,} {waits} for {crowd.parent} ({state_now}, such as {crowd.example})", "yellow")
     if state.day.calls:
         yield _cost(state.hour, state.day)
-    if state.last_error and state.last_error_at:
+    told = state.status is not MappingStatus.ACTIVE and state.last_error == state.reason
+    if state.last_error and state.last_error_at and not told:
         key = f", record {state.last_error_key}" if state.last_error_key else ""
         yield Text(f"last error {moment_text(state.last_error_at)}{key}: {state.last_error}", "dim")
 
@@ -220,14 +222,14 @@ def _job(job: Job) -> RenderableType:
 
 
 def _cost(hour: Cost, day: Cost) -> RenderableType:
-    """`API calls: 5.2 for 1,000 records in 24 h (1,040: upsert 1,000, query 40); 5 in the last hour (100)`"""
+    """`API calls in 24 h: 1,040 (upsert 1,000, query 40), 5.2 for 1,000 records; in the last hour: 100, 5 for ...`"""
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in day.kinds.items())
-    last = f"; {_per_thousand(hour)} in the last hour ({hour.calls:,})" if hour.calls else ""
-    return Text(f"API calls: {_per_thousand(day)} for 1,000 records in 24 h ({day.calls:,}: {kinds}){last}", "dim")
+    last = f"; in the last hour: {hour.calls:,}{_per_thousand(hour)}" if hour.calls < day.calls else ""
+    return Text(f"API calls in 24 h: {day.calls:,} ({kinds}){_per_thousand(day)}{last}", "dim")
 
 
 def _per_thousand(cost: Cost) -> str:
-    return "-" if cost.per_thousand is None else f"{cost.per_thousand:,.1f}".removesuffix(".0")
+    return "" if cost.per_thousand is None else f", {cost.per_thousand:,.1f}".removesuffix(".0") + " for 1,000 records"
 
 
 def run_name(run: Run) -> str:
@@ -283,9 +285,7 @@ def _destination(destination: DestinationState) -> RenderableType:
         part = destination.used / destination.allowed
         said.append(f"{destination.used:,} of {destination.allowed:,} calls of the day used, {part:.1%}")
         said.append(f" (we stop at {destination.share:,}); " if destination.share else "; ")
-    said.append(f"{destination.day.calls:,} by the workers in 24 h")
-    if destination.day.per_thousand is not None:
-        said.append(f", {_per_thousand(destination.day)} for 1,000 records")
+    said.append(f"{destination.day.calls:,} by the workers in 24 h{_per_thousand(destination.day)}")
     if destination.state != "ok":
         said.append(
             f"; {destination.state}: {destination.detail}", "bold red" if destination.state == "stopped" else "yellow"

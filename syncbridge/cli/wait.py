@@ -93,5 +93,7 @@ def missing(waited: Waited) -> str:
         counts += ["a first sync or resync still enqueues"] if each.runs else []
         counts += [f"a first sync or resync failed: {each.failed}"] if each.failed else []
         standing = "" if each.status is MappingStatus.ACTIVE else f" ({in_words(each.status)})"
+        if each.status is MappingStatus.WAITING and each.reason:
+            standing = f" (waiting: {each.reason})"
         parts.append(f"{each.mapping}{standing}: {', '.join(counts)}")
     return "; ".join(parts) or "nothing"

@@ -128,5 +128,5 @@ class Allowance:
     def _detail(self) -> str:
         if self._refused:
             return self._refused
-        what = f"{self._used} of {self._allowed} API calls of the day are used"
+        what = f"{self._used:,} of {self._allowed:,} API calls of the day are used"
         return f"{what}; our share ends at {self._stop_at:.0%}" if self._stopped() else f"{what}: slowing down"

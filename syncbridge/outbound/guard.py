@@ -50,7 +50,7 @@ class Guard:
             )
             if used is not None:
                 self.release(reserved, lambda key: False)
-                self._stop(f"{len(keys)} more {kind} would pass the guard of {limit} ({used} done)")
+                self._stop(f"the next {len(keys):,} {kind} would go over the guard of {limit} ({used:,} done)")
                 return None
             reserved[kind] = keys
         return reserved
@@ -99,7 +99,7 @@ class Guard:
 
     def _stop(self, reason: str) -> None:
         hint = (
-            f"Look at what waits (`syncbridge status`, `syncbridge show {self.mapping.name} KEY`). If it is meant:"
+            f"`syncbridge plan --records {self.mapping.name}` shows what would be sent. If it is meant:"
             f" `syncbridge resume {self.mapping.name}` lets through all that waits now."
         )
         self._set_stopped(reason, hint)

@@ -175,7 +175,7 @@ class Scenario:
                 )
                 entry = _await_entry(store, "people", key, committed)
                 if entry is not None:
-                    took.append((entry.at - committed).total_seconds() * 1000)
+                    took.append(_milliseconds(committed, entry))
         took.sort()
         self.report.latency = Latency(len(took), statistics.median(took), took[int(len(took) * 0.99)])
         return self.report.latency
@@ -252,7 +252,11 @@ class Scenario:
         reached = f"{last.operation}: {last.fields}" if last.fields and last.operation == "update" else last.operation
         if last.outcome != "delivered":
             reached = f"{last.outcome}: {last.code}"
-        return Change(what, mapping, key, reached, (last.at - committed).total_seconds() * 1000)
+        return Change(what, mapping, key, reached, _milliseconds(committed, last))
+
+
+def _milliseconds(committed: datetime, entry: Logged) -> float:
+    return round((entry.at - committed).total_seconds() * 1000, 1)
 
 
 def _followed(store: Connection, what: str, mapping: str, field: str, committed: datetime) -> Change:
@@ -264,7 +268,7 @@ def _followed(store: Connection, what: str, mapping: str, field: str, committed:
     ]
     keys = {e.key for e in entries}
     key = next(iter(keys)) if len(keys) == 1 else f"{len(keys)} keys"
-    took = max(((e.at - committed).total_seconds() * 1000 for e in entries), default=None)
+    took = max((_milliseconds(committed, e) for e in entries), default=None)
     return Change(what, mapping, key, f"update: {field}" if entries else "nothing", took)
 
 

@@ -104,7 +104,7 @@ def test_what_was_spent_is_kept_when_a_worker_ends_and_added_to_by_the_next(org:
             org.wait()
         assert told(org) == {"calls": n, "delivered": n, "kinds": {"upsert": n}, "per_thousand": 1000.0}
     shown = org.run("status").out
-    assert "API calls: 1,000 for 1,000 records in 24 h (2: upsert 2); 1,000 in the last hour (2)" in shown
+    assert "API calls in 24 h: 2 (upsert 2), 1,000 for 1,000 records" in shown
     destination = org.run("status", "--json").json["destinations"][0]
     assert destination["day"]["kinds"] == {"describe": 2, "login": 2, "upsert": 2}
     assert (destination["day"]["calls"], destination["day"]["per_thousand"]) == (4, 2000.0)

@@ -100,6 +100,13 @@ def test_a_mapping_that_was_paused_or_waits_is_shown_with_its_reason_but_needs_n
     assert "because of this" in ran.out
 
 
+def test_why_a_mapping_waits_is_told_once(healthy: CliProject) -> None:
+    waits, id_ = MappingStatus.WAITING, healthy.applied().id
+    mappings.record_error(healthy.store, id_, "no calls are left")
+    mappings.set_status(healthy.store, id_, waits, reason="no calls are left", wait_seconds=60)
+    assert healthy.run("status").out.count("no calls are left") == 1
+
+
 def test_dead_letters_need_a_person(healthy: CliProject) -> None:
     healthy.kill_off("1")
     ran = healthy.run("status")

@@ -312,6 +312,22 @@ def test_the_command_fails_with_4_when_a_person_must_act(captured: CliProject) -
     ]
 
 
+def test_a_mapping_that_its_guard_stopped_is_not_resumed_without_a_look(wait: Wait, captured: CliProject) -> None:
+    captured.enqueue("1")
+    guard, hint = MappingStatus.GUARD, "`syncbridge plan --records people` shows what would be sent."
+    mappings.set_status(captured.store, captured.applied().id, guard, reason="too many", hint=hint)
+    captured.worker()
+    assert wait.run().remedy == hint
+
+
+def test_the_command_says_why_a_mapping_waits_for_its_destination(captured: CliProject) -> None:
+    captured.worker()
+    captured.enqueue("1")
+    waits = MappingStatus.WAITING
+    mappings.set_status(captured.store, captured.applied().id, waits, reason="no calls are left", wait_seconds=60)
+    assert "people (waiting: no calls are left): 1 waiting." in captured.run("wait", "--timeout", "0s").out
+
+
 def test_the_command_fails_with_3_when_it_takes_too_long(captured: CliProject) -> None:
     captured.worker()
     captured.enqueue("1", "2")

@@ -39,7 +39,7 @@ def test_a_mass_delete_stops_before_its_first_call(start: Start) -> None:
     project.deliver()
     applied = project.applied()
     assert applied.status is MappingStatus.GUARD
-    assert applied.reason == "4 more deletes would pass the guard of 2 per hour (0 done)"
+    assert applied.reason == "the next 4 deletes would go over the guard of 2 per hour (0 done)"
     assert "syncbridge resume people" in applied.hint
     assert project.destination.calls == []
     assert len(project.left()) == 4
@@ -150,7 +150,7 @@ def test_a_mass_change_stops_and_what_is_equal_is_not_counted(start: Start) -> N
     project.change("update people set first_name = 'y'", 1, 2, 3, 4)
     project.deliver()
     assert project.status() is MappingStatus.GUARD
-    assert "4 more changes" in project.applied().reason
+    assert "the next 4 changes would" in project.applied().reason
 
 
 def test_deletes_are_not_counted_when_changes_of_the_same_batch_stop_it(start: Start) -> None:
@@ -174,7 +174,7 @@ def test_the_stop_is_logged(start: Start, caplog: pytest.LogCaptureFixture) -> N
     project.change("delete from people", 1, 2, 3, 4)
     with caplog.at_level(logging.WARNING, "syncbridge.deliver"):
         project.deliver()
-    assert "mapping people stopped by its guard: 4 more deletes" in caplog.text
+    assert "mapping people stopped by its guard: the next 4 deletes" in caplog.text
 
 
 def test_lanes_share_the_guard(start: Start) -> None:

@@ -80,9 +80,9 @@ class SalesforceSettings(BaseModel):
         """What the chosen way to sign in needs is there."""
         missing = [name for name in _NEEDED[self.login] if not getattr(self, name)]
         if self.login == "jwt" and not (self.private_key or self.private_key_file):
-            missing.append("private_key")
+            missing.append("private_key or private_key_file")
         if self.login == "refresh_token" and not (self.refresh_token or self.refresh_token_file):
-            missing.append("refresh_token")
+            missing.append("refresh_token or refresh_token_file")
         if missing:
             raise ValueError(f'login = "{self.login}" needs {" and ".join(missing)}')
         if self.login == "client_credentials" and self.login_host in LOGIN_HOSTS.values():
