@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 import pytest
 
+from syncbridge.answers.status import CaptureState, DestinationState, MappingState, Snapshot
+from syncbridge.answers.waiting import Waited
 from syncbridge.cli import COMMANDS, cli
 from syncbridge.mapping.files import parse_mapping, read_mappings
-from syncbridge.status import CaptureState, DestinationState, MappingState, Snapshot
 from syncbridge.store.backlog import Waiting
 from syncbridge.store.sync_log import Logged
-from syncbridge.waiting import Waited
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
