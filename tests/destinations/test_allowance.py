@@ -48,7 +48,7 @@ def test_over_the_share_no_call_is_made_until_somebody_looks_again(allowance: Al
     with pytest.raises(QuotaExhausted) as stopped:
         allowance.reserve(60)
     assert stopped.value.delay == RECHECK
-    assert "80000 of 100000" in stopped.value.message
+    assert "80,000 of 100,000" in stopped.value.message
     assert allowance.limits().state == "stopped"
     assert not allowance.look_again()
     clock.now += RECHECK
