@@ -53,6 +53,13 @@ def _in_memory() -> Iterator[Path | None]:
 
 @pytest.fixture
 def dsn(postgres_server: str) -> Iterator[str]:
+    """Conninfo of a new, empty database."""
+    with new_database(postgres_server) as made:
+        yield made
+
+
+@contextmanager
+def new_database(postgres_server: str) -> Iterator[str]:
     """Conninfo of a new, empty database; its slots, sessions and itself are removed at the end."""
     name = f"test_{os.getpid()}_{next(_serial)}"
     with psycopg.connect(postgres_server, autocommit=True) as admin:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from psycopg import Connection
+from psycopg import Connection, connect
 
 from syncbridge.mapping.compile import compile_mapping
 from syncbridge.mapping.files import parse_mapping
 from syncbridge.schemas import Column, Table
+from tests.fix_postgres import new_database
 from tests.mapping.fix_related import FIELDS, HEAD, TABLES, compiled, compose, keys, looked_up
 
 #: Type of the entity's key, of the relation's column, whether the texts of the one are surely the other's.
@@ -91,6 +94,20 @@ analyze
 """
 
 
+@pytest.fixture(scope="module")
+def many(postgres_server: str) -> Iterator[str]:
+    """Conninfo of a database with so many rows that it pays to use indexes; tests only read."""
+    with new_database(postgres_server) as dsn, connect(dsn, autocommit=True) as connection:
+        connection.execute(TABLES + MANY)
+        yield dsn
+
+
+@pytest.fixture
+def crowd(many: str) -> Iterator[Connection]:
+    with connect(many, autocommit=True) as connection:
+        yield connection
+
+
 @pytest.mark.parametrize(
     ("relation", "join_keys", "indexes"),
     [
@@ -103,28 +120,26 @@ analyze
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("after", [None, "150000"])
 def test_join_keys_are_looked_up_by_indexes(
-    connection: Connection, relation: str, join_keys: list[str], indexes: list[str], mode: str, after: str | None
+    crowd: Connection, relation: str, join_keys: list[str], indexes: list[str], mode: str, after: str | None
 ) -> None:
-    connection.execute(TABLES + MANY)
-    mapping = compiled(connection, FIELDS)
-    connection.execute(f"set plan_cache_mode = {mode}")
+    mapping = compiled(crowd, FIELDS)
+    crowd.execute(f"set plan_cache_mode = {mode}")
     sql, parameters = mapping.fan_out_page(relation, after, 1000)
-    rows = connection.execute(f"explain (costs off) {sql}", [join_keys, *parameters], prepare=True)
+    rows = crowd.execute(f"explain (costs off) {sql}", [join_keys, *parameters], prepare=True)
     plan = "\n".join(row[0] for row in rows)
     assert "Seq Scan" not in plan, plan
     assert all(index in plan for index in indexes), plan
 
 
-def test_a_page_of_keys_is_a_plain_range_and_a_batch_is_composed_by_indexes(connection: Connection) -> None:
-    connection.execute(TABLES + MANY)
-    mapping = compiled(connection, FIELDS)
+def test_a_page_of_keys_is_a_plain_range_and_a_batch_is_composed_by_indexes(crowd: Connection) -> None:
+    mapping = compiled(crowd, FIELDS)
     sql, parameters = mapping.keys_page("150000", 1000)
-    plan = "\n".join(row[0] for row in connection.execute(f"explain (costs off) {sql}", parameters))
+    plan = "\n".join(row[0] for row in crowd.execute(f"explain (costs off) {sql}", parameters))
     assert plan.splitlines()[:2] == ["Limit", "  ->  Index Only Scan using people_pkey on people"], plan
     keys = [str(n) for n in range(1000, 1200)]
     for mode in ("force_custom_plan", "force_generic_plan"):
-        connection.execute(f"set plan_cache_mode = {mode}")
-        rows = connection.execute(f"explain (costs off) {mapping.compose_sql}", [keys], prepare=True)
+        crowd.execute(f"set plan_cache_mode = {mode}")
+        rows = crowd.execute(f"explain (costs off) {mapping.compose_sql}", [keys], prepare=True)
         plan = "\n".join(row[0] for row in rows)
         assert "people_pkey" in plan, plan
         assert "orders_person_id_idx" in plan, plan
