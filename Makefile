@@ -25,7 +25,7 @@ quickstart: $(READY)
 	@$(BIN)/syncbridge quickstart $(ARGS)
 
 test: $(READY)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

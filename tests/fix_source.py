@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from syncbridge.model import Lsn
-from syncbridge.outbound.capture import Capture, CaptureSettings
+from syncbridge.outbound.capture import Capture, CaptureSettings, save
+from syncbridge.outbound.capture_session import Batch
 from syncbridge.schemas import Watch
 from syncbridge.source import publication, slot
 from syncbridge.source.catalog import read_catalog
@@ -209,3 +210,26 @@ def numbers(first: int, last: int) -> set[str]:
 def insert(database: CapturedDatabase, first: int, last: int) -> None:
     """One transaction of rows `first` to `last`."""
     database.admin.execute("insert into people select generate_series(%s::int, %s::int)", (first, last))
+
+
+class Crash(Exception):
+    """Stands for a killed worker."""
+
+
+def before_it(connection: psycopg.Connection, slot: str, batch: Batch) -> None:
+    raise Crash
+
+
+def inside_it(connection: psycopg.Connection, slot: str, batch: Batch) -> None:
+    with connection.transaction():
+        save(connection, slot, batch)
+        raise Crash
+
+
+def after_it(connection: psycopg.Connection, slot: str, batch: Batch) -> None:
+    save(connection, slot, batch)
+    raise Crash
+
+
+#: What to save with, so that a worker ends around seam 1.
+CRASHES = (before_it, inside_it, after_it)

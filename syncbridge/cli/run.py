@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
+from queue import SimpleQueue
 from types import FrameType
 
 import click
@@ -16,6 +17,8 @@ from syncbridge.cli.report import open_project
 from syncbridge.errors import SettingsError
 from syncbridge.project import Project
 from syncbridge.worker import ROLES, Worker
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command(short_help="Run the worker.")
@@ -33,7 +36,7 @@ def run(context: click.Context, only: str | None, apply_first: bool, verbose: bo
         if apply_first:
             put_in_force(project, Decisions(), yes=True)
         _refuse_unapplied(project)
-        worker = Worker(project, roles=(only,) if only else ROLES, stop=_stop_on_signals())
+        worker = Worker(project, roles=(only,) if only else ROLES, stop=stop_on_signals())
         _collect_seldom()
         worker.run()
 
@@ -57,16 +60,25 @@ def _refuse_unapplied(project: Project) -> None:
         )
 
 
-def _stop_on_signals() -> threading.Event:
-    """Set by the first SIGTERM or SIGINT; a second one ends the process at once."""
+def stop_on_signals() -> threading.Event:
+    """Set by the first SIGTERM or SIGINT; a second one ends the process at once. For the main thread.
+
+    A thread of its own sets the event. A signal is seen by the main thread between any two steps, also where that holds
+    the event's lock in `wait`; to set it there would wait for that lock for ever. `SimpleQueue.put` takes none.
+    """
     stop = threading.Event()
+    asked: SimpleQueue[int] = SimpleQueue()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+        for each in STOPPING:
+            signal.signal(each, signal.SIG_DFL)
+        asked.put(number)
+
+    def wait_for_it() -> None:
+        asked.get()
         stop.set()
 
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
+    threading.Thread(target=wait_for_it, name="signals", daemon=True).start()
+    for each in STOPPING:
+        signal.signal(each, ask)
     return stop

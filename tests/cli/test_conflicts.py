@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from syncbridge.store import links
-from tests.fix_cli import TABLES, CliProject, open_cli_project
+from tests.cli.conftest import StartCli
+from tests.fix_cli import CliProject
 
 PEOPLE = """
 mapping: people
@@ -27,38 +23,10 @@ fields:
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
-
-
 @pytest.fixture
-def org(server: SandboxServer) -> SandboxServer:
-    """An org without records and faults."""
-    server.control.reset()
-    return server
-
-
-@pytest.fixture
-def cli(dsn: str, tmp_path: Path, org: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliProject]:
-    """People are matched by name and email; a worker is there, and nothing waits."""
-    slot = str(conninfo_to_dict(dsn)["dbname"])
-    (tmp_path / "syncbridge.toml").write_text(
-        f'[source]\nslot = "{slot}"\npublication = "{slot}"\n'
-        f'[destinations.salesforce]\ntype = "salesforce"\nlogin = "client_credentials"\n'
-        f'instance_url = "{org.url}"\nclient_id = "{org.credentials.client_id}"\n'
-    )
-    (tmp_path / "mappings").mkdir()
-    (tmp_path / "mappings" / "people.yaml").write_text(PEOPLE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SYNCBRIDGE_POSTGRES_DSN", dsn)
-    monkeypatch.setenv("SYNCBRIDGE_DESTINATIONS__SALESFORCE__CLIENT_SECRET", org.credentials.client_secret)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(TABLES)
-    with open_cli_project(tmp_path, dsn) as made:
-        made.worker()
-        yield made
+def cli(start_cli: StartCli) -> CliProject:
+    """People are matched by name and email."""
+    return start_cli({"people": PEOPLE})
 
 
 def put(org: SandboxServer, *records: dict[str, object]) -> list[str]:

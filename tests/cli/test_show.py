@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from syncbridge.store import mappings, runs
-from tests.fix_cli import PARTS, TABLES, CliProject, open_cli_project
+from tests.cli.conftest import StartCli
+from tests.fix_cli import PARTS, CliProject
 
 PEOPLE = """
 mapping: people
@@ -31,40 +28,19 @@ deletes: {to_destination: delete}
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
+MEMORY = """
+[destinations.memory]
+type = "memory"
+[destinations.memory.objects]
+Part = {Part_Key__c = "string"}
+"""
 
 
 @pytest.fixture
-def org(server: SandboxServer) -> SandboxServer:
-    """An org without records and faults."""
-    server.control.reset()
-    return server
-
-
-@pytest.fixture
-def cli(dsn: str, tmp_path: Path, org: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliProject]:
-    """People go to Salesforce; a worker is there, and nothing waits."""
-    slot = str(conninfo_to_dict(dsn)["dbname"])
-    (tmp_path / "syncbridge.toml").write_text(
-        f'[source]\nslot = "{slot}"\npublication = "{slot}"\n'
-        f'[destinations.salesforce]\ntype = "salesforce"\nlogin = "client_credentials"\n'
-        f'instance_url = "{org.url}"\nclient_id = "{org.credentials.client_id}"\n'
-        f'[destinations.memory]\ntype = "memory"\n[destinations.memory.objects]\nPart = {{Part_Key__c = "string"}}\n'
-    )
-    (tmp_path / "mappings").mkdir()
-    (tmp_path / "mappings" / "people.yaml").write_text(PEOPLE)
-    (tmp_path / "mappings" / "parts.yaml").write_text(PARTS.replace("fields:\n  Name: name", "fields: {Nome: name}"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SYNCBRIDGE_POSTGRES_DSN", dsn)
-    monkeypatch.setenv("SYNCBRIDGE_DESTINATIONS__SALESFORCE__CLIENT_SECRET", org.credentials.client_secret)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(TABLES)
-    with open_cli_project(tmp_path, dsn) as made:
-        made.worker()
-        yield made
+def cli(start_cli: StartCli) -> CliProject:
+    """People go to Salesforce; parts, of which a field is misspelt, to the memory."""
+    parts = PARTS.replace("fields:\n  Name: name", "fields: {Nome: name}")
+    return start_cli({"people": PEOPLE, "parts": parts}, settings=MEMORY)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from syncbridge.outbound.capture import save
 from syncbridge.outbound.capture_session import Batch, Pace
 from syncbridge.source import publication
 from syncbridge.store import fan_out, runs
-from tests.fix_source import CapturedDatabase, execute_all, step_until
+from tests.fix_source import CRASHES, CapturedDatabase, Crash, after_it, execute_all, step_until
 from tests.fix_store import apply_mapping
 
 
@@ -73,26 +73,7 @@ def test_a_join_key_carries_its_commit_and_is_one_row_whatever_happens_to_it(sho
     assert before - timedelta(minutes=1) < row.since <= row.commit_time < datetime.now(UTC) + timedelta(minutes=1)
 
 
-class Crash(Exception):
-    """Stands for a killed worker."""
-
-
-def before_it(connection: Connection, slot: str, batch: Batch) -> None:
-    raise Crash
-
-
-def inside_it(connection: Connection, slot: str, batch: Batch) -> None:
-    with connection.transaction():
-        save(connection, slot, batch)
-        raise Crash
-
-
-def after_it(connection: Connection, slot: str, batch: Batch) -> None:
-    save(connection, slot, batch)
-    raise Crash
-
-
-@pytest.mark.parametrize("crash", [before_it, inside_it, after_it])
+@pytest.mark.parametrize("crash", CRASHES)
 def test_join_keys_and_the_checkpoint_become_durable_together(shop: CapturedDatabase, crash: object) -> None:
     start = shop.checkpoint()
     shop.admin.execute("insert into companies values (10, 1, 'Acme')")

@@ -10,29 +10,10 @@ from syncbridge.errors import RetryLater
 from syncbridge.model import Lsn
 from syncbridge.outbound.capture import save
 from syncbridge.outbound.capture_session import Batch, Pace
-from tests.fix_source import CapturedDatabase, insert, numbers, step_until
+from tests.fix_source import CRASHES, CapturedDatabase, Crash, after_it, insert, numbers, step_until
 
 
-class Crash(Exception):
-    """Stands for a killed worker."""
-
-
-def before_it(connection: Connection, slot: str, batch: Batch) -> None:
-    raise Crash
-
-
-def inside_it(connection: Connection, slot: str, batch: Batch) -> None:
-    with connection.transaction():
-        save(connection, slot, batch)
-        raise Crash
-
-
-def after_it(connection: Connection, slot: str, batch: Batch) -> None:
-    save(connection, slot, batch)
-    raise Crash
-
-
-@pytest.mark.parametrize("crash", [before_it, inside_it, after_it])
+@pytest.mark.parametrize("crash", CRASHES)
 def test_a_crash_at_the_seam_loses_nothing_and_moves_nothing_back(people: CapturedDatabase, crash: object) -> None:
     start = people.checkpoint()
     insert(people, 1, 5)

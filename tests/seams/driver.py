@@ -16,7 +16,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -29,6 +28,7 @@ from psycopg import Connection
 import syncbridge.loops.fan_out
 import syncbridge.worker
 from syncbridge import config, log
+from syncbridge.cli.run import stop_on_signals
 from syncbridge.fan_out import FanOut, Progress
 from syncbridge.outbound import capture, recording
 from syncbridge.outbound.capture import CaptureSettings
@@ -108,8 +108,7 @@ def arm(order: Mapping[str, Any]) -> None:
 def work(settings: Path, order: Mapping[str, Any]) -> None:
     """In the new process: a worker, until it is killed or told to end."""
     os.setpgid(0, os.getppid())  # it ends with the driver's group
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    stop = stop_on_signals()
     log.start()
     syncbridge.loops.fan_out.FanOut = partial(FanOut, page=PAGE, large_page=PAGE)  # type: ignore[attr-defined,assignment]
     arm(order)

@@ -20,9 +20,14 @@ def whole(whole: WholeProject) -> WholeProject:
     return whole
 
 
+#: More than one batch of calls, so that jobs find something in every backlog, however early each worker is killed.
+PEOPLE = "insert into people (id, last_name) select n, 'Last' from generate_series(500001, 500100) as n"
+
+
 @pytest.mark.parametrize("held", [False, True], ids=["done at once", "held"])
 def test_workers_that_are_killed_leave_their_jobs_to_the_next(killing: Killing, held: bool) -> None:
     control = killing.whole.salesforce.control
+    killing.whole.sql(PEOPLE)
     for _ in range(KILLS):
         if held and killing.rng.random() < 0.5:
             control.hold_jobs(killing.rng.choice(("UploadComplete", "InProgress")), rows=killing.rng.randrange(5))
