@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,7 +43,7 @@ def test_every_record_is_in_one_call_and_equal_keys_never_together(keys: list[st
 
 
 @given(st.lists(st.integers(0, 12), max_size=60), st.integers(1, 7))
-def test_children_of_one_parent_share_a_call_and_no_call_more_is_made(parents: list[int], size: int) -> None:
+def test_records_with_parents_are_in_one_call_each_and_no_call_more_is_made(parents: list[int], size: int) -> None:
     keys = [f"k{at}" for at in range(len(parents))]
     refers: list[Parents] = [(f"p{parent}",) if parent else () for parent in parents]
     ((*calls,),) = list(calls_for(keys, refers, size))
@@ -51,13 +52,15 @@ def test_children_of_one_parent_share_a_call_and_no_call_more_is_made(parents: l
     assert all(len(call) <= size for call in calls)
 
 
-def test_parents_of_a_few_children_are_never_in_two_calls() -> None:
-    keys = [f"k{at}" for at in range(1000)]
-    refers: list[Parents] = [(f"p{at % 250}",) for at in range(1000)]
-    (calls,) = calls_for(keys, refers)
+@pytest.mark.parametrize(("children", "sizes"), [(4, [200] * 5), (3, [198] * 4 + [108])])
+def test_parents_of_a_few_children_are_never_in_two_calls(children: int, sizes: list[int]) -> None:
+    count = sum(sizes)
+    parents = count // children
+    refers: list[Parents] = [(f"p{at % parents}",) for at in range(count)]
+    (calls,) = calls_for([f"k{at}" for at in range(count)], refers)
     locks = [held_by(call, refers) for call in calls]
-    assert [len(call) for call in calls] == [200] * 5
-    assert sum(len(each) for each in locks) == len(frozenset().union(*locks)) == 250
+    assert [len(call) for call in calls] == sizes
+    assert sum(len(each) for each in locks) == len(frozenset().union(*locks)) == parents
 
 
 def test_a_parent_of_many_children_fills_calls_of_its_own() -> None:
