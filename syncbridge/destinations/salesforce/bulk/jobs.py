@@ -31,7 +31,8 @@ from syncbridge.destinations.salesforce.settings import SalesforceSettings
 from syncbridge.errors import NeedsOperator, Remedy, RetryLater, SchemaDrift
 from syncbridge.model import Fields
 
-MOST_RECORDS = 100_000  # ten of Salesforce's batches
+#: Five of Salesforce's batches. Smaller jobs overlap better: one is gathered while Salesforce does another.
+MOST_RECORDS = 50_000
 #: An upload that is answered late must not be given up, or it would be sent again and again. Salesforce itself ends a
 #: request after ten minutes.
 UPLOAD_SECONDS = 600.0
