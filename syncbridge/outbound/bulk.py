@@ -18,7 +18,6 @@ import psycopg
 from psycopg import Connection
 
 from syncbridge.destinations.base import BulkJob, BulkLoading, BulkRefused, Destination
-from syncbridge.errors import RetryLater
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Fields, Priority
@@ -26,10 +25,9 @@ from syncbridge.outbound.bulk_gather import Gathering, Shipment
 from syncbridge.outbound.bulk_reserve import Reserve
 from syncbridge.outbound.bulk_turn import LOOK_EVERY, REST, Turn
 from syncbridge.outbound.comparing import Comparer
-from syncbridge.outbound.compose import Composer
 from syncbridge.outbound.guard import Guard
 from syncbridge.outbound.lookups import Lookups
-from syncbridge.outbound.masking import Mask
+from syncbridge.outbound.parts import Parts, unavailable
 from syncbridge.outbound.recording import Counts, Recorder
 from syncbridge.outbound.stops import Stops
 from syncbridge.store import bulk_jobs, database, mappings, outbox
@@ -76,25 +74,22 @@ class BulkDelivery:
     _recorder: Recorder = field(init=False)
 
     def __post_init__(self) -> None:
-        database.prefer_indexes(self.store)
-        composer = Composer(self.mapping, self.destination, self.source)
-        mask = Mask(self.mapping)
-        name, number = self.mapping.name, self.mapping_id
-        self._guard = Guard(number, self.mapping, self.store)
-        self._stops = Stops(number, name, self.store, self.rng, mask, composer.forget)
-        lookups = Lookups(number, name, self.kin, self.store, lambda: self.clock())
-        self._comparer = Comparer(self.mapping, self.destination, composer, lookups, self._stops, lambda: self.clock())
-        self._recorder = Recorder(
+        number, name = self.mapping_id, self.mapping.name
+        parts = Parts.make(
             number,
             self.mapping,
+            self.destination,
             self.store,
-            self.kin,
-            self._guard,
-            self._stops,
-            mask,
-            self.max_attempts,
-            self.rng,
-            self.counts,
+            self.source,
+            kin=self.kin,
+            max_attempts=self.max_attempts,
+            rng=self.rng,
+            counts=self.counts,
+        )
+        self._guard, self._stops, self._recorder = parts.guard, parts.stops, parts.recorder
+        lookups = Lookups(number, name, self.kin, self.store, lambda: self.clock())
+        self._comparer = Comparer(
+            self.mapping, self.destination, parts.composer, lookups, parts.stops, lambda: self.clock()
         )
         self._reserve = Reserve(number, name, self.store, lambda: self.clock(), self.turn)
 
@@ -106,8 +101,7 @@ class BulkDelivery:
         try:
             return self._step()
         except psycopg.OperationalError as error:
-            message = str(error).split("\n", 1)[0]
-            raise RetryLater(f"the state database is not available: {message}") from error
+            raise unavailable(error) from error
 
     def close(self) -> None:
         """End the turn and give back what was gathered and not sent. Jobs that were sent are left to who comes next."""

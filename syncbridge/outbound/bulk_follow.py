@@ -31,12 +31,11 @@ from syncbridge.mapping.kinship import Kin
 from syncbridge.outbound.bulk_reserve import Reserve
 from syncbridge.outbound.bulk_results import ResultSettler
 from syncbridge.outbound.bulk_turn import LOOK_EVERY, POLL_FIRST, POLL_LAST, REST, Turn
-from syncbridge.outbound.compose import Composer
 from syncbridge.outbound.guard import Guard
-from syncbridge.outbound.masking import Mask
-from syncbridge.outbound.recording import Counts, Recorder
+from syncbridge.outbound.parts import Parts, unavailable
+from syncbridge.outbound.recording import Counts
 from syncbridge.outbound.stops import Stops
-from syncbridge.store import bulk_jobs, database, outbox
+from syncbridge.store import bulk_jobs, outbox
 from syncbridge.store.bulk_jobs import Job
 
 log = logging.getLogger("syncbridge.bulk")
@@ -64,25 +63,21 @@ class Follower:
     _settler: ResultSettler = field(init=False)
 
     def __post_init__(self) -> None:
-        database.prefer_indexes(self.store)
-        number, name, mask = self.mapping_id, self.mapping.name, Mask(self.mapping)
-        composer = Composer(self.mapping, self.destination, self.source)
-        self._reserve = Reserve(number, name, self.store, lambda: self.clock(), self.turn)
-        self._guard = Guard(number, self.mapping, self.store)
-        self._stops = Stops(number, name, self.store, self.rng, mask, composer.forget)
-        recorder = Recorder(
+        number = self.mapping_id
+        parts = Parts.make(
             number,
             self.mapping,
+            self.destination,
             self.store,
-            self.kin,
-            self._guard,
-            self._stops,
-            mask,
-            self.max_attempts,
-            self.rng,
-            self.counts,
+            self.source,
+            kin=self.kin,
+            max_attempts=self.max_attempts,
+            rng=self.rng,
+            counts=self.counts,
         )
-        self._settler = ResultSettler(number, self.store, composer, recorder, self._guard, mask)
+        self._guard, self._stops = parts.guard, parts.stops
+        self._reserve = Reserve(number, self.mapping.name, self.store, lambda: self.clock(), self.turn)
+        self._settler = ResultSettler(number, self.store, parts.composer, parts.recorder, parts.guard, parts.mask)
 
     def step(self) -> float:
         """Ask each job that is due, and settle it when it ended; seconds until there is something to do again.
@@ -96,8 +91,7 @@ class Follower:
             jobs = bulk_jobs.read_all(self.store, self.mapping_id)
             waits = [self._follow(job) for job in jobs if job.state == "sent" or job.id in left]
         except psycopg.OperationalError as error:
-            message = str(error).split("\n", 1)[0]
-            raise RetryLater(f"the state database is not available: {message}") from error
+            raise unavailable(error) from error
         return min([LOOK_EVERY, *waits])
 
     def _follow(self, job: Job) -> float:

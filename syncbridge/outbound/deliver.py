@@ -14,20 +14,18 @@ import psycopg
 from psycopg import Connection
 
 from syncbridge.destinations.base import Delivered, Destination
-from syncbridge.errors import RetryLater
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.outbound.comparing import Comparer
-from syncbridge.outbound.compose import Composer
 from syncbridge.outbound.first_contact import FirstContact
 from syncbridge.outbound.guard import Guard, Reservation
 from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.masking import Mask
+from syncbridge.outbound.parts import Parts, unavailable
 from syncbridge.outbound.plan import Planned
 from syncbridge.outbound.recording import Counts, Recorder
 from syncbridge.outbound.send import Exchange, Sender
-from syncbridge.outbound.stops import Stops
-from syncbridge.store import claims, database
+from syncbridge.store import claims
 from syncbridge.store.claims import Claimed
 
 #: Seconds of a lease that composing may take at least; the rest is for calls.
@@ -71,26 +69,23 @@ class Deliverer:
     _claim_size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        composer = Composer(self.mapping, self.destination, self.source)
-        database.prefer_indexes(self.store)
-        self._guard = Guard(self.mapping_id, self.mapping, self.store)
+        parts = Parts.make(
+            self.mapping_id,
+            self.mapping,
+            self.destination,
+            self.store,
+            self.source,
+            kin=self.kin,
+            max_attempts=self.limits.max_attempts,
+            rng=self.rng,
+            counts=self.counts,
+        )
+        self._guard, self._mask, self._recorder = parts.guard, parts.mask, parts.recorder
         contact = FirstContact(self.mapping_id, self.mapping, self.destination, self.store)
         self._sender = Sender(self.mapping, self.destination, contact, lambda: self.clock())
         self._lookups = Lookups(self.mapping_id, self.mapping.name, self.kin, self.store, self.clock, looks=self.first)
-        self._mask = Mask(self.mapping)
-        stops = Stops(self.mapping_id, self.mapping.name, self.store, self.rng, self._mask, composer.forget)
-        self._comparer = Comparer(self.mapping, self.destination, composer, self._lookups, stops, lambda: self.clock())
-        self._recorder = Recorder(
-            self.mapping_id,
-            self.mapping,
-            self.store,
-            self.kin,
-            self._guard,
-            stops,
-            self._mask,
-            self.limits.max_attempts,
-            self.rng,
-            self.counts,
+        self._comparer = Comparer(
+            self.mapping, self.destination, parts.composer, self._lookups, parts.stops, lambda: self.clock()
         )
         self._claim_size = self.limits.batch
 
@@ -106,8 +101,7 @@ class Deliverer:
             finally:
                 self._sender.contact.release()
         except psycopg.OperationalError as error:  # rows that are claimed come back when their lease ends
-            message = str(error).split("\n", 1)[0]
-            raise RetryLater(f"the state database is not available: {message}") from error
+            raise unavailable(error) from error
 
     def _step(self, most: int | None) -> int:
         self._lookups.release()

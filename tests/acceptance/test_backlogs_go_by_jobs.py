@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fix_project import WholeProject, until
+from tests.fix_project import WholeProject, WorkerProcess, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -32,6 +32,17 @@ def done_by_jobs(whole: WholeProject) -> int:
     return sum(job["numberRecordsProcessed"] for job in whole.salesforce.control.jobs())
 
 
+def start_with_a_held_job(whole: WholeProject) -> WorkerProcess:
+    """A worker whose backlog was uploaded in a job that is not begun yet."""
+    whole.done("setup")
+    worker = whole.start()
+    whole.wait()
+    whole.salesforce.control.hold_jobs()
+    whole.sql(MANY)
+    until(lambda: [job for job in whole.salesforce.control.jobs() if job["state"] == "UploadComplete"])
+    return worker
+
+
 def test_changes_of_all_kinds_end_equal_and_no_record_is_made_twice(whole: WholeProject) -> None:
     whole.done("setup")
     whole.start()
@@ -47,12 +58,7 @@ def test_changes_of_all_kinds_end_equal_and_no_record_is_made_twice(whole: Whole
 
 
 def test_a_job_outlives_the_worker_that_sent_it_and_later_changes_win(whole: WholeProject) -> None:
-    whole.done("setup")
-    first = whole.start()
-    whole.wait()
-    whole.salesforce.control.hold_jobs()
-    whole.sql(MANY)
-    until(lambda: [job for job in whole.salesforce.control.jobs() if job["state"] == "UploadComplete"])
+    first = start_with_a_held_job(whole)
     first.kill()
     whole.sql("update people set last_name = 'Newer' where id >= 1000")
     whole.salesforce.control.release_jobs()
@@ -63,12 +69,7 @@ def test_a_job_outlives_the_worker_that_sent_it_and_later_changes_win(whole: Who
 
 
 def test_a_job_that_runs_when_jobs_are_switched_off_overtakes_no_later_change(whole: WholeProject) -> None:
-    whole.done("setup")
-    first = whole.start()
-    whole.wait()
-    whole.salesforce.control.hold_jobs()
-    whole.sql(MANY)
-    until(lambda: [job for job in whole.salesforce.control.jobs() if job["state"] == "UploadComplete"])
+    first = start_with_a_held_job(whole)
     first.kill()
     settings = whole.settings_file.read_text()
     whole.settings_file.write_text(settings.replace("bulk_from = 50", "bulk_from = 0"))
@@ -83,12 +84,7 @@ def test_a_job_that_runs_when_jobs_are_switched_off_overtakes_no_later_change(wh
 
 
 def test_live_changes_arrive_while_a_job_is_held_and_a_worker_that_is_stopped_leaves_it(whole: WholeProject) -> None:
-    whole.done("setup")
-    first = whole.start()
-    whole.wait()
-    whole.salesforce.control.hold_jobs()
-    whole.sql(MANY)
-    until(lambda: [job for job in whole.salesforce.control.jobs() if job["state"] == "UploadComplete"])
+    first = start_with_a_held_job(whole)
     whole.sql("update people set first_name = 'Live' where id = 3")
     until(lambda: (whole.record(3) or {}).get("FirstName") == "Live")
     held = whole.run("status", "people").out

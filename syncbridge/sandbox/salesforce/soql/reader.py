@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 
 from syncbridge.sandbox.salesforce.soql.tokens import Source, Token, illegal_escape, like_pattern, unquote
 from syncbridge.sandbox.salesforce.soql.tree import (
@@ -33,7 +34,7 @@ CURRENCY_LITERAL = re.compile(r"[A-Za-z]{3}\d+$")
 ONE_CURRENCY = "Currency codes and convertCurrency() are for orgs with several currencies; the sandbox has one"
 
 
-class Reader:
+class Reader(ABC):
     """The conditions of a statement, by recursive descent. Knows the grammar only; names are checked later."""
 
     def __init__(self, source: Source) -> None:
@@ -128,9 +129,9 @@ class Reader:
         operator = self._next().text
         return Comparison(operand, "!=" if operator == "<>" else operator, self._literal())
 
+    @abstractmethod
     def _subquery(self) -> Query:
         """A query in parentheses."""
-        raise NotImplementedError
 
     def _list(self) -> tuple[Literal, ...]:
         self._expect("(")
