@@ -101,6 +101,10 @@ class Killing:
             self.load.step()
             self._sometimes_lose_an_answer()
             assert self.ended(0.012) is None, self.log
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the worker now."""
         os.kill(self.pid, signal.SIGKILL)
         assert self.ended(10.0) == -signal.SIGKILL
         self._count()
