@@ -1,0 +1,1 @@
+"""Destinations -> Postgres: poll, resolve, write."""
