@@ -59,6 +59,7 @@ class Reason(StrEnum):
     REQUEUE = "requeue"  # a person sent a dead letter back
     RELATED = "related"  # a row of a related table changed
     ADOPT = "adopt"  # a person took over the record that its row names; in the log only
+    REMOTE = "remote"  # the remote record differs from what the rules say: Postgres has its way
     PARENT = "parent"  # the record that a lookup of it waited for is there, or is another one now
 
 
@@ -90,6 +91,9 @@ class Outcome(StrEnum):
     WAITING = "waiting"  # for the record of another mapping's entity
     HELD = "held"  # more than one existing record could be meant: a person decides
     IGNORED = "ignored"  # the mapping says to do nothing (deletes: ignore)
+    WRITTEN = "written"  # a remote change is in its row
+    KEPT = "kept"  # a remote change lost against the row, which goes out
+    REFUSED = "refused"  # Postgres, or the column's type, does not take a remote change: it is held
 
 
 class MappingStatus(StrEnum):

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
+from syncbridge.destinations.feed import ChangesPage, RemoteChange
 from syncbridge.errors import Finding, NeedsOperator, Remedy, RetryLater
 from syncbridge.model import Fields, Normal, Normaliser
 from syncbridge.schemas import RemoteField, RemoteObject
@@ -260,6 +261,22 @@ class Destination(ABC):
 
         `values` are in normal form. One call finds as many as the destination takes at once.
         """
+
+    @abstractmethod
+    def changes(self, object: str, fields: Sequence[str], position: str | None, *, lane: str = "") -> ChangesPage:
+        """The next page of what changed, whoever changed it, in the order of its changes; one call when nothing did.
+
+        `position` is that of the page before, None to begin with what changes from now on (an empty page). Records
+        that were created, changed, deleted, undeleted or merged away come at least once, and perhaps again; none is
+        left out for becoming visible late. A record shows the state of the moment it is read, or one that is a few
+        seconds older. Positions can be kept, and are good in any process.
+        """
+
+    @abstractmethod
+    def current(
+        self, object: str, remote_ids: Sequence[str], fields: Sequence[str], *, lane: str = ""
+    ) -> list[RemoteChange]:
+        """These records as they are now, in order: never older than the call. Those that are gone come as deleted."""
 
     @abstractmethod
     def limits(self) -> Limits:

@@ -7,13 +7,10 @@ through `faults`.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
@@ -28,10 +25,13 @@ from syncbridge.destinations.base import (
     Result,
     Traced,
 )
+from syncbridge.destinations.feed import ChangesPage, RemoteChange
 from syncbridge.destinations.memory_bulk import MemoryBulk
 from syncbridge.destinations.memory_faults import Faults
-from syncbridge.errors import Finding, RecordRejected, Remedy, RetryLater, SchemaDrift, SettingsError
-from syncbridge.model import Fields, Normal, Normaliser, Value
+from syncbridge.destinations.memory_feed import MemoryFeed
+from syncbridge.destinations.memory_form import normaliser
+from syncbridge.errors import Finding, Remedy, RetryLater, SchemaDrift, SettingsError
+from syncbridge.model import Fields, Normal, Normaliser
 from syncbridge.schemas import FieldKind, RemoteField, RemoteObject
 
 
@@ -100,6 +100,7 @@ class MemoryDestination(Destination):
         self._records: dict[str, dict[str, _Stored]] = {name: {} for name in self._objects}
         self._lock = threading.Lock()
         self._created = 0
+        self.feed = MemoryFeed()
         self.bulk = MemoryBulk(self, bulk_from=bulk_from) if bulk_from else None
 
     def verify(self) -> list[Finding]:
@@ -153,8 +154,8 @@ class MemoryDestination(Destination):
         with self._lock:
             for remote_id in remote_ids:
                 refused = self.faults.rejections.get(remote_id)
-                if refused is None:
-                    stored.pop(remote_id, None)
+                if refused is None and stored.pop(remote_id, None) is not None:
+                    self.feed.note(object, remote_id)
                 results.append(refused or Delivered(remote_id))
         return results
 
@@ -185,6 +186,28 @@ class MemoryDestination(Destination):
                 if same:
                     found[value] = same
         return found
+
+    def changes(self, object: str, fields: Sequence[str], position: str | None, *, lane: str = "") -> ChangesPage:
+        described = self.begin_call("changes", object, 1, lane)
+        names = [self._field(described, field).name for field in fields]
+        with self._lock:
+            noted, following, more = self.feed.page(object, position, self.batch_size)
+            return ChangesPage(tuple(self._changed(object, each, names) for each in noted), following, more)
+
+    def current(
+        self, object: str, remote_ids: Sequence[str], fields: Sequence[str], *, lane: str = ""
+    ) -> list[RemoteChange]:
+        described = self.begin_call("read", object, len(remote_ids), lane)
+        names = [self._field(described, field).name for field in fields]
+        with self._lock:
+            return [self._changed(object, remote_id, names) for remote_id in remote_ids]
+
+    def _changed(self, object: str, remote_id: str, names: Sequence[str]) -> RemoteChange:
+        stored = self._records[object.lower()].get(remote_id)
+        modified = self.feed.modified(object, remote_id)
+        if stored is None:
+            return RemoteChange(remote_id, modified, {}, deleted=True)
+        return RemoteChange(remote_id, modified, _shown(stored, names).fields)
 
     def limits(self) -> Limits:
         return Limits(calls=len(self.calls))
@@ -250,6 +273,7 @@ class MemoryDestination(Destination):
         stored = known.get(external_id.comparable(key))
         if stored is not None:
             stored.fields.update(record)
+            self.feed.note(described.name, stored.remote_id)
             return Delivered(stored.remote_id)
         known[external_id.comparable(key)] = created = self._create(described, record)
         return Delivered(created.remote_id, created=True)
@@ -269,6 +293,7 @@ class MemoryDestination(Destination):
                 message = f"another record holds this {name}"
                 return Rejected("DUPLICATE_VALUE", message, Remedy.ADOPT, (name,), remote_id=holder)
         records[remote_id].fields.update(record)
+        self.feed.note(described.name, remote_id)
         return Delivered(remote_id)
 
     def _holder(self, described: RemoteObject, field: RemoteField, value: Normal) -> str | None:
@@ -289,6 +314,7 @@ class MemoryDestination(Destination):
         self._created += 1
         stored = _Stored(f"m{self._created:08}", {**dict.fromkeys(described.fields), **record})
         self._records[described.name.lower()][stored.remote_id] = stored
+        self.feed.note(described.name, stored.remote_id)
         return stored
 
     @staticmethod
@@ -303,30 +329,3 @@ class MemoryDestination(Destination):
 
 def _shown(stored: _Stored, names: Sequence[str]) -> RemoteRecord:
     return RemoteRecord(stored.remote_id, {name: stored.fields.get(name) for name in names})
-
-
-def normaliser(field: RemoteField) -> Callable[[Value], Normal]:
-    """Text is kept as it is, up to its length; everything else becomes what JSON can hold."""
-    length = field.length
-
-    def normalise(value: Value) -> Normal:
-        normal = _plain(value)
-        if isinstance(normal, float) and not math.isfinite(normal):
-            raise RecordRejected(f"{field.name}: not a finite number", code="NOT_A_NUMBER", fields=(field.name,))
-        if length is not None and isinstance(normal, str) and len(normal) > length:
-            raise RecordRejected(f"{field.name}: longer than {length}", code="STRING_TOO_LONG", fields=(field.name,))
-        return normal
-
-    return normalise
-
-
-def _plain(value: Value) -> Normal:
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, list):
-        return ";".join(sorted(value))
-    return value

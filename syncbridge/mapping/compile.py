@@ -24,6 +24,7 @@ from syncbridge.mapping.queries import KeyPages, broken_rules, compose_sql, desc
 from syncbridge.mapping.related import Related, faults, relate
 from syncbridge.mapping.spec import FieldSpec, MappingSpec, Rate, Scalar, Share
 from syncbridge.mapping.sql import qualified, quoted
+from syncbridge.mapping.two_way import TwoWay, two_way
 from syncbridge.mapping.types.casts import by_text, selected
 from syncbridge.schemas import Column, Table, Watch
 
@@ -88,6 +89,7 @@ class CompiledMapping:
     digest: str  # of the whole definition
     payload_digest: str  # of what decides which values are sent: when it differs, everything has to be looked at again
     _keys: KeyPages
+    two_way: TwoWay | None = None  # how remote changes come back; None: they do not
     _fan_outs: tuple[FanOut, ...] = ()
     _lookups: tuple[LookupPages, ...] = ()
 
@@ -184,6 +186,7 @@ def compile_mapping(spec: MappingSpec, table: Table, related: Mapping[str, Table
         digest=_digest(definition),
         payload_digest=payload_digest(definition),
         _keys=key_pages(source, name, columns, joins, spec.entity.where),
+        two_way=two_way(spec, table, columns),
         _fan_outs=fan_outs(relations, columns),
         _lookups=tuple(
             lookup_pages(relations, lookup_key(spec, remote, field, relations), columns)
@@ -206,12 +209,9 @@ def _related(spec: MappingSpec, table: Table, tables: Mapping[str, Table]) -> Re
 
 def _refuse_unavailable(spec: MappingSpec) -> None:
     """Parts of the language that can be read, but not yet be run."""
-    unavailable = [
-        ("direction", spec.direction != "to_destination"),
-    ]
-    for name, used in unavailable:
-        if used:
-            raise SchemaDrift(f"{spec.at(name)}: {name} is not available in this version yet", hint="Leave it out.")
+    if spec.direction == "to_postgres":
+        message = f"{spec.at('direction')}: direction to_postgres is not available in this version yet"
+        raise SchemaDrift(message, hint="Write `direction: both`, and `owner: destination` at its fields.")
 
 
 def _key_column(spec: MappingSpec, table: Table, name: str) -> Column:

@@ -17,6 +17,9 @@ _RECORDS = (
     "conflict",
     "bulk_job",
     "bulk_reserve",
+    "held_change",
+    "recheck",
+    "watermark",
 )  # in the order in which others lock
 
 

@@ -113,6 +113,16 @@ def holders(connection: Connection, mapping_id: int, remote_ids: Sequence[str]) 
     return dict(rows.fetchall())
 
 
+def of_records(connection: Connection, mapping_id: int, remote_ids: Iterable[str]) -> list[Link]:
+    """The links of these remote records, in key order; two entities may have one record."""
+    rows = connection.execute(
+        "select key, remote_id, base, delivered_at from syncbridge.link"
+        " where remote_id = any(%s) and mapping_id = %s order by key",
+        (text_array(remote_ids), mapping_id),
+    )
+    return [Link(*row) for row in rows]
+
+
 def keys_after(connection: Connection, mapping_id: int, after: str | None, limit: int) -> list[str]:
     """The next page of linked keys in key order."""
     behind = "" if after is None else " and key > %s"  # no `or`: it would hide the range from the index

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from psycopg import Connection
 
@@ -85,6 +86,40 @@ def enqueue(
     commits = [commit] * len(ordered)
     _enqueue(connection, mapping_id, ordered, commits, reason, priority, resend=resend, since=first)
     return len(ordered)
+
+
+class Touched(NamedTuple):
+    """A row as somebody finds it who did not claim it."""
+
+    commit_time: datetime
+    status: str
+    on_its_way: bool  # it is being sent
+
+
+_LOCK = """
+select found.* from unnest(%(keys)s) as wanted (key) cross join lateral
+       (select key, commit_time, status, job is not null or coalesce(lease_until > clock_timestamp(), false)
+          from syncbridge.outbox
+         where mapping_id = %(mapping)s and key = wanted.key offset 0 for update) as found
+"""
+
+
+def lock(connection: Connection, mapping_id: int, keys: Iterable[str]) -> dict[str, Touched]:
+    """Lock the rows of these keys, in key order, whoever claimed them: until the transaction ends none is claimed."""
+    parameters = {"mapping": mapping_id, "keys": text_array(sorted(keys))}
+    return {row[0]: Touched(*row[1:]) for row in connection.execute(_LOCK, parameters)}
+
+
+def make_due(connection: Connection, mapping_id: int, keys: Iterable[str]) -> None:
+    """Let rows that wait for their next try be tried now; in a transaction that holds their locks."""
+    wanted = text_array(sorted(keys))
+    done = connection.execute(
+        "update syncbridge.outbox set available_at = now()"
+        " where mapping_id = %s and key = any(%s) and status = 'pending' and available_at > now()",
+        (mapping_id, wanted),
+    )
+    if done.rowcount:
+        wake(connection, mapping_id, done.rowcount)
 
 
 def _enqueue(

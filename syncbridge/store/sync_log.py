@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
+import orjson
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier, Literal
 
-from syncbridge.arrays import bigint_array, few_texts_array, text_array
+from syncbridge.arrays import bigint_array, few_texts_array, json_array, text_array
 from syncbridge.model import Operation, Outcome
 
 
@@ -27,6 +28,19 @@ class Entry(NamedTuple):
     attempt: int = 1
     code: str | None = None
     message: str | None = None
+
+
+class Incoming(NamedTuple):
+    """A remote change as it ended. `decision` tells of each field that was decided: verdict, rule, and the values."""
+
+    key: str
+    operation: Operation
+    outcome: Outcome
+    remote_id: str
+    fields: str | None = None
+    code: str | None = None
+    message: str | None = None
+    decision: Mapping[str, Mapping[str, object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,34 @@ def append(connection: Connection, mapping_id: int, entries: Sequence[Entry]) ->
         "messages": few_texts_array(messages),
     }
     connection.execute(_APPEND, parameters, prepare=True)
+
+
+_APPEND_INCOMING = """
+insert into syncbridge.sync_log
+       (mapping_id, key, direction, operation, outcome, reason, remote_id, fields, code, message, decision)
+select %(mapping)s, key, 'in', operation, outcome, 'remote', remote_id, fields, code, message, decision
+  from unnest(%(keys)s, %(operations)s, %(outcomes)s, %(remote_ids)s, %(fields)s, %(codes)s, %(messages)s,
+              %(decisions)s)
+       as new (key, operation, outcome, remote_id, fields, code, message, decision)
+"""
+
+
+def append_incoming(connection: Connection, mapping_id: int, entries: Sequence[Incoming]) -> None:
+    """Add what became of remote changes."""
+    if not entries:
+        return
+    parameters = {
+        "mapping": mapping_id,
+        "keys": text_array(entry.key for entry in entries),
+        "operations": few_texts_array(entry.operation for entry in entries),
+        "outcomes": few_texts_array(entry.outcome for entry in entries),
+        "remote_ids": text_array(entry.remote_id for entry in entries),
+        "fields": few_texts_array(entry.fields for entry in entries),
+        "codes": few_texts_array(entry.code for entry in entries),
+        "messages": text_array(entry.message for entry in entries),
+        "decisions": json_array(orjson.dumps(entry.decision) if entry.decision else None for entry in entries),
+    }
+    connection.execute(_APPEND_INCOMING, parameters)
 
 
 def read(

@@ -12,6 +12,7 @@ from syncbridge.destinations.registry import open_destination
 from syncbridge.errors import LoginRefused, RateLimited, Remedy, RetryLater, SettingsError
 from syncbridge.schemas import FieldKind, RemoteField, RemoteObject
 from tests.contract.destination import DestinationContract, Remote, delivered, rejected
+from tests.contract.feed import FeedContract
 
 CONTACT = RemoteObject(
     "Contact",
@@ -65,7 +66,7 @@ def remote_in_memory() -> MemoryRemote:
     )
 
 
-class TestMemory(DestinationContract):
+class TestMemory(DestinationContract, FeedContract):
     @pytest.fixture
     def remote(self) -> Remote:
         return remote_in_memory()

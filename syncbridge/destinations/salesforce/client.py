@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeGuard
 
 import orjson
@@ -112,6 +113,10 @@ class Client:
             return False
         self._times.sleep(wait)
         return True
+
+    def server_time(self) -> datetime | None:
+        """The org's time in the last answer that this thread got."""
+        return self._connection().moment()
 
     def sign_in_again(self) -> None:
         """Let the next call sign in, so that the credentials are proved."""

@@ -85,6 +85,13 @@ class Connection:
         """Seconds that the last answer asked to wait."""
         return retry_after(self._headers)
 
+    def moment(self) -> datetime | None:
+        """The server's time when it answered last."""
+        try:
+            return parsedate_to_datetime(self._headers["Date"])
+        except (KeyError, ValueError, TypeError):
+            return None
+
     def close(self) -> None:
         self._http.close()
 

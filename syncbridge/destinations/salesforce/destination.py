@@ -12,12 +12,14 @@ import orjson
 
 from syncbridge.destinations.allowance import Allowance
 from syncbridge.destinations.base import Destination, Limits, Rejected, RemoteRecord, Result, Traced
+from syncbridge.destinations.feed import ChangesPage, RemoteChange
 from syncbridge.destinations.pace import Pace
 from syncbridge.destinations.salesforce.batches import BATCH, Parents, calls_for, held_by, parent_fields, parents_of
 from syncbridge.destinations.salesforce.bulk.jobs import SalesforceBulk
 from syncbridge.destinations.salesforce.client import LIMITS, CallRejected, Client, Time
 from syncbridge.destinations.salesforce.connection import Request
 from syncbridge.destinations.salesforce.describe import Descriptions, field_of, near
+from syncbridge.destinations.salesforce.feed import IDS_AT_ONCE, STAMP, Feed, Place, as_change
 from syncbridge.destinations.salesforce.flights import Flights, Part
 from syncbridge.destinations.salesforce.normal_form import normaliser
 from syncbridge.destinations.salesforce.reading import Shape, by_value, lookups
@@ -219,6 +221,23 @@ class SalesforceDestination(Destination):
         statements = lookups(described.name, sought, shape.columns, list(dict.fromkeys(wanted)))
         pages: list[list[RemoteRecord]] = self._answers(object, lane, [partial(query, each) for each in statements])
         return by_value([record for page in pages for record in page], sought, field, wanted)
+
+    def changes(self, object: str, fields: Sequence[str], position: str | None, *, lane: str = "") -> ChangesPage:
+        feed = Feed(self._client, self.describe(object), fields, self._clock)
+        place = None if position is None else Place.read(position)
+        return self._answers(object, lane, [feed.begin if place is None else partial(feed.page, place)])[0]
+
+    def current(
+        self, object: str, remote_ids: Sequence[str], fields: Sequence[str], *, lane: str = ""
+    ) -> list[RemoteChange]:
+        read = self.read(object, remote_ids, (*fields, STAMP), lane=lane)
+        found = {record.remote_id: as_change(record) for record in read if record is not None}
+        if gone := [each for each in dict.fromkeys(remote_ids) if each not in found]:
+            feed = Feed(self._client, self.describe(object), fields, self._clock)
+            for start in range(0, len(gone), IDS_AT_ONCE):
+                part = partial(feed.gone, gone[start : start + IDS_AT_ONCE])
+                found |= self._answers(object, lane, [part])[0]
+        return [found[each] for each in remote_ids]
 
     def _answers(self, object: str, lane: str, parts: Sequence[Part[T]]) -> list[T]:
         """All answers of calls that only read; the first failure is raised."""

@@ -1,0 +1,102 @@
+"""Between rows and remote values, both ways, for the fields of one two-way mapping. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from syncbridge.destinations.base import Destination
+from syncbridge.errors import RecordRejected, SchemaDrift
+from syncbridge.inbound.resolve import Rule
+from syncbridge.mapping.compile import CompiledField, CompiledMapping
+from syncbridge.mapping.two_way import TwoWay
+from syncbridge.mapping.types.reading import field_reader
+from syncbridge.mapping.types.writing import Writer, field_writer, input_sql
+from syncbridge.model import Fields, Normaliser, Value
+from syncbridge.schemas import Column, RemoteField, RemoteObject
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One field that a column holds."""
+
+    name: str  # as the destination spells it
+    column: Column
+    read: Callable[[str | None], Value]
+    normalise: Normaliser
+    write: Writer
+
+
+class Columns:
+    """What is known of a mapping's fields on the way back. SchemaDrift where a field or its type does not fit."""
+
+    def __init__(
+        self, mapping: CompiledMapping, two_way: TwoWay, remote: RemoteObject, destination: Destination
+    ) -> None:
+        found = {field.remote: _field_of(remote, field.remote) for field in mapping.fields}
+        self.external_id = _field_of(remote, mapping.external_id).name
+        self.names = tuple(field.name for field in found.values())  # of all that is mapped: what a poll asks for
+        self.rules = {found[field.remote].name: _rule(two_way, field) for field in mapping.fields}
+        self.sensitive = frozenset(found[f.remote].name for f in mapping.fields if f.sensitive)
+        by_remote = {field.remote: field for field in mapping.fields}
+        self._ways = tuple(
+            _way(by_remote[name], column, found[name], destination) for name, column in two_way.columns.items()
+        )
+        self._by_name = {way.name: way for way in self._ways}
+        self.written = frozenset(self._by_name)  # fields that a column holds
+
+    def local(self, texts: Sequence[str | None]) -> Fields:
+        """A row, as its texts stand in `TwoWay.columns`, in normal form; what has none is left out."""
+        fields: Fields = {}
+        for way, text in zip(self._ways, texts, strict=True):
+            try:
+                fields[way.name] = way.normalise(way.read(text))
+            except RecordRejected:
+                continue
+        return fields
+
+    def texts(self, write: Fields) -> dict[str, str | None]:
+        """Remote values as texts for their columns, by field. RecordRejected for what a column would not hold."""
+        return {name: self._by_name[name].write(value) for name, value in write.items()}
+
+    def assignments(self, names: Sequence[str]) -> list[tuple[Column, str]]:
+        """Columns of these fields with the SQL of their value, for `TwoWay.update_sql`."""
+        return [(way.column, input_sql(way.column, "{}")) for way in map(self._by_name.__getitem__, names)]
+
+    def constants(self, two_way: TwoWay) -> tuple[list[tuple[Column, str]], list[str | None]]:
+        """What `deletes: {to_postgres: {set: ...}}` writes: columns with the SQL of their value, and texts."""
+        found = [(two_way.deletes.columns[name], value) for name, value in two_way.deletes.values.items()]
+        texts = [None if value is None else str(value) for _, value in found]
+        return [(column, input_sql(column, "{}")) for column, _ in found], texts
+
+
+def _way(mapped: CompiledField, column: Column, field: RemoteField, destination: Destination) -> _Way:
+    normalise = destination.normaliser(field)
+    return _Way(
+        field.name,
+        column,
+        field_reader(mapped, column.base_type),
+        normalise,
+        field_writer(mapped, column, field, normalise),
+    )
+
+
+def _rule(two_way: TwoWay, field: CompiledField) -> Rule:
+    """What no column of the table holds cannot be written, so Postgres owns it."""
+    owner = two_way.owners.get(field.remote)
+    if field.remote not in two_way.columns or owner == "postgres":
+        return Rule.POSTGRES_OWNS
+    return Rule.DESTINATION_OWNS if owner == "destination" else Rule(two_way.conflict)
+
+
+def _field_of(remote: RemoteObject, name: str) -> RemoteField:
+    """By a name in whatever case."""
+    by_name: Mapping[str, RemoteField] = {each.lower(): field for each, field in remote.fields.items()}
+    field = by_name.get(name.lower())
+    if field is None:
+        raise SchemaDrift(
+            f"{remote.name} has no field {name}",
+            code="UNKNOWN_FIELD",
+            hint="Run `syncbridge check`; mend the mapping or the object, then `syncbridge resume`.",
+        )
+    return field

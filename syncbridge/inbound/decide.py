@@ -1,0 +1,140 @@
+"""What one remote change means for its row: written, kept out, held, or the row deleted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from syncbridge.destinations.feed import RemoteChange
+from syncbridge.inbound.resolve import Fate, Rule, Side, Verdict, after_delete, merge, newer
+from syncbridge.model import Fields, Normal
+
+#: Stands in the log for a value that nobody is shown.
+MASKED = "(sensitive)"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A remote change beside what is known of its entity."""
+
+    key: str
+    change: RemoteChange
+    base: Fields | None  # None: they are not linked yet
+    local: Fields | None  # None: there is no row, or it is no entity
+    committed: datetime | None  # when the row changed last, as far as capture knows
+
+
+class Action(StrEnum):
+    """What has to be done to the row."""
+
+    NOTHING = "nothing"
+    UPDATE = "update"
+    INSERT = "insert"  # it was deleted, and the remote change stands
+    DELETE = "delete"  # by the mapping's rule for deletes
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a change comes to. `base` is the link's new one, None where the link goes."""
+
+    pair: Pair
+    action: Action = Action.NOTHING
+    write: Fields = field(default_factory=dict)
+    base: Fields | None = None
+    send: bool = False  # the row goes out
+    held: tuple[str, ...] = ()
+    held_whole: str = ""  # why nothing of it was done, and a person decides
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    fate: Fate | None = None  # of a pair of which one side is gone
+
+    @property
+    def key(self) -> str:
+        return self.pair.key
+
+
+def decide(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
+    """Decide one change by the rules of its fields, and by that of the mapping's conflicts for what is deleted."""
+    if pair.change.deleted:
+        return _deleted(pair, rules, conflict)
+    if pair.local is None:
+        return _row_gone(pair, conflict)
+    remote = {name: value for name, value in pair.change.fields.items() if _matters(pair, name, value)}
+    last = newer(pair.committed, pair.change.modified)
+    merged = merge(pair.base, pair.local, remote, rules, last)
+    return Decision(
+        pair,
+        action=Action.UPDATE if merged.write else Action.NOTHING,
+        write=merged.write,
+        base=merged.base,
+        send=merged.send,
+        held=merged.held,
+        verdicts=merged.verdicts,
+    )
+
+
+def _matters(pair: Pair, name: str, value: Normal) -> bool:
+    """Of what no column holds only a remote change matters: whether the row's own value changed is outbound's."""
+    return name in (pair.local or {}) or pair.base is None or name not in pair.base or pair.base[name] != value
+
+
+def _deleted(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
+    if pair.local is None:
+        return Decision(pair)
+    last = newer(pair.committed, pair.change.modified)
+    fate = after_delete(conflict, deleted=Side.DESTINATION, other_changed=_changed(pair, rules), last=last)
+    if fate is Fate.HOLD:
+        return Decision(pair, base=pair.base, held_whole="the record was deleted and the row changed", fate=fate)
+    if pair.change.merged_into is not None:
+        why = f"the record was merged into {pair.change.merged_into}"
+        return Decision(pair, base=pair.base, held_whole=why, fate=Fate.HOLD)
+    if fate is Fate.REVIVE:
+        return Decision(pair, send=True, fate=fate)
+    return Decision(pair, Action.DELETE, fate=fate)
+
+
+def _row_gone(pair: Pair, conflict: Rule) -> Decision:
+    """The row was deleted here, and that is on its way out while the record changed there."""
+    last = newer(pair.committed, pair.change.modified)
+    fate = after_delete(conflict, deleted=Side.POSTGRES, other_changed=True, last=last)
+    base = {**(pair.base or {}), **pair.change.fields}
+    if fate is Fate.HOLD:
+        return Decision(pair, base=pair.base, held_whole="the row was deleted and the record changed", fate=fate)
+    if fate is Fate.REVIVE:
+        return Decision(pair, Action.INSERT, write=pair.change.fields, base=base, fate=fate)
+    return Decision(pair, base=base, fate=fate)
+
+
+def _changed(pair: Pair, rules: Mapping[str, Rule]) -> bool:
+    """Whether the row holds something that the destination was never told."""
+    base = pair.base or {}
+    return any(
+        name not in base or base[name] != value
+        for name, value in (pair.local or {}).items()
+        if rules[name] is not Rule.DESTINATION_OWNS
+    )
+
+
+def account(decision: Decision, rules: Mapping[str, Rule], sensitive: frozenset[str]) -> dict[str, dict[str, Normal]]:
+    """For the log: the inputs of each field in which a side lost by rule, or that is held."""
+    told = (Verdict.POSTGRES_WINS, Verdict.DESTINATION_WINS, Verdict.HELD)
+    names = [name for name, verdict in decision.verdicts.items() if verdict in told]
+    times: dict[str, Normal] = {"modified": decision.pair.change.modified.isoformat()}
+    if decision.pair.committed is not None:
+        times["committed"] = decision.pair.committed.isoformat()
+    return {
+        name: {
+            "verdict": decision.verdicts[name].value,
+            "rule": rules[name].value,
+            **({"values": MASKED} if name in sensitive else values(decision.pair, name)),
+            **(times if rules[name] is Rule.NEWEST else {}),
+        }
+        for name in names
+    }
+
+
+def values(pair: Pair, name: str) -> dict[str, Normal]:
+    """Base, local and remote value of a field, as far as there are any."""
+    sides = {"base": pair.base, "local": pair.local, "remote": pair.change.fields}
+    return {side: fields[name] for side, fields in sides.items() if fields is not None and name in fields}

@@ -1,0 +1,134 @@
+"""Poll: one mapping's remote changes, a page at a time, and what has to be looked at again.
+
+One poller at a time reads a mapping's changes; who else could waits until that one's connection is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import psycopg
+from psycopg import Connection
+
+from syncbridge.destinations.base import Destination
+from syncbridge.destinations.feed import RemoteChange
+from syncbridge.errors import RetryLater, SyncbridgeError
+from syncbridge.inbound.columns import Columns
+from syncbridge.inbound.recording import Page
+from syncbridge.inbound.write import PageWriter
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.two_way import TwoWay
+from syncbridge.model import MappingStatus
+from syncbridge.policy import directive
+from syncbridge.store import database, mappings, rechecks, watermarks
+
+log = logging.getLogger("syncbridge.poll")
+
+#: Records that are looked at again in one step.
+RECHECKED = 2000
+
+
+@dataclass(slots=True)
+class Poller:
+    """Brings the remote changes of one two-way mapping into its table; `step()` reads one page.
+
+    `source` is a connection that may write, the same as `store` where the state is in the source's database.
+    """
+
+    mapping_id: int
+    mapping: CompiledMapping
+    two_way: TwoWay
+    destination: Destination
+    store: Connection
+    source: Connection
+    rng: random.Random = field(default_factory=random.Random)
+    clock: Callable[[], float] = time.monotonic
+    _writer: PageWriter | None = None
+    _leads: bool = False
+    _failures: int = 0
+
+    def step(self) -> float:
+        """Read one page and write what it tells; seconds to wait before the next step (0: there is more).
+
+        What a person must mend halts the mapping; what passes by itself makes it wait longer. Raises RetryLater when a
+        connection to Postgres is gone.
+        """
+        started = self.clock()
+        try:
+            if not self._may_poll():
+                return self.two_way.every
+            if self._poll():
+                return 0.0
+        except psycopg.OperationalError as error:
+            message = str(error).split("\n", 1)[0]
+            raise RetryLater(f"Postgres is not available: {message}") from error
+        except Exception as error:
+            return self._stop_for(error)
+        self._failures = 0
+        return max(0.0, self.two_way.every - (self.clock() - started))
+
+    def _may_poll(self) -> bool:
+        self._leads = self._leads or watermarks.lead(self.store, self.mapping_id)
+        return self._leads and mappings.is_active(self.store, self.mapping_id)
+
+    def _poll(self) -> bool:
+        """Whether there is more to read now."""
+        self._look_again()
+        columns = self._ready().columns
+        position = watermarks.read(self.store, self.mapping_id)
+        asked = database.now(self.store)
+        names = (columns.external_id, *columns.names)
+        page = self.destination.changes(self.mapping.object, names, position, lane=self.mapping.name)
+        if self._write(page.changes, asked).postponed:
+            self._look_again()
+        moved = watermarks.advance(self.store, self.mapping_id, page.position, after=position, caught_up=not page.more)
+        return page.more and moved
+
+    def _look_again(self) -> None:
+        """Look at records by their ids that a page did not tell enough of; those on their way out stay for later."""
+        waiting = rechecks.oldest(self.store, self.mapping_id, RECHECKED)
+        if not waiting:
+            return
+        columns = self._ready().columns
+        asked = database.now(self.store)
+        names = (columns.external_id, *columns.names)
+        found = self.destination.current(self.mapping.object, waiting, names, lane=self.mapping.name)
+        self._write(found, asked, current=True)
+
+    def _write(self, changes: Sequence[RemoteChange], asked: datetime, *, current: bool = False) -> Page:
+        return self._ready().write(changes, asked, current=current) if changes else Page()
+
+    def _ready(self) -> PageWriter:
+        if self._writer is None:
+            remote = self.destination.describe(self.mapping.object)
+            columns = Columns(self.mapping, self.two_way, remote, self.destination)
+            self._writer = PageWriter(self.mapping_id, self.mapping, self.two_way, columns, self.store, self.source)
+        return self._writer
+
+    def _stop_for(self, error: Exception) -> float:
+        """Wait, or halt the mapping, by the remedy of the error."""
+        self._failures += 1
+        self._writer = None
+        chosen = directive(error, self._failures, rng=self.rng)
+        message = error.message if isinstance(error, SyncbridgeError) else f"unexpected {type(error).__name__}"
+        if not isinstance(error, SyncbridgeError):
+            log.exception("mapping %s: polling met an unexpected error", self.mapping.name)
+        mappings.record_error(self.store, self.mapping_id, message)
+        if chosen.status is not MappingStatus.HALTED:
+            log.warning("mapping %s: polling waits: %s", self.mapping.name, message)
+            return max(chosen.wait or 0.0, self.two_way.every)
+        mappings.set_status(
+            self.store,
+            self.mapping_id,
+            MappingStatus.HALTED,
+            reason=message,
+            hint=chosen.hint,
+            only_from=(MappingStatus.ACTIVE,),
+        )
+        log.warning("mapping %s halted: %s", self.mapping.name, message)
+        return self.two_way.every

@@ -1,0 +1,192 @@
+"""Seam 3: one page of remote changes becomes durable, in one transaction.
+
+Rows, links with their base, what is held, and the sync log; the watermark follows it.
+
+Where the state has a database of its own the rows are committed first: a crash between the two leaves rows that hold
+the remote values already, which the next poll finds to agree.
+
+*Stale reads.* A page can show a record as it was before our own last write to it: it was read before that ended, or the
+destination shows its queries an older state for some seconds. What differs from the base of a record that is on its way
+out, or was linked shortly before the page was asked for, is therefore looked at again, by its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from psycopg import Connection
+
+from syncbridge.destinations.feed import RemoteChange
+from syncbridge.errors import RecordRejected
+from syncbridge.inbound.columns import Columns
+from syncbridge.inbound.decide import Action, Decision, Pair, decide
+from syncbridge.inbound.recording import Page, record
+from syncbridge.inbound.resolve import Rule
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.two_way import TwoWay
+from syncbridge.model import Fields
+from syncbridge.source import row_writes
+from syncbridge.source.row_writes import Refusal
+from syncbridge.store import database, held_changes, links, outbox, rechecks
+from syncbridge.store.held_changes import HeldChange
+from syncbridge.store.links import Link
+from syncbridge.store.outbox import Touched
+
+#: For so long a page may show an older state than the one that was written.
+LATE = timedelta(seconds=15)
+
+
+@dataclass(slots=True)
+class PageWriter:
+    """Writes the changes of one mapping.
+
+    `source` is a connection that may write; the same as `store` where both are one database.
+    """
+
+    mapping_id: int
+    mapping: CompiledMapping
+    two_way: TwoWay
+    columns: Columns
+    store: Connection
+    source: Connection
+
+    def write(self, changes: Sequence[RemoteChange], asked: datetime, *, current: bool = False) -> Page:
+        """Write what a page tells, `asked` for at this time of the state database.
+
+        `current` says that the records were read by their ids, so that they are not older than the request, and that
+        they are to be looked at even if they equal their base. What could not be decided is in `Page.postponed`, and
+        asked for again.
+        """
+        latest = {change.remote_id: change for change in changes}
+        return database.transact(self.store, lambda: self._write(latest, asked, current=current))
+
+    def _write(self, latest: Mapping[str, RemoteChange], asked: datetime, *, current: bool) -> Page:
+        page = Page()
+        wanted = self._wanted(latest, all=current)
+        keys = sorted(wanted)
+        touched = outbox.lock(self.store, self.mapping_id, keys)
+        known = {link.key: link for link in links.of_records(self.store, self.mapping_id, latest)}
+        taken = links.remote_ids(self.store, self.mapping_id, keys)
+        settled = asked if current else asked - LATE
+        ready: dict[str, RemoteChange] = {}
+        for key in keys:
+            change = wanted[key]
+            if taken.get(key, change.remote_id) != change.remote_id:
+                continue  # another record has this entity meanwhile
+            if _uncertain(touched.get(key), known.get(key), settled):
+                page.postponed.add(change.remote_id)
+            else:
+                ready[key] = change
+        with self.source.transaction():
+            page.decisions = self._decide(ready, known, touched)
+            self._apply(page)
+        page.touched = touched
+        record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way.deletes.action)
+        rechecks.add(self.store, self.mapping_id, page.postponed)
+        if current:
+            rechecks.remove(self.store, self.mapping_id, latest.keys() - page.postponed)
+        return page
+
+    def _wanted(self, latest: Mapping[str, RemoteChange], *, all: bool) -> dict[str, RemoteChange]:
+        """Changes that may say something new, by the key of their entity."""
+        wanted: dict[str, RemoteChange] = {}
+        linked = links.of_records(self.store, self.mapping_id, latest)
+        held = held_changes.read(self.store, self.mapping_id, [link.key for link in linked])
+        for link in linked:
+            change = latest[link.remote_id]
+            news = self._news(link.base, change)
+            if all or ((change.deleted or news) and not _was_refused(held.get(link.key), news)):
+                wanted[link.key] = change
+        linked_ids = {link.remote_id for link in linked}
+        for remote_id, change in latest.items():
+            key = change.fields.get(self.columns.external_id)
+            if remote_id not in linked_ids and not change.deleted and key is not None:
+                wanted.setdefault(str(key), change)
+        return wanted
+
+    def _news(self, base: Fields, change: RemoteChange) -> Fields:
+        """What differs from the base."""
+        return {
+            name: value
+            for name, value in change.fields.items()
+            if name in self.columns.rules and not (name in base and base[name] == value)
+        }
+
+    def _decide(
+        self, ready: Mapping[str, RemoteChange], known: Mapping[str, Link], touched: Mapping[str, Touched]
+    ) -> list[Decision]:
+        keys = sorted(ready)
+        rows = row_writes.lock(self.source, self.two_way.lock_sql, keys) if keys else {}
+        if self.two_way.filtered and rows:
+            there = row_writes.entities(self.source, self.mapping.compose_sql, keys)
+            rows = {key: row for key, row in rows.items() if key in there}
+        decisions = []
+        for key in keys:
+            if key not in rows and key not in known:
+                continue  # a key that no row has: nothing of ours
+            change = ready[key]
+            mapped = {name: value for name, value in change.fields.items() if name in self.columns.rules}
+            pair = Pair(
+                key,
+                RemoteChange(change.remote_id, change.modified, mapped, change.deleted, change.merged_into),
+                base=known[key].base if key in known else None,
+                local=self.columns.local(rows[key]) if key in rows else None,
+                committed=touched[key].commit_time if key in touched else None,
+            )
+            decisions.append(decide(pair, self.columns.rules, Rule(self.two_way.conflict)))
+        return decisions
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    def _apply(self, page: Page) -> None:
+        """Change the rows, in groups of one statement; what Postgres or a column refuses is left for `record`."""
+        groups: dict[tuple[Action, tuple[str, ...]], _Group] = {}
+        for decision in page.decisions:
+            if decision.action in (Action.UPDATE, Action.INSERT):
+                try:
+                    texts = self.columns.texts(self._writable(decision.write))
+                except RecordRejected as rejected:
+                    page.refused[decision.key] = Refusal(rejected.code, rejected.message)
+                    continue
+                group = groups.setdefault((decision.action, tuple(texts)), _Group())
+                group.keys.append(decision.key)
+                group.values.append(list(texts.values()))
+        for (action, names), group in groups.items():
+            assignments = self.columns.assignments(names)
+            make = self.two_way.update_sql if action is Action.UPDATE else self.two_way.insert_sql
+            page.refused |= row_writes.change(self.source, make(assignments), group.keys, group.values).refused
+        deletes = [decision.key for decision in page.decisions if decision.action is Action.DELETE]
+        page.refused |= self._delete(deletes)
+
+    def _writable(self, write: Fields) -> Fields:
+        """Without what no column holds; a row that is made anew gets the rest from outbound's next look."""
+        return {name: value for name, value in write.items() if name in self.columns.written}
+
+    def _delete(self, keys: Sequence[str]) -> dict[str, Refusal]:
+        rule = self.two_way.deletes
+        if not keys or rule.action == "ignore":
+            return {}
+        if rule.action == "delete":
+            return row_writes.change(self.source, self.two_way.delete_sql, keys).refused
+        assignments, texts = self.columns.constants(self.two_way)
+        return row_writes.change(self.source, self.two_way.update_sql(assignments), keys, [texts] * len(keys)).refused
+
+
+@dataclass(slots=True)
+class _Group:
+    """Rows that one statement changes in the same columns."""
+
+    keys: list[str] = field(default_factory=list)
+    values: list[list[str | None]] = field(default_factory=list)
+
+
+def _was_refused(held: HeldChange | None, news: Fields) -> bool:
+    """Whether Postgres refused exactly this before: nothing is tried again for being read again."""
+    return held is not None and held.kind == "refused" and news == {n: v["remote"] for n, v in held.fields.items()}
+
+
+def _uncertain(touched: Touched | None, link: Link | None, settled: datetime) -> bool:
+    """Whether a page of this age may show less than what was sent."""
+    return (touched is not None and touched.on_its_way) or (link is not None and link.delivered_at > settled)

@@ -1,0 +1,149 @@
+"""The way back of a mapping: which columns take remote values, by which rule, and the SQL that finds their rows. Pure.
+
+Only columns of the entity's own table can be written. What a mapping fills by `sql`, a constant, a lookup or a related
+table belongs to Postgres, whatever the rule of conflicts: a remote change of it is put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from syncbridge.errors import SchemaDrift
+from syncbridge.mapping.key_sql import GIVEN, KEY, KEYS, PLAIN_KEYS, key_parts, key_text
+from syncbridge.mapping.spec import MappingSpec, Scalar
+from syncbridge.mapping.sql import escaped, qualified, quoted
+from syncbridge.mapping.types.casts import selected
+from syncbridge.schemas import Column, Table
+
+Conflict = Literal["newest", "postgres", "destination", "hold"]
+Owner = Literal["postgres", "destination"]
+
+
+@dataclass(frozen=True, slots=True)
+class TwoWayDeletes:
+    """What happens to the row when its remote record is gone."""
+
+    action: Literal["delete", "ignore", "set"]
+    values: Mapping[str, Scalar | None]  # column -> value, when `set`
+    columns: Mapping[str, Column] = field(default_factory=dict)  # of these
+
+
+@dataclass(frozen=True, slots=True)
+class TwoWay:
+    """How remote changes come into the table. SQL is escaped; its first parameter is an array of keys."""
+
+    conflict: Conflict
+    every: int  # seconds between polls
+    columns: Mapping[str, Column]  # of the table, by the remote field that may change them
+    owners: Mapping[str, Owner]  # by remote field, where one side owns it
+    deletes: TwoWayDeletes
+    filtered: bool  # rows may be there that are no entities
+    _table: str
+    _alias: str
+    _match: str
+    _key: tuple[Column, ...]
+
+    @property
+    def lock_sql(self) -> str:
+        """Rows of (key, texts of `columns`) as Postgres's output functions write them, locked in the order of keys."""
+        texts = (
+            f"case when {name} is not null then pg_catalog.concat({name}) end"
+            for name in (selected(qualified(self._alias, c.name), c.base_type) for c in self.columns.values())
+        )
+        listed = "".join(f", {escaped(text)}" for text in texts)
+        return (
+            f"select {KEY}{listed} from {GIVEN} join {escaped(self._source)} on {escaped(self._match)}"  # noqa: S608 - quoted names
+            f' order by {KEY} collate "C" for update of {escaped(quoted(self._alias))}'
+        )
+
+    def update_sql(self, assignments: Sequence[tuple[Column, str]]) -> str:
+        """Sets columns, each from the next parameter, an array of texts; `assignments` gives the SQL of its value.
+
+        In that SQL `{}` stands for the text. Rows are the keys that were there.
+        """
+        names = [f"_value_{number}" for number in range(len(assignments))]
+        given = ", ".join(["%s::text[]"] * (len(names) + 1))
+        columns = ", ".join([KEY.partition(".")[2], *names])
+        changes = ", ".join(
+            f"{quoted(column.name)} = {sql.replace('{}', f'{KEYS}.{name}')}"
+            for (column, sql), name in zip(assignments, names, strict=True)
+        )
+        return (
+            f"update {escaped(self._source)} set {escaped(changes)} from unnest({given}) as {KEYS} ({columns})"  # noqa: S608 - quoted names
+            f" where {escaped(self._match)} returning {KEY}"
+        )
+
+    def insert_sql(self, assignments: Sequence[tuple[Column, str]]) -> str:
+        """Makes rows of these keys; parameters and `assignments` as of `update_sql`. A row that is there stays."""
+        names = [f"_value_{number}" for number in range(len(assignments))]
+        given = ", ".join(["%s::text[]"] * (len(names) + 1))
+        columns = ", ".join([KEY.partition(".")[2], *names])
+        targets = ", ".join(quoted(column.name) for column in (*self._key, *(column for column, _ in assignments)))
+        values = ", ".join(
+            [part for _, part in key_parts(self._key)]
+            + [sql.replace("{}", f"{KEYS}.{name}") for (_, sql), name in zip(assignments, names, strict=True)]
+        )
+        return (
+            f"insert into {escaped(self._source)} ({escaped(targets)}) select {escaped(values)}"  # noqa: S608 - quoted names
+            f" from unnest({given}) as {KEYS} ({columns}) on conflict do nothing"
+            f" returning {escaped(key_text(self._alias, self._key))}"
+        )
+
+    @property
+    def delete_sql(self) -> str:
+        """Deletes the rows of the keys; gives those that were there."""
+        return f"delete from {escaped(self._source)} using {GIVEN} where {escaped(self._match)} returning {KEY}"  # noqa: S608 - quoted names
+
+    @property
+    def _source(self) -> str:
+        return f"{self._table} as {quoted(self._alias)}"
+
+
+def two_way(spec: MappingSpec, table: Table, key: Sequence[Column]) -> TwoWay | None:
+    """The way back of a mapping, None where it has none. Raises SchemaDrift for what cannot be written to."""
+    if spec.direction == "to_destination":
+        return None
+    schema, name = spec.entity.table_name
+    match = [f"{qualified(name, column.name)} = {part}" for column, part in key_parts(key)]
+    if any(column.base_type not in PLAIN_KEYS for column in key):
+        match.append(f"{key_text(name, key)} = {KEY}")
+    return TwoWay(
+        conflict=spec.conflict,
+        every=spec.poll.every,
+        columns=_columns(spec, table),
+        owners={remote: mapped.owner for remote, mapped in spec.fields.items() if mapped.owner is not None},
+        deletes=_deletes(spec, table),
+        filtered=spec.entity.where is not None,
+        _table=qualified(schema, name),
+        _alias=name,
+        _match=" and ".join(match),
+        _key=tuple(key),
+    )
+
+
+def _columns(spec: MappingSpec, table: Table) -> dict[str, Column]:
+    found: dict[str, Column] = {}
+    for remote, mapped in spec.fields.items():
+        column = table.columns.get(mapped.column) if mapped.column is not None else None
+        if column is not None and not column.generated and column.name not in spec.entity.key:
+            found[remote] = column
+        elif mapped.owner == "destination":
+            raise SchemaDrift(
+                f"{spec.at('fields', remote)}: {remote} is owned by the destination, but fills no column that can be"
+                " written",
+                hint="Map it to a plain column of the entity's own table, or leave `owner` out.",
+            )
+    return found
+
+
+def _deletes(spec: MappingSpec, table: Table) -> TwoWayDeletes:
+    rule = spec.deletes.to_postgres
+    if not isinstance(rule, dict):
+        return TwoWayDeletes(rule, {})
+    for name in rule["set"]:
+        if name not in table.columns:
+            where = spec.at("deletes", "to_postgres", "set", name)
+            raise SchemaDrift(f"{where}: {table.qualified} has no column {name!r}")
+    return TwoWayDeletes("set", dict(rule["set"]), {name: table.columns[name] for name in rule["set"]})

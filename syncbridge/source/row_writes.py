@@ -1,0 +1,98 @@
+"""Writing rows of the source: locked first, then changed in batches, a row that Postgres refuses alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import Connection
+
+from syncbridge.arrays import text_array
+from syncbridge.errors import NeedsOperator, RetryLater, SchemaDrift, SyncbridgeError
+
+Row = Sequence[str | None]
+
+#: SQLSTATE classes that one row's values can cause: data, constraints, a view's check option, limits, and whatever a
+#: trigger raises.
+_ROW_FAULTS = ("21", "22", "23", "2F", "38", "39", "44", "54", "P0")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why Postgres does not take a row."""
+
+    code: str  # SQLSTATE
+    message: str  # without values
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of a batch; a key in neither had no row."""
+
+    keys: set[str] = field(default_factory=set)
+    refused: dict[str, Refusal] = field(default_factory=dict)
+
+
+def lock(connection: Connection, sql: str, keys: Sequence[str]) -> dict[str, Row]:
+    """Lock the rows of these keys and read them: key -> texts. In a transaction."""
+    try:
+        return {row[0]: row[1:] for row in connection.execute(sql, (text_array(keys),))}
+    except psycopg.Error as error:
+        raise _classified(error) from error
+
+
+def entities(connection: Connection, compose_sql: str, keys: Sequence[str]) -> set[str]:
+    """Those of these keys that pass the mapping's filter."""
+    sql = f"select _entity_key from ({compose_sql}) as entity (_entity_key)"  # noqa: S608 - SQL of the mapping
+    try:
+        return {key for (key,) in connection.execute(sql, (text_array(keys),))}
+    except psycopg.Error as error:
+        raise _classified(error) from error
+
+
+def change(connection: Connection, sql: str, keys: Sequence[str], values: Sequence[Row] = ()) -> Done:
+    """Run a statement over these keys, and over `values`, a row for each key, as further arrays by column.
+
+    Where one row is refused the batch is halved until it is alone; what it did is undone by a savepoint. In a
+    transaction, whose locks must not be held up for long: a deadlock is raised as psycopg has it.
+    """
+    columns = [text_array(column) for column in zip(*values, strict=True)] if values else []
+    try:
+        with connection.transaction():
+            rows = connection.execute(sql, (text_array(keys), *columns)).fetchall()
+        return Done({key for (key,) in rows})
+    except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+        raise
+    except psycopg.Error as error:
+        if not (error.sqlstate or "").startswith(_ROW_FAULTS):
+            raise _classified(error) from error
+        if len(keys) == 1:
+            return Done(refused={keys[0]: Refusal(error.sqlstate or "", _describe(error))})
+    middle = len(keys) // 2
+    first = change(connection, sql, keys[:middle], values[:middle])
+    second = change(connection, sql, keys[middle:], values[middle:])
+    return Done(first.keys | second.keys, first.refused | second.refused)
+
+
+def _describe(error: psycopg.Error) -> str:
+    """What Postgres says, without values: messages on constraints quote only names, others may quote values."""
+    state = error.sqlstate or ""
+    if state.startswith("P0") or " at RAISE" in (error.diag.context or ""):
+        return "a trigger or function raised an exception"
+    message = error.diag.message_primary or type(error).__name__
+    return message if state.startswith(("23", "44")) else re.sub(r'"[^\n]*"', '"..."', message)
+
+
+def _classified(error: psycopg.Error) -> SyncbridgeError:
+    state, text = error.sqlstate or "", _describe(error)
+    if isinstance(error, psycopg.OperationalError) or state.startswith(("08", "40", "53", "55", "57")):
+        return RetryLater(f"Postgres is not available: {text}", code=state)
+    if state == "42501":
+        hint = "Grant SELECT, INSERT, UPDATE and DELETE on the table to the login of [source]."
+        return NeedsOperator(f"Postgres refuses to write: {text}", code=state, hint=hint)
+    if state.startswith(("42", "3F")):
+        hint = "Run `syncbridge check`, mend mapping or table, then `syncbridge setup` and `syncbridge resume`."
+        return SchemaDrift(f"the mapping no longer fits the table: {text}", code=state, hint=hint)
+    return NeedsOperator(f"Postgres refuses to write: {text}", code=state)

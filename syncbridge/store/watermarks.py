@@ -1,0 +1,39 @@
+"""Watermarks: how far the remote changes of each mapping were read."""
+
+from __future__ import annotations
+
+from psycopg import Connection
+
+#: First half of the advisory lock of whoever polls a mapping; its id is the second.
+_POLL_LOCK = 0x73796E66
+
+
+def read(connection: Connection, mapping_id: int) -> str | None:
+    """The position to go on from; None before the first poll."""
+    row = connection.execute(
+        "select position from syncbridge.watermark where mapping_id = %s", (mapping_id,)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def advance(connection: Connection, mapping_id: int, position: str, *, after: str | None, caught_up: bool) -> bool:
+    """Move from the position `after` to the next; False when somebody else moved on from there meanwhile."""
+    if after is None:
+        done = connection.execute(
+            "insert into syncbridge.watermark (mapping_id, position, polled_at)"
+            " values (%s, %s, case when %s then now() end) on conflict do nothing",
+            (mapping_id, position, caught_up),
+        )
+    else:
+        done = connection.execute(
+            "update syncbridge.watermark set position = %s, polled_at = case when %s then now() else polled_at end"
+            " where mapping_id = %s and position = %s",
+            (position, caught_up, mapping_id, after),
+        )
+    return done.rowcount > 0
+
+
+def lead(connection: Connection, mapping_id: int) -> bool:
+    """Be the one who polls this mapping, until the connection is closed; False while somebody else is."""
+    row = connection.execute("select pg_try_advisory_lock(%s, %s)", (_POLL_LOCK, mapping_id)).fetchone()
+    return row == (True,)
