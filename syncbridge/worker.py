@@ -21,6 +21,7 @@ from syncbridge.loops.fan_out import FanOutLoop
 from syncbridge.loops.housekeeping import SILENCE, HousekeepingLoop
 from syncbridge.loops.listen import ListenLoop
 from syncbridge.loops.loop import Loop, Signal, Surroundings
+from syncbridge.loops.poll import PollLoop
 from syncbridge.loops.runs import RunLoop
 from syncbridge.loops.spending import Spending
 from syncbridge.mapping.kinship import kinship
@@ -173,6 +174,8 @@ class Worker:
             for lane in range(self.project.settings.worker.lanes):
                 name = f"deliver-{mapping.name}" + (f"-{lane + 1}" if lane else "")
                 loops.append((name, lambda id=mapping_id, lane=lane: DeliveryLoop(around, id, lane)))  # type: ignore[misc]
+            if mapping.two_way is not None:
+                loops.append((f"poll-{mapping.name}", lambda id=mapping_id: PollLoop(around, id)))  # type: ignore[misc]
             loops.append((f"bulk-{mapping.name}", lambda id=mapping_id: BulkLoop(around, id)))  # type: ignore[misc]
             loops.append((f"bulk-results-{mapping.name}", lambda id=mapping_id: BulkResultsLoop(around, id)))  # type: ignore[misc]
         return loops

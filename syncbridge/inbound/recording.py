@@ -38,7 +38,8 @@ def record(store: Connection, source: Connection, mapping_id: int, columns: Colu
     held_changes.release(store, mapping_id, [d.key for d in done if d.key not in held_keys])
     links.upsert(store, mapping_id, _linked(done))
     links.remove(store, mapping_id, [d.key for d in done if d.base is None and d.pair.base is not None])
-    _send(store, source, mapping_id, [d.key for d in done if d.send], page.touched)
+    outbox.make_due(store, mapping_id, [d.key for d in done if d.key in page.touched])  # it may wait for just this
+    _send(store, source, mapping_id, [d.key for d in done if d.send and d.key not in page.touched])
     sync_log.append_incoming(store, mapping_id, [*_log_refused(page, newly), *_log_done(done, newly, columns, deletes)])
 
 
@@ -47,16 +48,12 @@ def _linked(done: list[Decision]) -> dict[str, tuple[str, Fields]]:
     return {d.key: (d.pair.change.remote_id, d.base) for d in done if d.base is not None and d.base != d.pair.base}
 
 
-def _send(
-    store: Connection, source: Connection, mapping_id: int, keys: list[str], touched: Mapping[str, Touched]
-) -> None:
-    """Let rows go out that have their way: at once where they wait for it, and anew where nothing of them waits."""
-    outbox.make_due(store, mapping_id, [key for key in keys if key in touched])
-    new = [key for key in keys if key not in touched]
-    if new:
+def _send(store: Connection, source: Connection, mapping_id: int, keys: list[str]) -> None:
+    """Let rows go out that have their way, and of which nothing waits."""
+    if keys:
         lsn = Lsn.parse(rows.position(source))
         moment = database.now(store)
-        outbox.enqueue(store, mapping_id, new, reason=Reason.REMOTE, priority=Priority.LIVE, lsn=lsn, moment=moment)
+        outbox.enqueue(store, mapping_id, keys, reason=Reason.REMOTE, priority=Priority.LIVE, lsn=lsn, moment=moment)
 
 
 def _refused(page: Page) -> list[HeldChange]:

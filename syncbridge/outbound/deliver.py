@@ -24,6 +24,7 @@ from syncbridge.outbound.masking import Mask
 from syncbridge.outbound.parts import Parts, unavailable
 from syncbridge.outbound.plan import Planned
 from syncbridge.outbound.recording import Counts, Recorder
+from syncbridge.outbound.reread import Reread
 from syncbridge.outbound.send import Exchange, Sender
 from syncbridge.store import claims
 from syncbridge.store.claims import Claimed
@@ -66,6 +67,7 @@ class Deliverer:
     _mask: Mask = field(init=False)
     _comparer: Comparer = field(init=False)
     _recorder: Recorder = field(init=False)
+    _reread: Reread = field(init=False)
     _claim_size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +89,7 @@ class Deliverer:
         self._comparer = Comparer(
             self.mapping, self.destination, parts.composer, self._lookups, parts.stops, lambda: self.clock()
         )
+        self._reread = Reread(self.mapping_id, self.mapping, self.destination, self.store)
         self._claim_size = self.limits.batch
 
     def step(self, most: int | None = None) -> int:
@@ -124,6 +127,7 @@ class Deliverer:
         try:
             planned = self._comparer.compare(claimed)
             sending = self._comparer.sending(planned)[: self.limits.batch]  # what is left over is given back
+            sending = self._reread.look(sending)
             self._fit_claims(len(claimed), len(sending))
             self._mask.cover(sending)
             reserved = self._guard.reserve(sending)
@@ -151,5 +155,5 @@ class Deliverer:
         So the calls begin only while enough of the lease is left for them.
         """
         rounds = -(-self.limits.batch // (self.destination.batch_size * self.destination.calls_in_flight))
-        calls = self.destination.call_seconds * (rounds + 2)  # deletes and upserts both round up; one look
+        calls = self.destination.call_seconds * (rounds + 3)  # deletes and upserts both round up; two looks
         return max(self.limits.lease, COMPOSE_SECONDS + calls), calls

@@ -26,6 +26,7 @@ from syncbridge.outbound.settle import (
     take_nothing,
     take_postponed,
     take_refusal,
+    take_undecided,
     take_waiting,
 )
 from syncbridge.outbound.stops import Stops
@@ -125,6 +126,8 @@ class Recorder:
                 take_refusal(settlement, p, max_attempts=limit, rng=self.rng)
             elif p.waits:
                 take_waiting(settlement, p)
+            elif p.undecided:
+                take_undecided(settlement, p)
             elif p.postponed:
                 take_postponed(settlement, p)
             elif p.operation is Operation.NOTHING or ignored:

@@ -30,6 +30,10 @@ SEVERAL_MATCHES = "SEVERAL_MATCHES"
 LONGEST_MESSAGE = 2000
 #: Code of what waits for other records.
 WAITS = "WAITS"
+#: Code of what waits for the poller to decide.
+UNDECIDED = "CHANGED_THERE"
+#: Seconds until such a row is looked at again; the poller lets it go on as soon as it has decided.
+DECIDING = 30.0
 
 
 @dataclass(slots=True)
@@ -128,7 +132,10 @@ def _take_delivered(settlement: Settlement, planned: Planned, result: Delivered)
     else:
         operation = Operation.CREATE if result.created else Operation.UPDATE
         settlement.linked[row.key] = (result.remote_id, planned.base)
-    settlement.done[row.key] = row.version
+    if planned.undecided:
+        settlement.kept.append(_until_decided(planned))
+    else:
+        settlement.done[row.key] = row.version
     _remember(settlement, planned)
     settlement.delivered += 1
     told = planned.matched or None
@@ -227,6 +234,8 @@ def take_nothing(settlement: Settlement, planned: Planned, *, ignored: bool = Fa
     settlement.done[row.key] = row.version
     _remember(settlement, planned)
     settlement.same += 1
+    if planned.rebased and row.remote_id is not None:
+        settlement.linked[row.key] = (row.remote_id, planned.base)
     if absent and row.remote_id is not None:
         settlement.unlinked.append(row.key)
     if ignored:
@@ -243,6 +252,23 @@ def take_waiting(settlement: Settlement, planned: Planned) -> None:
     settlement.ties.missing[row.key] = planned.missing
     settlement.waiting += 1
     settlement.log.append(_entry(planned, Outcome.WAITING, message=message))
+
+
+def take_undecided(settlement: Settlement, planned: Planned) -> None:
+    """Add a record of which nothing is sent before the poller has decided about what was changed there."""
+    kept = _until_decided(planned)
+    settlement.kept.append(kept)
+    settlement.waiting += 1
+    if planned.rebased and planned.claimed.remote_id is not None:
+        settlement.linked[planned.key] = (planned.claimed.remote_id, planned.base)
+    if planned.claimed.error_code != UNDECIDED:
+        settlement.log.append(_entry(planned, Outcome.WAITING, code=UNDECIDED, message=kept.message))
+
+
+def _until_decided(planned: Planned) -> Kept:
+    row = planned.claimed
+    message = f"{', '.join(planned.undecided)} was changed in the destination too: the next poll decides"
+    return Kept(row.key, row.version, delay=DECIDING, tried=False, code=UNDECIDED, message=message)
 
 
 def take_postponed(settlement: Settlement, planned: Planned) -> None:

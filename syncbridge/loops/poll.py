@@ -1,0 +1,32 @@
+"""The loop of a worker that brings the remote changes of one two-way mapping into its table."""
+
+from __future__ import annotations
+
+from syncbridge.errors import RetryLater
+from syncbridge.inbound.poll import Poller
+from syncbridge.loops.loop import Connected, Surroundings
+from syncbridge.project import lost
+
+
+class PollLoop(Connected):
+    """Polls at the mapping's interval. One worker does, the others stand by."""
+
+    def __init__(self, around: Surroundings, mapping_id: int) -> None:
+        super().__init__(around)
+        self._mapping_id = mapping_id
+
+    def open(self) -> None:
+        project, mapping = self.around.project, self.around.compiled[self._mapping_id]
+        assert mapping.two_way is not None  # loops are made of mappings that have a way back
+        store = self._store(f"poll {mapping.name}")
+        source = store
+        if project.settings.store_conninfo() != project.settings.source.conninfo():
+            source = self._open.enter_context(project.source_admin(f"write {mapping.name}"))
+        destination = project.destination(mapping.destination)
+        self._poller = Poller(self._mapping_id, mapping, mapping.two_way, destination, store, source)
+
+    def step(self) -> float:
+        wait = self._poller.step()
+        if lost(self._poller.store) or lost(self._poller.source):
+            raise RetryLater("the connection to Postgres is gone")
+        return wait
