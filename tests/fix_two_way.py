@@ -19,7 +19,7 @@ from syncbridge.store.sync_log import Logged
 from tests.fix_delivery import SmallProject, Start
 from tests.fix_store import MOMENT
 
-BOTH = ("deletes: {to_destination: delete}", "deletes: {to_destination: delete}\ndirection: both")
+BOTH = ("guard: {deletes", "direction: both\nguard: {deletes")
 
 
 @dataclass
