@@ -33,12 +33,13 @@ class Columns:
     def __init__(
         self, mapping: CompiledMapping, two_way: TwoWay, remote: RemoteObject, destination: Destination
     ) -> None:
-        found = {field.remote: _field_of(remote, field.remote) for field in mapping.fields}
+        fields = [field for field in mapping.fields if field.remote in two_way.columns or not field.owned]
+        found = {field.remote: _field_of(remote, field.remote) for field in fields}
         self.external_id = _field_of(remote, mapping.external_id).name
         self.names = tuple(field.name for field in found.values())  # of all that is mapped: what a poll asks for
-        self.rules = {found[field.remote].name: _rule(two_way, field) for field in mapping.fields}
-        self.sensitive = frozenset(found[f.remote].name for f in mapping.fields if f.sensitive)
-        by_remote = {field.remote: field for field in mapping.fields}
+        self.rules = {found[field.remote].name: _rule(two_way, field) for field in fields}
+        self.sensitive = frozenset(found[f.remote].name for f in fields if f.sensitive)
+        by_remote = {field.remote: field for field in fields}
         self._ways = tuple(
             _way(by_remote[name], column, found[name], destination) for name, column in two_way.columns.items()
         )

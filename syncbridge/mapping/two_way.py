@@ -1,7 +1,8 @@
 """The way back of a mapping: which columns take remote values, by which rule, and the SQL that finds their rows. Pure.
 
 Only columns of the entity's own table can be written. What a mapping fills by `sql`, a constant, a lookup or a related
-table belongs to Postgres, whatever the rule of conflicts: a remote change of it is put back.
+table belongs to Postgres, whatever the rule of conflicts: a remote change of it is put back. With `owner: destination`
+it is only sent to new records, and nobody looks at it afterwards.
 """
 
 from __future__ import annotations
@@ -129,12 +130,6 @@ def _columns(spec: MappingSpec, table: Table) -> dict[str, Column]:
         column = table.columns.get(mapped.column) if mapped.column is not None else None
         if column is not None and not column.generated and column.name not in spec.entity.key:
             found[remote] = column
-        elif mapped.owner == "destination":
-            raise SchemaDrift(
-                f"{spec.at('fields', remote)}: {remote} is owned by the destination, but fills no column that can be"
-                " written",
-                hint="Map it to a plain column of the entity's own table, or leave `owner` out.",
-            )
     return found
 
 
