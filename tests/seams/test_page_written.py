@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from syncbridge.inbound import recording
-from syncbridge.store import database, held_changes, links, rechecks, sync_log, watermarks
+from syncbridge.store import database, held_changes, links, outbox, rechecks, sync_log, watermarks
 from tests.fix_two_way import StartTwoWay, TwoWayProject
 
 
@@ -19,10 +18,16 @@ def die(*_: Any, **__: Any) -> Any:
     raise Died
 
 
+def end(both: TwoWayProject) -> None:
+    """The poller's session ends; its lock is released first, as the server may take a moment to notice."""
+    both.poller.store.execute("select pg_advisory_unlock_all()")
+    both.poller.store.close()
+
+
 def again(both: TwoWayProject) -> None:
     """Another poller takes over, as after the death of the first."""
     store = both.out.stores()
-    both.poller.store.close()
+    end(both)
     both.poller = type(both.poller)(
         both.out.mapping_id, both.out.mapping, both.poller.two_way, both.out.destination, store, store
     )
@@ -38,7 +43,7 @@ def again(both: TwoWayProject) -> None:
         (sync_log, "append_incoming"),
         (rechecks, "add"),
         (watermarks, "advance"),
-        (recording.outbox, "make_due"),
+        (outbox, "make_due"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
@@ -98,7 +103,7 @@ def test_of_two_pollers_only_one_reads(both: TwoWayProject) -> None:
     before = len(both.out.destination.calls)
     assert other.step() > 0
     assert len(both.out.destination.calls) == before
-    both.poller.store.close()
+    end(both)
     assert other.step() > 0
     assert both.row(1, "first_name") == ("Theirs",)
 
