@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
-from syncbridge.destinations.feed import ChangesPage, RemoteChange
+from syncbridge.destinations.feed import ChangesPage, RemoteChange, ScanPage
 from syncbridge.errors import Finding, NeedsOperator, Remedy, RetryLater
 from syncbridge.model import Fields, Normal, Normaliser
 from syncbridge.schemas import RemoteField, RemoteObject
@@ -277,6 +277,18 @@ class Destination(ABC):
         self, object: str, remote_ids: Sequence[str], fields: Sequence[str], *, lane: str = ""
     ) -> list[RemoteChange]:
         """These records as they are now, in order: never older than the call. Those that are gone come as deleted."""
+
+    @abstractmethod
+    def scan(self, object: str, fields: Sequence[str], position: str | None, *, lane: str = "") -> ScanPage:
+        """The next page of all records that are not deleted, each once, in no order; None for the first page.
+
+        They are as they were at some moment between the first call and this one. Positions can be kept, are good in
+        any process, and show the same page again. A page is small enough for memory. Raises ScanLost.
+        """
+
+    @abstractmethod
+    def stop_scan(self, object: str, position: str, *, lane: str = "") -> None:
+        """Nobody will go on from here: end what the destination still does for it, if anything."""
 
     @abstractmethod
     def limits(self) -> Limits:

@@ -1,10 +1,11 @@
-"""What a destination tells of its own changes: pages of changed records, and where to go on."""
+"""What a destination tells of its records unasked: pages of changed ones, or of all, and where to go on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from syncbridge.errors import RetryLater
 from syncbridge.model import Fields
 
 
@@ -26,3 +27,18 @@ class ChangesPage:
     changes: tuple[RemoteChange, ...]
     position: str
     more: bool  # there is another page now; else the feed was read up to this moment
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPage:
+    """One page of all records; `position` is where the next one begins."""
+
+    records: tuple[RemoteChange, ...]  # none is deleted
+    position: str
+    more: bool  # there is another page, now or later
+    delay: float = 0.0  # seconds until it is worth asking again: the destination still works, there are no records yet
+    total: int | None = None  # records of the whole scan, as soon as that is known
+
+
+class ScanLost(RetryLater):
+    """The destination does not know the scan of this position any more: begin a new one."""

@@ -25,11 +25,12 @@ from syncbridge.destinations.base import (
     Result,
     Traced,
 )
-from syncbridge.destinations.feed import ChangesPage, RemoteChange
+from syncbridge.destinations.feed import ChangesPage, RemoteChange, ScanPage
 from syncbridge.destinations.memory_bulk import MemoryBulk
 from syncbridge.destinations.memory_faults import Faults
 from syncbridge.destinations.memory_feed import MemoryFeed
 from syncbridge.destinations.memory_form import normaliser
+from syncbridge.destinations.memory_scan import MemoryScans
 from syncbridge.errors import Finding, Remedy, RetryLater, SchemaDrift, SettingsError
 from syncbridge.model import Fields, Normal, Normaliser
 from syncbridge.schemas import FieldKind, RemoteField, RemoteObject
@@ -101,6 +102,7 @@ class MemoryDestination(Destination):
         self._lock = threading.Lock()
         self._created = 0
         self.feed = MemoryFeed()
+        self.scans = MemoryScans()
         self.bulk = MemoryBulk(self, bulk_from=bulk_from) if bulk_from else None
 
     def verify(self) -> list[Finding]:
@@ -201,6 +203,20 @@ class MemoryDestination(Destination):
         names = [self._field(described, field).name for field in fields]
         with self._lock:
             return [self._changed(object, remote_id, names) for remote_id in remote_ids]
+
+    def scan(self, object: str, fields: Sequence[str], position: str | None, *, lane: str = "") -> ScanPage:
+        described = self.begin_call("scan", object, 1, lane)
+        names = [self._field(described, field).name for field in fields]
+        with self._lock:
+            position = position or self.scans.begin(sorted(self._records[described.name.lower()]))
+            if self.faults.jobs_held:
+                return ScanPage((), position, more=True, delay=1.0)
+            ids, following, more, total = self.scans.page(position, self.batch_size)
+            found = [self._changed(object, each, names) for each in ids]
+            return ScanPage(tuple(each for each in found if not each.deleted), following, more, total=total)
+
+    def stop_scan(self, object: str, position: str, *, lane: str = "") -> None:
+        self.scans.begun.pop(position.partition(":")[0], None)
 
     def _changed(self, object: str, remote_id: str, names: Sequence[str]) -> RemoteChange:
         stored = self._records[object.lower()].get(remote_id)

@@ -13,6 +13,7 @@ from syncbridge.errors import LoginRefused, RateLimited, Remedy, RetryLater, Set
 from syncbridge.schemas import FieldKind, RemoteField, RemoteObject
 from tests.contract.destination import DestinationContract, Remote, delivered, rejected
 from tests.contract.feed import FeedContract
+from tests.contract.scan import WorkedScanContract
 
 CONTACT = RemoteObject(
     "Contact",
@@ -66,10 +67,22 @@ def remote_in_memory() -> MemoryRemote:
     )
 
 
-class TestMemory(DestinationContract, FeedContract):
+class TestMemory(DestinationContract, FeedContract, WorkedScanContract):
     @pytest.fixture
     def remote(self) -> Remote:
         return remote_in_memory()
+
+    def hold(self, remote: Remote) -> None:
+        assert isinstance(remote, MemoryRemote)
+        remote.destination.faults.hold_jobs()
+
+    def release(self, remote: Remote) -> None:
+        assert isinstance(remote, MemoryRemote)
+        remote.destination.faults.clear()
+
+    def lose(self, remote: Remote) -> None:
+        assert isinstance(remote, MemoryRemote)
+        remote.destination.scans.begun.clear()
 
 
 def test_a_rejection_stays_until_the_faults_are_cleared() -> None:

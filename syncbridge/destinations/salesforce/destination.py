@@ -12,10 +12,11 @@ import orjson
 
 from syncbridge.destinations.allowance import Allowance
 from syncbridge.destinations.base import Destination, Limits, Rejected, RemoteRecord, Result, Traced
-from syncbridge.destinations.feed import ChangesPage, RemoteChange
+from syncbridge.destinations.feed import ChangesPage, RemoteChange, ScanPage
 from syncbridge.destinations.pace import Pace
 from syncbridge.destinations.salesforce.batches import BATCH, Parents, calls_for, held_by, parent_fields, parents_of
 from syncbridge.destinations.salesforce.bulk.jobs import SalesforceBulk
+from syncbridge.destinations.salesforce.bulk.query import QueryJobs
 from syncbridge.destinations.salesforce.client import LIMITS, CallRejected, Client, Time
 from syncbridge.destinations.salesforce.connection import Request
 from syncbridge.destinations.salesforce.describe import Descriptions, field_of, near
@@ -23,6 +24,7 @@ from syncbridge.destinations.salesforce.feed import IDS_AT_ONCE, STAMP, Feed, Pl
 from syncbridge.destinations.salesforce.flights import Flights, Part
 from syncbridge.destinations.salesforce.normal_form import normaliser
 from syncbridge.destinations.salesforce.reading import Shape, by_value, lookups
+from syncbridge.destinations.salesforce.scan import Scan, job_of
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
 from syncbridge.destinations.salesforce.smaller import send_all
 from syncbridge.destinations.salesforce.writes import Send, Write, deletes, updates, upserts
@@ -62,6 +64,7 @@ class SalesforceDestination(Destination):
         self._flights = Flights(self._client, settings.calls_in_flight, name=f"{name}-calls", clock=times.clock)
         self._descriptions = Descriptions(self._fetch_description)
         self.bulk = SalesforceBulk(self._client, self._descriptions, settings, times.clock)
+        self._query_jobs = QueryJobs(self._client, times.clock)
         # No attempt begins after one call's time; the last one may then take as long again.
         self.call_seconds = 2 * self._client.one_call
 
@@ -239,6 +242,18 @@ class SalesforceDestination(Destination):
                 found |= self._answers(object, lane, [part])[0]
         return [found[each] for each in remote_ids]
 
+    def scan(self, object: str, fields: Sequence[str], position: str | None, *, lane: str = "") -> ScanPage:
+        jobs = self._query_jobs if self._settings.bulk_from else None
+        ask, version = partial(self._ask_for, object, lane), self._settings.api_version
+        try:
+            return Scan(self.describe(object), fields, ask, jobs, version=version, lane=lane).page(position)
+        except SyncbridgeError as error:
+            raise self._explained(error, object) from None
+
+    def stop_scan(self, object: str, position: str, *, lane: str = "") -> None:
+        if job := job_of(position):
+            self._query_jobs.abort(job, lane=lane)
+
     def _answers(self, object: str, lane: str, parts: Sequence[Part[T]]) -> list[T]:
         """All answers of calls that only read; the first failure is raised."""
         answers: list[T] = []
@@ -253,7 +268,10 @@ class SalesforceDestination(Destination):
         return answers
 
     def _ask(self, request: Request) -> Any:
-        return self._answers("", "", [lambda send: send(request)])[0]
+        return self._ask_for("", "", request)
+
+    def _ask_for(self, object: str, lane: str, request: Request) -> Any:
+        return self._answers(object, lane, [lambda send: send(request)])[0]
 
     # -- state --------------------------------------------------------------------------------------------------------
 

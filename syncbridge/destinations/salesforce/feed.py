@@ -65,7 +65,7 @@ class Place:
 def as_change(record: RemoteRecord) -> RemoteChange:
     """A record that was read with its STAMP."""
     fields = dict(record.fields)
-    return RemoteChange(record.remote_id, _moment(str(fields.pop(STAMP))), fields)
+    return RemoteChange(record.remote_id, moment(str(fields.pop(STAMP))), fields)
 
 
 def first_place(now: datetime) -> Place:
@@ -75,7 +75,7 @@ def first_place(now: datetime) -> Place:
 
 def next_round(place: Place) -> Place:
     """Where the next round begins, after the last page of this one."""
-    began, wide = _moment(place.began), _moment(place.wide)
+    began, wide = moment(place.began), moment(place.wide)
     if began - wide < WIDE:
         return Place(since=_text(began - OVERLAP), wide=place.wide)
     far = _text(wide - WIDE)
@@ -119,7 +119,7 @@ class Feed:
         place = replace(place, began=place.began or _text(now))
         if rows and (len(rows) == PAGE or not answer["done"]):
             last = rows[-1]
-            following = replace(place, since=_text(_moment(last[STAMP])), after=last["Id"])
+            following = replace(place, since=_text(moment(last[STAMP])), after=last["Id"])
             return ChangesPage(tuple(changes), str(following), more=True)
         if place.deletes_since:
             changes += self._deletes(place, now, send)
@@ -134,16 +134,15 @@ class Feed:
         return {each: found.get(each) or RemoteChange(each, now, {}, deleted=True) for each in remote_ids}
 
     def _deletes(self, place: Place, now: datetime, send: Send) -> list[RemoteChange]:
-        since = max(_moment(place.deletes_since), now - DELETES_KEPT)
+        since = max(moment(place.deletes_since), now - DELETES_KEPT)
         window = {"start": _text(since), "end": _text(now + timedelta(minutes=1))}
         answer = send(Request("query", "GET", f"sobjects/{self._described.name}/deleted", params=window))
         return [
-            RemoteChange(each["id"], _moment(each["deletedDate"]), {}, deleted=True)
-            for each in answer["deletedRecords"]
+            RemoteChange(each["id"], moment(each["deletedDate"]), {}, deleted=True) for each in answer["deletedRecords"]
         ]
 
     def _change(self, row: Mapping[str, Any]) -> RemoteChange:
-        modified = _moment(row[STAMP])
+        modified = moment(row[STAMP])
         if row.get(DELETED):
             return RemoteChange(row["Id"], modified, {}, deleted=True, merged_into=row.get(MASTER))
         return RemoteChange(row["Id"], modified, self._shape.record(row).fields)
@@ -161,5 +160,6 @@ def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """A datetime as Salesforce writes it, in JSON or CSV."""
     return datetime.fromisoformat(text).astimezone(UTC)

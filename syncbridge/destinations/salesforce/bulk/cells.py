@@ -1,4 +1,4 @@
-"""Values in normal form as the cells of a job's CSV, and back.
+"""Values in normal form as the cells of a job's CSV, and back; what the cells of a query job mean.
 
 What Salesforce takes (Bulk API 2.0 guide, "Prepare CSV Files"): UTF-8, ISO 8601 for dates, `#N/A` for null, an empty
 cell for a field that is to stay as it is. The text `#N/A` itself cannot be sent.
@@ -43,6 +43,20 @@ def decoder(field: RemoteField) -> Decode | None:
         return float
     if field.kind is FieldKind.DATETIME:
         return normaliser(field)
+    return None
+
+
+def json_reader(field: RemoteField) -> Callable[[str], Any] | None:
+    """How to read a cell of a query job, not empty, as JSON has the value; None for text, which needs nothing.
+
+    Numbers are written as Java writes a double: 0.0, 1.6147805824397E13.
+    """
+    if field.kind is FieldKind.BOOLEAN:
+        return _boolean
+    if field.kind is FieldKind.INTEGER:
+        return _whole
+    if field.kind is FieldKind.NUMBER:
+        return float
     return None
 
 

@@ -6,7 +6,7 @@ One process may begin a job and another go on with it: nothing about it is kept 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any, cast
+from typing import IO, cast
 
 import orjson
 
@@ -21,14 +21,15 @@ from syncbridge.destinations.base import (
     BulkUpload,
     Rejected,
 )
-from syncbridge.destinations.salesforce.bulk.failures import ASK_AGAIN, of_call, of_job, of_refusal
+from syncbridge.destinations.salesforce.bulk.calls import JobCalls, JobGone
+from syncbridge.destinations.salesforce.bulk.failures import ASK_AGAIN, of_job, of_refusal
 from syncbridge.destinations.salesforce.bulk.results import Verdict, failed, left_over, results, succeeded
 from syncbridge.destinations.salesforce.bulk.sheet import Sheet
 from syncbridge.destinations.salesforce.client import CallRejected, Client
 from syncbridge.destinations.salesforce.connection import Request
 from syncbridge.destinations.salesforce.describe import Descriptions
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
-from syncbridge.errors import NeedsOperator, Remedy, RetryLater, SchemaDrift
+from syncbridge.errors import Remedy
 from syncbridge.model import Fields
 
 #: Five of Salesforce's batches. Smaller jobs overlap better: one is gathered while Salesforce does another.
@@ -48,12 +49,8 @@ _STATES: Mapping[str, BulkState] = {
 _ABORTED = Rejected("Aborted", "the job was aborted", Remedy.RETRY_SMALLER)
 
 
-class _Gone(RetryLater):
-    """Salesforce does not know the job: it was deleted, or is older than what it keeps. `progress` tells so."""
-
-
 class SalesforceBulk(BulkLoading):
-    """Each call counts as one of the org's API calls, and is made on the caller's own thread."""
+    """Jobs that write. Each call counts as one of the org's API calls, and is made on the caller's own thread."""
 
     def __init__(
         self,
@@ -65,10 +62,9 @@ class SalesforceBulk(BulkLoading):
         self.bulk_from = settings.bulk_from
         self.jobs_in_flight = settings.bulk_jobs
         self.most_records = MOST_RECORDS
-        self._client = client
+        self._calls = JobCalls(client, clock)
         self._descriptions = descriptions
         self._settings = settings
-        self._clock = clock
 
     def begin(self, object: str, operation: BulkOperation, key_field: str = "", *, lane: str = "") -> BulkJob:
         if self._settings.assignment_rules and object.lower() in _ASSIGNED:
@@ -77,14 +73,7 @@ class SalesforceBulk(BulkLoading):
         wanted = {"object": object, "operation": operation, "contentType": "CSV", "lineEnding": "LF"}
         if operation == "upsert":
             wanted["externalIdFieldName"] = key_field
-        try:
-            created = self._call(Request("bulk create", "POST", "jobs/ingest", orjson.dumps(wanted), lane=lane))
-        except CallRejected as refused:
-            raise of_refusal(refused.rejected) from None
-        except (_Gone, NeedsOperator) as error:
-            if type(error) in (_Gone, NeedsOperator):  # no such thing as jobs here, or none for this login
-                raise BulkRefused(error.message, code=error.code, hint=error.hint, delay=ASK_AGAIN) from None
-            raise
+        created = self._calls.create(Request("bulk create", "POST", "jobs/ingest", orjson.dumps(wanted), lane=lane))
         return BulkJob(created["id"], object, operation, wanted.get("externalIdFieldName", ""), lane)
 
     def upload(self, job: BulkJob, columns: Sequence[str], records: Iterable[Fields | str]) -> BulkUpload:
@@ -96,16 +85,17 @@ class SalesforceBulk(BulkLoading):
                 uploaded = sheet.fill_upserts(described, columns, job.key_field, upserts, self.most_records)
             file = sheet.file()
             try:
-                self._call(_upload(job, file))
-                self._call(Request("bulk close", "PATCH", _path(job), b'{"state":"UploadComplete"}', lane=job.lane))
+                self._calls.call(_upload(job, file))
+                close = Request("bulk close", "PATCH", _path(job), b'{"state":"UploadComplete"}', lane=job.lane)
+                self._calls.call(close)
             except CallRejected as refused:
                 raise of_refusal(refused.rejected) from None
         return uploaded
 
     def progress(self, job: BulkJob) -> BulkProgress:
         try:
-            told = self._ask(Request("bulk poll", "GET", _path(job), lane=job.lane))
-        except _Gone:
+            told = self._calls.ask(Request("bulk poll", "GET", _path(job), lane=job.lane))
+        except JobGone:
             return BulkProgress(BulkState.LOST)
         state = _STATES.get(told["state"], BulkState.RUNNING)
         failure = None
@@ -121,7 +111,7 @@ class SalesforceBulk(BulkLoading):
         described = self._descriptions.get(job.object)
         for name, own_columns, verdict in self._files_of(job, progress):
             request = Request("bulk results", "GET", f"{_path(job)}/{name}", answers="stream", lane=job.lane)
-            yield from results(self._ask(request), job, described, own_columns, verdict)
+            yield from results(self._calls.ask(request), job, described, own_columns, verdict)
 
     def _files_of(self, job: BulkJob, progress: BulkProgress) -> list[tuple[str, int, Verdict]]:
         """The files that hold the results, with how many columns of each are Salesforce's own."""
@@ -136,27 +126,7 @@ class SalesforceBulk(BulkLoading):
         return files
 
     def abort(self, job: BulkJob) -> None:
-        try:
-            self._call(Request("bulk abort", "PATCH", _path(job), b'{"state":"Aborted"}', lane=job.lane))
-        except CallRejected as refused:
-            if refused.rejected.code != "INVALIDJOBSTATE":  # it has ended
-                raise of_call(refused.rejected) from None
-        except _Gone:
-            pass
-
-    def _ask(self, request: Request) -> Any:
-        try:
-            return self._call(request)
-        except CallRejected as refused:
-            raise of_call(refused.rejected) from None
-
-    def _call(self, request: Request) -> Any:
-        try:
-            return self._client.call(request, until=self._clock() + 2 * self._client.one_call)
-        except SchemaDrift as error:
-            if error.code == "NOT_FOUND":  # elsewhere this is about an object or a field
-                raise _Gone(error.message, code=error.code) from None
-            raise
+        self._calls.abort(Request("bulk abort", "PATCH", _path(job), b'{"state":"Aborted"}', lane=job.lane))
 
 
 def _path(job: BulkJob) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import requests
@@ -30,7 +30,7 @@ def results(
 
     Raises RetryLater when the connection breaks, BulkUnreadable for what is no such file.
     """
-    rows = _rows(response)
+    rows = csv_rows(response)
     header = next(rows, [])  # of Salesforce's columns only, or none at all, when there is no record
     columns: _Columns | None = None
     for row in rows:
@@ -100,7 +100,8 @@ def _unexpected(job: BulkJob, what: str) -> BulkUnreadable:
     return BulkUnreadable(f"The results of job {job.id} have {what}.", code="UNEXPECTED_ANSWER")
 
 
-def _rows(response: requests.Response) -> Iterator[list[str]]:
+def csv_rows(response: requests.Response) -> Generator[list[str], None, None]:
+    """The rows of a CSV file as they arrive, header first. Closes the response; errors as of `results`."""
     raw = response.raw
     raw.decode_content = True
     raw.auto_close = False  # else it is closed under the reader's feet at its end
