@@ -76,3 +76,13 @@ def end_leases(store: Connection) -> None:
 def end_waits(store: Connection) -> None:
     """Let the time come at which mappings that wait go on."""
     store.execute("update syncbridge.mapping set until = now() where status = 'waiting'")
+
+
+def advisory_locks(connection: Connection, *, waiting: bool) -> int:
+    """How many advisory locks of this database are held, or waited for."""
+    row = connection.execute(
+        "select count(*) from pg_locks where locktype = 'advisory' and granted <> %s"
+        " and database = (select oid from pg_database where datname = current_database())",
+        (waiting,),
+    ).fetchone()
+    return int(row[0]) if row is not None else 0

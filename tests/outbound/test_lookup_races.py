@@ -15,17 +15,12 @@ from syncbridge.outbound import waits
 from syncbridge.outbound.deliver import Limits
 from syncbridge.store import awaited
 from tests.fix_family import COMPANIES, PEOPLE, Family, StartFamily
+from tests.fix_store import advisory_locks
 
 BOTH = PEOPLE.replace(
     "  AccountId: {lookup: companies, key: company_id}",
     "  AccountId: {lookup: companies, key: company_id}\n  ReportsToId: {lookup: people, key: manager_id}",
 )
-
-
-def _blocked(store: Connection) -> bool:
-    """Whether somebody waits for one of our advisory locks."""
-    row = store.execute("select count(*) from pg_locks where locktype = 'advisory' and not granted").fetchone()
-    return row is not None and row[0] > 0
 
 
 def _in_thread(work: object, *arguments: object) -> threading.Thread:
@@ -37,7 +32,7 @@ def _in_thread(work: object, *arguments: object) -> threading.Thread:
 def _until_blocked(family: Family, thread: threading.Thread) -> None:
     """Give way until the thread waits for a lock."""
     for _ in range(5000):
-        if _blocked(family.store):
+        if advisory_locks(family.store, waiting=True):
             return
         thread.join(0.005)
         assert thread.is_alive(), "it did not have to wait"

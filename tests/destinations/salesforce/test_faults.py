@@ -26,7 +26,7 @@ from tests.destinations.salesforce.fix_salesforce import KEY, FakeTime, open_for
 @pytest.fixture
 def hasty(server: SandboxServer, fake_time: FakeTime) -> Iterator[SalesforceDestination]:
     """A destination that does not wait long for an answer."""
-    destination = open_for(server, fake_time, read_timeout=0.2)
+    destination = open_for(server, fake_time, read_timeout=1.5)
     yield destination
     destination.close()
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from psycopg import Connection
-
 from syncbridge.destinations.base import Rejected
 from syncbridge.errors import Remedy
 from syncbridge.model import MappingStatus
 from syncbridge.outbound.deliver import Limits
 from syncbridge.outbound.first_contact import FirstContact
 from tests.fix_delivery import RecordingDestination, SmallProject, Start
-from tests.fix_store import end_leases
+from tests.fix_store import advisory_locks, end_leases
 from tests.outbound.first_contact.conftest import BY_EMAIL, calls, linked, put, stored
 
 
@@ -83,11 +81,6 @@ class Waiting(RecordingDestination):
         return super().update(object, records, lane=lane)
 
 
-def waits_for_lock(store: Connection) -> bool:
-    row = store.execute("select count(*) from pg_locks where locktype = 'advisory' and not granted").fetchone()
-    return row is not None and row[0] > 0
-
-
 def test_two_lanes_that_match_one_record_at_the_same_time_link_it_once(start: Start) -> None:
     crm = Waiting()
     project = start(BY_EMAIL, destination=crm, limits=Limits(batch=1))
@@ -100,7 +93,7 @@ def test_two_lanes_that_match_one_record_at_the_same_time_link_it_once(start: St
     other = project.lane(limits=Limits(batch=1))
     second = threading.Thread(target=other.step)
     second.start()
-    while not waits_for_lock(project.store):  # it has claimed, and is about to look
+    while not advisory_locks(project.store, waiting=True):  # it has claimed, and is about to look
         assert second.is_alive()
     assert calls(project).count("find") == 2  # by email and by key, of the first lane alone
     crm.go_on.set()
@@ -119,8 +112,7 @@ def test_a_batch_without_matches_does_not_keep_others_waiting(project: SmallProj
 
     class Asking(RecordingDestination):
         def upsert(self, object: str, external_id: str, records: Any, *, lane: str = "") -> Any:
-            row = project.store.execute("select count(*) from pg_locks where locktype = 'advisory'").fetchone()
-            seen.append(row == (0,))
+            seen.append(not advisory_locks(project.store, waiting=False))
             return super().upsert(object, external_id, records, lane=lane)
 
     project.destination.__class__ = Asking
