@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -106,7 +107,9 @@ class SmallProject:
         self.writer.execute(sql)
         self.touch(*touched)
 
-    def touch(self, *keys: object, reason: Reason = Reason.CHANGE, resend: bool = False) -> None:
+    def touch(
+        self, *keys: object, reason: Reason = Reason.CHANGE, resend: bool = False, moment: datetime = MOMENT
+    ) -> None:
         """Enqueue keys at the source's position now."""
         row = self.writer.execute("select pg_current_wal_insert_lsn()::text").fetchone()
         assert row is not None
@@ -118,7 +121,7 @@ class SmallProject:
             reason=reason,
             priority=priority,
             lsn=Lsn.parse(row[0]),
-            moment=MOMENT,
+            moment=moment,
             resend=resend,
         )
 

@@ -78,27 +78,31 @@ class Poller:
 
     def _poll(self) -> bool:
         """Whether there is more to read now."""
-        self._look_again()
+        more = self._look_again()
         columns = self._ready().columns
         position = watermarks.read(self.store, self.mapping_id)
         asked = database.now(self.store)
         names = (columns.external_id, *columns.names)
         page = self.destination.changes(self.mapping.object, names, position, lane=self.mapping.name)
         if self._write(page.changes, asked).postponed:
-            self._look_again()
+            more |= self._look_again()
         moved = watermarks.advance(self.store, self.mapping_id, page.position, after=position, caught_up=not page.more)
-        return page.more and moved
+        return (page.more and moved) or more
 
-    def _look_again(self) -> None:
-        """Look at records by their ids that a page did not tell enough of; those on their way out stay for later."""
-        waiting = rechecks.oldest(self.store, self.mapping_id, RECHECKED)
-        if not waiting:
-            return
+    def _look_again(self) -> bool:
+        """Look at records by their ids that a page did not tell enough of; those on their way out stay for later.
+
+        Whether there are more of them.
+        """
+        due = database.transact(self.store, lambda: rechecks.due(self.store, self.mapping_id, RECHECKED))
+        if not due:
+            return False
         columns = self._ready().columns
         asked = database.now(self.store)
         names = (columns.external_id, *columns.names)
-        found = self.destination.current(self.mapping.object, waiting, names, lane=self.mapping.name)
+        found = self.destination.current(self.mapping.object, due, names, lane=self.mapping.name)
         self._write(found, asked, current=True)
+        return len(due) == RECHECKED
 
     def _write(self, changes: Sequence[RemoteChange], asked: datetime, *, current: bool = False) -> Page:
         return self._ready().write(changes, asked, current=current) if changes else Page()

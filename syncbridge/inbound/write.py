@@ -33,6 +33,7 @@ from syncbridge.store import database, held_changes, links, outbox, rechecks
 from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.links import Link
 from syncbridge.store.outbox import Touched
+from syncbridge.store.rechecks import Postponed
 
 #: For so long a page may show an older state than the one that was written.
 LATE = timedelta(seconds=15)
@@ -71,12 +72,14 @@ class PageWriter:
         taken = links.remote_ids(self.store, self.mapping_id, keys)
         settled = asked if current else asked - LATE
         ready: dict[str, RemoteChange] = {}
+        waiting: list[Postponed] = []
         for key in keys:
             change = wanted[key]
             if taken.get(key, change.remote_id) != change.remote_id:
                 continue  # another record has this entity meanwhile
             if _uncertain(touched.get(key), known.get(key), settled):
                 page.postponed.add(change.remote_id)
+                waiting.append(Postponed(change.remote_id, key, None if change.deleted else self._mapped(change)))
             else:
                 ready[key] = change
         with self.source.transaction():
@@ -84,7 +87,7 @@ class PageWriter:
             self._apply(page)
         page.touched = touched
         record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way.deletes.action)
-        rechecks.add(self.store, self.mapping_id, page.postponed)
+        rechecks.postpone(self.store, self.mapping_id, waiting)
         if current:
             rechecks.remove(self.store, self.mapping_id, latest.keys() - page.postponed)
         return page
@@ -105,6 +108,9 @@ class PageWriter:
             if remote_id not in linked_ids and not change.deleted and key is not None:
                 wanted.setdefault(str(key), change)
         return wanted
+
+    def _mapped(self, change: RemoteChange) -> Fields:
+        return {name: value for name, value in change.fields.items() if name in self.columns.rules}
 
     def _news(self, base: Fields, change: RemoteChange) -> Fields:
         """What differs from the base."""
@@ -127,13 +133,14 @@ class PageWriter:
             if key not in rows and key not in known:
                 continue  # a key that no row has: nothing of ours
             change = ready[key]
-            mapped = {name: value for name, value in change.fields.items() if name in self.columns.rules}
             pair = Pair(
                 key,
-                RemoteChange(change.remote_id, change.modified, mapped, change.deleted, change.merged_into),
+                RemoteChange(
+                    change.remote_id, change.modified, self._mapped(change), change.deleted, change.merged_into
+                ),
                 base=known[key].base if key in known else None,
                 local=self.columns.local(rows[key]) if key in rows else None,
-                committed=touched[key].commit_time if key in touched else None,
+                committed=touched[key].changed_at if key in touched else None,
             )
             decisions.append(decide(pair, self.columns.rules, Rule(self.two_way.conflict)))
         return decisions

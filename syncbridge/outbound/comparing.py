@@ -36,7 +36,7 @@ class Comparer:
         """What each row comes to, in order. Raises what concerns all of them, by remedy."""
         entities = self._compose(claimed)
         converter = self.composer.converter
-        planned = plan(claimed, entities, gone=converter.gone, owned=converter.owned)
+        planned = plan(claimed, entities, gone=converter.gone, owned=converter.owned, put_back=converter.put_back)
         self.lookups.postpone_deletes(planned, self.destination)
         return planned
 

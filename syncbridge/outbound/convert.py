@@ -50,6 +50,8 @@ class Converter:
         self._steps: list[_Step] = []
         self.lookups: list[LookupField] = []
         self.owned = frozenset(fields.get(f.remote).name for f in mapping.fields if f.owned)
+        columns = mapping.two_way.columns if mapping.two_way is not None else {}
+        self.put_back = frozenset(fields.get(f.remote).name for f in mapping.fields if f.owned and f.remote in columns)
         for field in mapping.fields:
             target = fields.get(field.remote)
             normalise = destination.normaliser(target)

@@ -36,6 +36,7 @@ class Planned:
     postponed_for: float = 0.0  # seconds
     undecided: tuple[str, ...] = ()  # fields that were changed there too: left out until the poller has decided
     rebased: bool = False  # nothing is sent, but both sides agree on more than the base says
+    astray: bool = False  # the row differs in a field of the destination's own
 
     @property
     def waits(self) -> bool:
@@ -48,12 +49,18 @@ class Planned:
 
 
 def plan(
-    claimed: Sequence[Claimed], entities: Entities, *, gone: Fields | None, owned: Collection[str] = ()
+    claimed: Sequence[Claimed],
+    entities: Entities,
+    *,
+    gone: Fields | None,
+    owned: Collection[str] = (),
+    put_back: Collection[str] = (),
 ) -> list[Planned]:
     """Compare every claimed entity with its base, in order.
 
     `gone` are the fields to set for an entity that is no more (`deletes: {set: ...}`), None to delete its record.
-    `owned` are fields of the destination's own: they go into new records only, and are never compared.
+    `owned` are fields of the destination's own: they go into new records only, and are never compared. Of these,
+    `put_back` are those in which a row gets back what the record holds.
     """
     records, refused, missing = entities.records, entities.refused, entities.missing
     planned = []
@@ -61,6 +68,7 @@ def plan(
         record = records.get(row.key)
         if record is not None:
             planned.append(_existing(row, record, owned))
+            planned[-1].astray = bool(put_back) and _is_astray(row, record, put_back)
             planned[-1].missing = missing.get(row.key, ())
         elif row.key in refused:
             planned.append(Planned(row, Operation.NOTHING, {}, {}, refusal=refused[row.key]))
@@ -87,6 +95,13 @@ def _existing(row: Claimed, record: Fields, owned: Collection[str]) -> Planned:
     return Planned(
         row, Operation.UPDATE, changed, {**base, **record}, full=len(changed) == len(record), withheld=bool(owned)
     )
+
+
+def _is_astray(row: Claimed, record: Fields, put_back: Collection[str]) -> bool:
+    if row.base is None:
+        return False
+    base: Fields = orjson.loads(row.base)
+    return any(not _agrees(base, name, record[name]) for name in put_back)
 
 
 def _agrees(base: Fields, name: str, value: object) -> bool:

@@ -132,4 +132,6 @@ class Recorder:
                 take_postponed(settlement, p)
             elif p.operation is Operation.NOTHING or ignored:
                 take_nothing(settlement, p, ignored=ignored, absent=p.key in exchange.absent)
+            if p.astray and p.claimed.remote_id is not None:
+                settlement.astray[p.key] = p.claimed.remote_id
         return settlement

@@ -19,7 +19,7 @@ from syncbridge.outbound import waits
 from syncbridge.outbound.plan import Planned
 from syncbridge.outbound.waits import Ties
 from syncbridge.policy import Retry, after_rejection
-from syncbridge.store import claims, conflicts, database, links, sync_log
+from syncbridge.store import claims, conflicts, database, links, rechecks, sync_log
 from syncbridge.store.claims import Claimed, Kept
 from syncbridge.store.conflicts import Held
 from syncbridge.store.sync_log import Entry
@@ -55,6 +55,7 @@ class Settlement:
     worst: Rejected | None = None  # one that says the mapping must wait or halt
     last_error: tuple[str, str] | None = None  # message, key
     ties: Ties = field(default_factory=Ties)
+    astray: dict[str, str] = field(default_factory=dict)  # key -> remote id that the poller is to look at
 
 
 def settle(
@@ -91,6 +92,7 @@ def _write(connection: Connection, mapping_id: int, claim: int, settlement: Sett
     conflicts.hold(connection, mapping_id, {key: held for key, held in settlement.held.items() if key in ours})
     links.upsert(connection, mapping_id, linked)
     links.remove(connection, mapping_id, unlinked)
+    rechecks.add(connection, mapping_id, [settlement.astray[key] for key in settlement.astray.keys() & ours])
     if tied is not None:
         settled = [key for key in (*done, *(row.key for row in kept if row.dead or row.parked)) if key in ours]
         waits.record(connection, mapping_id, tied, settled=settled, linked=linked)

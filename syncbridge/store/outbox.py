@@ -27,17 +27,21 @@ ENOUGH_WAITING = 50_000
 #: Commit LSN, and microseconds since 2000-01-01 UTC of the commit: as they stand in the write-ahead log.
 Commit = tuple[int, int]
 
+#: Reasons that say that the entity's own row changed; for others nobody knows when it did.
+_CHANGES = (Reason.CHANGE, Reason.TRUNCATE)
+
 
 _ENQUEUE = """
 insert into syncbridge.outbox as o
-       (mapping_id, key, lsn, commit_time, since_lsn, since, reason, priority, resend)
-select %(mapping)s, key, lsn, moment, coalesce(%(since_lsn)s::text::pg_lsn, lsn), coalesce(%(since)s, moment),
-       %(reason)s, %(priority)s, %(resend)s
+       (mapping_id, key, lsn, commit_time, changed_at, since_lsn, since, reason, priority, resend)
+select %(mapping)s, key, lsn, moment, case when %(changed)s then moment end,
+       coalesce(%(since_lsn)s::text::pg_lsn, lsn), coalesce(%(since)s, moment), %(reason)s, %(priority)s, %(resend)s
   from unnest(%(keys)s, %(lsns)s, %(times)s) as new (key, lsn, moment)
 on conflict (mapping_id, key) do update set
        version = o.version + 1,
        lsn = greatest(o.lsn, excluded.lsn),
        commit_time = greatest(o.commit_time, excluded.commit_time),
+       changed_at = greatest(o.changed_at, excluded.changed_at),
        after_lsn = case when o.claim is null then null else least(o.after_lsn, excluded.since_lsn) end,
        after = case when o.claim is null then null else least(o.after, excluded.since) end,
        reason = case when o.status = 'dead' or excluded.priority <= o.priority then excluded.reason else o.reason end,
@@ -91,14 +95,14 @@ def enqueue(
 class Touched(NamedTuple):
     """A row as somebody finds it who did not claim it."""
 
-    commit_time: datetime
+    changed_at: datetime | None  # the last commit that changed the entity's own row, as far as capture knows
     status: str
     on_its_way: bool  # it is being sent
 
 
 _LOCK = """
 select found.* from unnest(%(keys)s) as wanted (key) cross join lateral
-       (select key, commit_time, status, job is not null or coalesce(lease_until > clock_timestamp(), false)
+       (select key, changed_at, status, job is not null or coalesce(lease_until > clock_timestamp(), false)
           from syncbridge.outbox
          where mapping_id = %(mapping)s and key = wanted.key offset 0 for update) as found
 """
@@ -141,6 +145,7 @@ def _enqueue(
         "lsns": lsn_array(commit[0] for commit in commits),
         "times": time_array(commit[1] for commit in commits),
         "reason": reason.value,
+        "changed": reason in _CHANGES,
         "priority": int(priority),
         "resend": resend,
         **oldest(since),
@@ -181,6 +186,7 @@ def enqueue_linked(connection: Connection, mapping_id: int, commit: Commit, *, s
             "lsns": lsn_array([commit[0]]),
             "times": time_array([commit[1]]),
             "reason": Reason.TRUNCATE.value,
+            "changed": True,
             "priority": int(Priority.LIVE),
             "resend": False,
             **oldest(since),

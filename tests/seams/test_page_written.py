@@ -41,7 +41,7 @@ def again(both: TwoWayProject) -> None:
         (held_changes, "release"),
         (links, "upsert"),
         (sync_log, "append_incoming"),
-        (rechecks, "add"),
+        (rechecks, "postpone"),
         (watermarks, "advance"),
         (outbox, "make_due"),
     ],

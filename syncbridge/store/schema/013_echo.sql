@@ -1,0 +1,8 @@
+-- No echo, no flip-flop.
+
+-- When the entity's own row changed last, by its commits; null where only something else asked for a look at it, as a
+-- run, a related row or a person does. It is what `conflict: newest` goes by.
+alter table syncbridge.outbox add column changed_at timestamptz;
+
+-- Whose record it is, and what was seen of it: once that is the base, it was our own write, and needs no other look.
+alter table syncbridge.recheck add column key text collate "C", add column seen json;
