@@ -202,16 +202,17 @@ def start_family(dsn: str) -> Iterator[StartFamily]:
         def connect() -> Connection:
             return opened.enter_context(database.connect(dsn, purpose="test"))
 
-        def make(*texts: str, **values: Any) -> Family:
+        def make(*texts: str, more: str = "", **values: Any) -> Family:
             writer = opened.enter_context(psycopg.connect(dsn, autocommit=True))
-            writer.execute(TABLES.encode())
+            writer.execute((TABLES + more).encode())
             store = connect()
             database.setup(store)
             in_force: dict[str, tuple[int, CompiledMapping]] = {}
             for text in texts:
                 spec = parse_mapping(text)
-                table = read_catalog(writer, [spec.entity.table_name]).tables[spec.entity.table_name]
-                compiled = compile_mapping(spec, table)
+                tables = read_catalog(writer, spec.tables).tables
+                related = {name: tables[one.table_name] for name, one in spec.entity.related.items()}
+                compiled = compile_mapping(spec, tables[spec.entity.table_name], related)
                 mapping_id, _ = mappings.apply(
                     store,
                     name=compiled.name,

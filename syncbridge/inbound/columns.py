@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from syncbridge.destinations.base import Destination
 from syncbridge.errors import RecordRejected, SchemaDrift
+from syncbridge.inbound.parents import LookupWay, Parents
 from syncbridge.inbound.resolve import Rule
 from syncbridge.mapping.compile import CompiledField, CompiledMapping
 from syncbridge.mapping.two_way import TwoWay
@@ -33,7 +34,7 @@ class Columns:
     def __init__(
         self, mapping: CompiledMapping, two_way: TwoWay, remote: RemoteObject, destination: Destination
     ) -> None:
-        fields = [field for field in mapping.fields if field.remote in two_way.columns or not field.owned]
+        fields = [field for field in mapping.fields if two_way.returns(field.remote) or not field.owned]
         found = {field.remote: _field_of(remote, field.remote) for field in fields}
         self.external_id = _field_of(remote, mapping.external_id).name
         self.names = tuple(field.name for field in found.values())  # of all that is mapped: what a poll asks for
@@ -44,25 +45,45 @@ class Columns:
             _way(by_remote[name], column, found[name], destination) for name, column in two_way.columns.items()
         )
         self._by_name = {way.name: way for way in self._ways}
-        self.written = frozenset(self._by_name)  # fields that a column holds
+        self.lookups = {
+            found[remote].name: LookupWay(
+                found[remote].name, lookup.parent, lookup.columns, destination.normaliser(found[remote])
+            )
+            for remote, lookup in two_way.lookups.items()
+        }
+        self.written = frozenset((*self._by_name, *self.lookups))  # fields that columns hold
+        self._columns = {way.column.name: way.column for way in self._ways}
+        self._columns |= {column.name: column for way in self.lookups.values() for column in way.columns}
 
-    def local(self, texts: Sequence[str | None]) -> Fields:
-        """A row, as its texts stand in `TwoWay.columns`, in normal form; what has none is left out."""
+    def parent_keys(self, texts: Sequence[str | None]) -> Sequence[str | None]:
+        """Keys of the parents that a row of `TwoWay.lock_sql` looks up, in the order of `lookups`."""
+        return texts[len(self._ways) :]
+
+    def local(self, texts: Sequence[str | None], parents: Parents, untouched: Fields) -> Fields:
+        """A row of `TwoWay.lock_sql` in normal form; what has none is left out. `untouched` as in `Parents`."""
         fields: Fields = {}
-        for way, text in zip(self._ways, texts, strict=True):
+        for way, text in zip(self._ways, texts, strict=False):
             try:
                 fields[way.name] = way.normalise(way.read(text))
             except RecordRejected:
                 continue
+        for lookup, key in zip(self.lookups.values(), self.parent_keys(texts), strict=True):
+            fields |= parents.normal_form(lookup, key, untouched)
         return fields
 
-    def texts(self, write: Fields) -> dict[str, str | None]:
-        """Remote values as texts for their columns, by field. RecordRejected for what a column would not hold."""
-        return {name: self._by_name[name].write(value) for name, value in write.items()}
+    def texts(self, write: Fields, parents: Parents) -> dict[str, str | None]:
+        """Remote values as texts, by column. RecordRejected for what a column would not hold."""
+        texts: dict[str, str | None] = {}
+        for name, value in write.items():
+            if name in self.lookups:
+                texts |= parents.texts(self.lookups[name], value)
+            else:
+                texts[self._by_name[name].column.name] = self._by_name[name].write(value)
+        return texts
 
     def assignments(self, names: Sequence[str]) -> list[tuple[Column, str]]:
-        """Columns of these fields with the SQL of their value, for `TwoWay.update_sql`."""
-        return [(way.column, input_sql(way.column, "{}")) for way in map(self._by_name.__getitem__, names)]
+        """Columns by their names with the SQL of their value, for `TwoWay.update_sql`."""
+        return [(self._columns[name], input_sql(self._columns[name], "{}")) for name in names]
 
     def constants(self, two_way: TwoWay) -> tuple[list[tuple[Column, str]], list[str | None]]:
         """What `deletes: {to_postgres: {set: ...}}` writes: columns with the SQL of their value, and texts."""
@@ -85,7 +106,7 @@ def _way(mapped: CompiledField, column: Column, field: RemoteField, destination:
 def _rule(two_way: TwoWay, field: CompiledField) -> Rule:
     """What no column of the table holds cannot be written, so Postgres owns it."""
     owner = two_way.owners.get(field.remote)
-    if field.remote not in two_way.columns or owner == "postgres":
+    if not two_way.returns(field.remote) or owner == "postgres":
         return Rule.POSTGRES_OWNS
     return Rule.DESTINATION_OWNS if owner == "destination" else Rule(two_way.conflict)
 

@@ -48,6 +48,7 @@ class Decision:
     held_whole: str = ""  # why nothing of it was done, and a person decides
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     fate: Fate | None = None  # of a pair of which one side is gone
+    waiting: Mapping[str, str] = field(default_factory=dict)  # lookup -> remote id of a parent that has no row yet
 
     @property
     def key(self) -> str:

@@ -20,17 +20,21 @@ from syncbridge.destinations.feed import RemoteChange
 from syncbridge.errors import RetryLater, SyncbridgeError
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.recording import Page
+from syncbridge.inbound.waiting import PATIENCE
 from syncbridge.inbound.write import PageWriter
 from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.kinship import Kin
 from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import MappingStatus
 from syncbridge.policy import directive
-from syncbridge.store import database, mappings, rechecks, watermarks
+from syncbridge.store import database, mappings, parent_waits, rechecks, watermarks
 
 log = logging.getLogger("syncbridge.poll")
 
 #: Records that are looked at again in one step.
 RECHECKED = 2000
+#: Looks for parents' rows rest so many times as long as the last one took.
+REST = 20.0
 
 
 @dataclass(slots=True)
@@ -48,9 +52,11 @@ class Poller:
     source: Connection
     rng: random.Random = field(default_factory=random.Random)
     clock: Callable[[], float] = time.monotonic
+    kin: Kin = field(default_factory=Kin)  # what lookups tie it to
     _writer: PageWriter | None = None
     _leads: bool = False
     _failures: int = 0
+    _parents_at: float = float("-inf")  # when to look next for parents that have come
 
     def step(self) -> float:
         """Read one page and write what it tells; seconds to wait before the next step (0: there is more).
@@ -78,6 +84,7 @@ class Poller:
 
     def _poll(self) -> bool:
         """Whether there is more to read now."""
+        self._look_for_parents()
         more = self._look_again()
         columns = self._ready().columns
         position = watermarks.read(self.store, self.mapping_id)
@@ -88,6 +95,13 @@ class Poller:
             more |= self._look_again()
         moved = watermarks.advance(self.store, self.mapping_id, page.position, after=position, caught_up=not page.more)
         return (page.more and moved) or more
+
+    def _look_for_parents(self) -> None:
+        """Ask for another look at records whose parents' rows have come; seldom where very many wait for theirs."""
+        began = self.clock()
+        if self.two_way.lookups and began >= self._parents_at:
+            parent_waits.recheck(self.store, self.mapping_id, PATIENCE)
+            self._parents_at = self.clock() + (self.clock() - began) * REST
 
     def _look_again(self) -> bool:
         """Look at records by their ids that a page did not tell enough of; those on their way out stay for later.
@@ -111,7 +125,9 @@ class Poller:
         if self._writer is None:
             remote = self.destination.describe(self.mapping.object)
             columns = Columns(self.mapping, self.two_way, remote, self.destination)
-            self._writer = PageWriter(self.mapping_id, self.mapping, self.two_way, columns, self.store, self.source)
+            self._writer = PageWriter(
+                self.mapping_id, self.mapping, self.two_way, columns, self.store, self.source, self.kin
+            )
         return self._writer
 
     def _stop_for(self, error: Exception) -> float:

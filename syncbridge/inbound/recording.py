@@ -9,7 +9,9 @@ from psycopg import Connection
 
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.decide import Action, Decision, account, values
+from syncbridge.inbound.parents import Parents
 from syncbridge.inbound.resolve import Fate
+from syncbridge.inbound.waiting import Waiting
 from syncbridge.model import Fields, Lsn, Operation, Outcome, Priority, Reason
 from syncbridge.source import rows
 from syncbridge.source.row_writes import Refusal
@@ -27,20 +29,26 @@ class Page:
     refused: dict[str, Refusal] = field(default_factory=dict)  # by key: what Postgres, or a column, did not take
     postponed: set[str] = field(default_factory=set)  # remote ids to look at again
     touched: Mapping[str, Touched] = field(default_factory=dict)  # outbox rows of its keys
+    parents: Parents = field(default_factory=Parents)  # of its rows and records
+    waiting: Waiting = field(default_factory=Waiting)  # for rows of parents
 
 
 def record(store: Connection, source: Connection, mapping_id: int, columns: Columns, page: Page, deletes: str) -> None:
     """Write it all; in the transaction that locks the outbox rows of its keys. `deletes` is what a delete does here."""
     done = [decision for decision in page.decisions if decision.key not in page.refused]
-    held = [*_refused(page), *filter(None, map(_held, done))]
+    held = list(
+        {each.key: each for each in (*page.waiting.held, *_refused(page), *filter(None, map(_held, done)))}.values()
+    )
     newly = held_changes.hold(store, mapping_id, held)
     held_keys = {each.key for each in held}
     held_changes.release(store, mapping_id, [d.key for d in done if d.key not in held_keys])
     links.upsert(store, mapping_id, _linked(done))
     links.remove(store, mapping_id, [d.key for d in done if d.base is None and d.pair.base is not None])
-    outbox.make_due(store, mapping_id, [d.key for d in done if d.key in page.touched])  # it may wait for just this
+    # it may wait for just this
+    outbox.make_due(store, mapping_id, [d.key for d in done if d.key in page.touched and not d.waiting])
     _send(store, source, mapping_id, [d.key for d in done if d.send and d.key not in page.touched])
-    sync_log.append_incoming(store, mapping_id, [*_log_refused(page, newly), *_log_done(done, newly, columns, deletes)])
+    told = [*page.waiting.told, *_log_refused(page, newly), *_log_done(done, newly, columns, deletes)]
+    sync_log.append_incoming(store, mapping_id, told)
 
 
 def _linked(done: list[Decision]) -> dict[str, tuple[str, Fields]]:

@@ -20,15 +20,19 @@ from psycopg import Connection
 
 from syncbridge.destinations.feed import RemoteChange
 from syncbridge.errors import RecordRejected
+from syncbridge.inbound import parents, waiting
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.decide import Action, Decision, Pair, decide
+from syncbridge.inbound.order import layers
+from syncbridge.inbound.parents import Parents, withhold
 from syncbridge.inbound.recording import Page, record
 from syncbridge.inbound.resolve import Rule
 from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.kinship import Kin
 from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import Fields
 from syncbridge.source import row_writes
-from syncbridge.source.row_writes import Refusal
+from syncbridge.source.row_writes import Refusal, Row
 from syncbridge.store import database, held_changes, links, outbox, rechecks
 from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.links import Link
@@ -52,6 +56,7 @@ class PageWriter:
     columns: Columns
     store: Connection
     source: Connection
+    kin: Kin = field(default_factory=Kin)
 
     def write(self, changes: Sequence[RemoteChange], asked: datetime, *, current: bool = False) -> Page:
         """Write what a page tells, `asked` for at this time of the state database.
@@ -61,7 +66,20 @@ class PageWriter:
         asked for again.
         """
         latest = {change.remote_id: change for change in changes}
-        return database.transact(self.store, lambda: self._write(latest, asked, current=current))
+        whole = Page()
+        for part in self._parents_first(latest):
+            page = database.transact(self.store, lambda part=part: self._write(part, asked, current=current))  # type: ignore[misc]
+            whole.decisions += page.decisions
+            whole.refused |= page.refused
+            whole.postponed |= page.postponed
+        return whole
+
+    def _parents_first(self, latest: Mapping[str, RemoteChange]) -> Sequence[Mapping[str, RemoteChange]]:
+        """The page in parts, each a transaction: one, unless new records of it refer to each other."""
+        itself = [way.name for way in self.columns.lookups.values() if way.parent == self.mapping.name]
+        if not itself or len(latest) < 2:
+            return [latest]
+        return layers(latest, itself, latest.keys() - links.holders(self.store, self.mapping_id, sorted(latest)))
 
     def _write(self, latest: Mapping[str, RemoteChange], asked: datetime, *, current: bool) -> Page:
         page = Page()
@@ -72,22 +90,24 @@ class PageWriter:
         taken = links.remote_ids(self.store, self.mapping_id, keys)
         settled = asked if current else asked - LATE
         ready: dict[str, RemoteChange] = {}
-        waiting: list[Postponed] = []
+        postponed: list[Postponed] = []
         for key in keys:
             change = wanted[key]
             if taken.get(key, change.remote_id) != change.remote_id:
                 continue  # another record has this entity meanwhile
             if _uncertain(touched.get(key), known.get(key), settled):
                 page.postponed.add(change.remote_id)
-                waiting.append(Postponed(change.remote_id, key, None if change.deleted else self._mapped(change)))
+                postponed.append(Postponed(change.remote_id, key, None if change.deleted else self._mapped(change)))
             else:
                 ready[key] = change
         with self.source.transaction():
-            page.decisions = self._decide(ready, known, touched)
+            page.decisions, page.parents = self._decide(ready, known, touched)
             self._apply(page)
         page.touched = touched
+        looked_at = latest.keys() - page.postponed if current else {change.remote_id for change in ready.values()}
+        page.waiting = waiting.write(self.store, self.mapping_id, self.kin, self.columns, page.decisions, looked_at)
         record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way.deletes.action)
-        rechecks.postpone(self.store, self.mapping_id, waiting)
+        rechecks.postpone(self.store, self.mapping_id, postponed)
         if current:
             rechecks.remove(self.store, self.mapping_id, latest.keys() - page.postponed)
         return page
@@ -122,28 +142,40 @@ class PageWriter:
 
     def _decide(
         self, ready: Mapping[str, RemoteChange], known: Mapping[str, Link], touched: Mapping[str, Touched]
-    ) -> list[Decision]:
+    ) -> tuple[list[Decision], Parents]:
         keys = sorted(ready)
         rows = row_writes.lock(self.source, self.two_way.lock_sql, keys) if keys else {}
         if self.two_way.filtered and rows:
             there = row_writes.entities(self.source, self.mapping.compose_sql, keys)
             rows = {key: row for key, row in rows.items() if key in there}
+        family = self._parents(rows, ready, known)
         decisions = []
         for key in keys:
             if key not in rows and key not in known:
                 continue  # a key that no row has: nothing of ours
             change = ready[key]
+            base = known[key].base if key in known else None
+            untouched = base if base is not None and key not in touched else {}
             pair = Pair(
                 key,
                 RemoteChange(
                     change.remote_id, change.modified, self._mapped(change), change.deleted, change.merged_into
                 ),
-                base=known[key].base if key in known else None,
-                local=self.columns.local(rows[key]) if key in rows else None,
+                base=base,
+                local=self.columns.local(rows[key], family, untouched) if key in rows else None,
                 committed=touched[key].changed_at if key in touched else None,
             )
-            decisions.append(decide(pair, self.columns.rules, Rule(self.two_way.conflict)))
-        return decisions
+            decision = decide(pair, self.columns.rules, Rule(self.two_way.conflict))
+            decisions.append(withhold(decision, self.columns.lookups, family))
+        return decisions, family
+
+    def _parents(
+        self, rows: Mapping[str, Row], ready: Mapping[str, RemoteChange], known: Mapping[str, Link]
+    ) -> Parents:
+        """What links say of all that these rows and changes refer to."""
+        records = [change.fields for change in ready.values()] + [known[key].base for key in ready if key in known]
+        keys = map(self.columns.parent_keys, rows.values())
+        return parents.find(self.store, self.kin, list(self.columns.lookups.values()), keys=keys, records=records)
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 
@@ -153,7 +185,7 @@ class PageWriter:
         for decision in page.decisions:
             if decision.action in (Action.UPDATE, Action.INSERT):
                 try:
-                    texts = self.columns.texts(self._writable(decision.write))
+                    texts = self.columns.texts(self._writable(decision.write), page.parents)
                 except RecordRejected as rejected:
                     page.refused[decision.key] = Refusal(rejected.code, rejected.message)
                     continue

@@ -23,7 +23,8 @@ class PollLoop(Connected):
         if project.settings.store_conninfo() != project.settings.source.conninfo():
             source = self._open.enter_context(project.source_admin(f"write {mapping.name}"))
         destination = project.destination(mapping.destination)
-        self._poller = Poller(self._mapping_id, mapping, mapping.two_way, destination, store, source)
+        kin = self.around.kin[self._mapping_id]
+        self._poller = Poller(self._mapping_id, mapping, mapping.two_way, destination, store, source, kin=kin)
 
     def step(self) -> float:
         wait = self._poller.step()

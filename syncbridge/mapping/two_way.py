@@ -1,8 +1,9 @@
 """The way back of a mapping: which columns take remote values, by which rule, and the SQL that finds their rows. Pure.
 
-Only columns of the entity's own table can be written. What a mapping fills by `sql`, a constant, a lookup or a related
-table belongs to Postgres, whatever the rule of conflicts: a remote change of it is put back. With `owner: destination`
-it is only sent to new records, and nobody looks at it afterwards.
+Only columns of the entity's own table can be written: those that a field is filled from, and those that hold the key of
+a lookup. What a mapping fills by `sql`, a constant or a related table belongs to Postgres, whatever the rule of
+conflicts: a remote change of it is put back. With `owner: destination` it is only sent to new records, and nobody looks
+at it afterwards. A column has one field that writes it (`returning`); others that are filled from it follow its row.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Literal
 
 from syncbridge.errors import SchemaDrift
 from syncbridge.mapping.key_sql import GIVEN, KEY, KEYS, PLAIN_KEYS, key_parts, key_text
-from syncbridge.mapping.spec import MappingSpec, Scalar
+from syncbridge.mapping.lookup_sql import LookupKey
+from syncbridge.mapping.spec import FieldSpec, MappingSpec, Scalar
 from syncbridge.mapping.sql import escaped, qualified, quoted
 from syncbridge.mapping.types.casts import selected
 from syncbridge.schemas import Column, Table
@@ -32,12 +34,22 @@ class TwoWayDeletes:
 
 
 @dataclass(frozen=True, slots=True)
+class TwoWayLookup:
+    """A field whose remote id comes back as the key of the entity that has this record."""
+
+    parent: str  # the mapping that is looked up
+    columns: tuple[Column, ...]  # of the table, in the order of that mapping's key
+    sql: str  # the key's text, null where a part of it is; not escaped
+
+
+@dataclass(frozen=True, slots=True)
 class TwoWay:
     """How remote changes come into the table. SQL is escaped; its first parameter is an array of keys."""
 
     conflict: Conflict
     every: int  # seconds between polls
-    columns: Mapping[str, Column]  # of the table, by the remote field that may change them
+    columns: Mapping[str, Column]  # of the table, by the remote field that is filled from them
+    lookups: Mapping[str, TwoWayLookup]  # by remote field
     owners: Mapping[str, Owner]  # by remote field, where one side owns it
     deletes: TwoWayDeletes
     filtered: bool  # rows may be there that are no entities
@@ -46,13 +58,21 @@ class TwoWay:
     _match: str
     _key: tuple[Column, ...]
 
+    def returns(self, remote: str) -> bool:
+        """Whether columns of the table hold this field, so that a remote change of it can be written."""
+        return remote in self.columns or remote in self.lookups
+
     @property
     def lock_sql(self) -> str:
-        """Rows of (key, texts of `columns`) as Postgres's output functions write them, locked in the order of keys."""
-        texts = (
+        """Rows of (key, texts of `columns`, keys of `lookups`), locked in the order of keys.
+
+        Texts are as Postgres's output functions write them.
+        """
+        texts = [
             f"case when {name} is not null then pg_catalog.concat({name}) end"
             for name in (selected(qualified(self._alias, c.name), c.base_type) for c in self.columns.values())
-        )
+        ]
+        texts += [lookup.sql for lookup in self.lookups.values()]
         listed = "".join(f", {escaped(text)}" for text in texts)
         return (
             f"select {KEY}{listed} from {GIVEN} join {escaped(self._source)} on {escaped(self._match)}"  # noqa: S608 - quoted names
@@ -110,11 +130,19 @@ def two_way(spec: MappingSpec, table: Table, key: Sequence[Column]) -> TwoWay | 
     match = [f"{qualified(name, column.name)} = {part}" for column, part in key_parts(key)]
     if any(column.base_type not in PLAIN_KEYS for column in key):
         match.append(f"{key_text(name, key)} = {KEY}")
+    columns = _columns(spec, table)
+    written = returning(spec, table)
+    owners: dict[str, Owner] = {each: mapped.owner for each, mapped in spec.fields.items() if mapped.owner is not None}
     return TwoWay(
         conflict=spec.conflict,
         every=spec.poll.every,
-        columns=_columns(spec, table),
-        owners={remote: mapped.owner for remote, mapped in spec.fields.items() if mapped.owner is not None},
+        columns=columns,
+        lookups={
+            remote: _lookup(remote, spec.fields[remote], table, name)
+            for remote in spec.fields
+            if remote in written and remote not in columns
+        },
+        owners=owners | {remote: "postgres" for remote in columns if remote not in written},
         deletes=_deletes(spec, table),
         filtered=spec.entity.where is not None,
         _table=qualified(schema, name),
@@ -124,13 +152,45 @@ def two_way(spec: MappingSpec, table: Table, key: Sequence[Column]) -> TwoWay | 
     )
 
 
-def _columns(spec: MappingSpec, table: Table) -> dict[str, Column]:
-    found: dict[str, Column] = {}
-    for remote, mapped in spec.fields.items():
-        column = table.columns.get(mapped.column) if mapped.column is not None else None
-        if column is not None and not column.generated and column.name not in spec.entity.key:
-            found[remote] = column
+def returning(spec: MappingSpec, table: Table) -> dict[str, tuple[str, ...]]:
+    """The columns that each field writes when it changes there.
+
+    A column is written by one field: by one that the destination owns before others, by a lookup before a plain copy of
+    its key, else by the first of the file. A lookup writes its whole key or nothing. Key columns of the entity are
+    never written.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    taken = set(spec.entity.key)
+    ranked = sorted(spec.fields.items(), key=lambda each: (each[1].owner != "destination", each[1].lookup is None))
+    for remote, mapped in ranked:
+        names = _own_columns(mapped, table)
+        if names and mapped.owner != "postgres" and taken.isdisjoint(names):
+            found[remote] = names
+            taken.update(names)
     return found
+
+
+def _own_columns(mapped: FieldSpec, table: Table) -> tuple[str, ...]:
+    """Columns of the table that hold the whole field; none where one is elsewhere or cannot be written."""
+    names = (mapped.column,) if mapped.column is not None else mapped.key or ()
+    own = tuple(name for name in names if name in table.columns and not table.columns[name].generated)
+    return own if len(own) == len(names) else ()
+
+
+def _columns(spec: MappingSpec, table: Table) -> dict[str, Column]:
+    return {
+        remote: table.columns[name]
+        for remote, mapped in spec.fields.items()
+        if mapped.column is not None
+        for name in _own_columns(mapped, table)
+        if name not in spec.entity.key
+    }
+
+
+def _lookup(remote: str, mapped: FieldSpec, table: Table, alias: str) -> TwoWayLookup:
+    columns = tuple(table.columns[name] for name in mapped.key or ())
+    key = LookupKey(remote, tuple((qualified(alias, column.name), column) for column in columns))
+    return TwoWayLookup(str(mapped.lookup), columns, key.sql)
 
 
 def _deletes(spec: MappingSpec, table: Table) -> TwoWayDeletes:

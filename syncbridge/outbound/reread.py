@@ -17,7 +17,7 @@ from syncbridge.destinations.base import Destination
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Fields, Operation
 from syncbridge.outbound.plan import Planned
-from syncbridge.store import held_changes, rechecks
+from syncbridge.store import held_changes, parent_waits, rechecks
 
 
 @dataclass(slots=True)
@@ -39,17 +39,26 @@ class Reread:
         ids = [str(p.claimed.remote_id) for p in updates]
         found = self.destination.read(self.mapping.object, ids, names, lane=self.mapping.name)
         held = held_changes.read(self.store, self.mapping_id, [p.key for p in updates])
+        waiting = (
+            parent_waits.fields(self.store, self.mapping_id, ids) if two_way is not None and two_way.lookups else {}
+        )
         again = []
         for p, record in zip(updates, found, strict=True):
             if record is None:
                 continue  # deleted there: the upsert makes it anew, or the poller says otherwise
             known = held.get(p.key)
             parked = set(known.fields) if known is not None and known.kind == "conflict" else set()
+            parked |= self._untouched(p, waiting.get(record.remote_id, set()))
             if self._leave_out(p, record.fields, parked):
                 again.append(record.remote_id)
         if again:
             rechecks.add(self.store, self.mapping_id, again)
         return [p for p in sending if p.operation is not Operation.NOTHING]
+
+    def _untouched(self, planned: Planned, waiting: set[str]) -> set[str]:
+        """Lookups whose remote value waits for a parent's row, where our row still holds what was agreed."""
+        base: Fields = orjson.loads(planned.claimed.base or "{}")
+        return {name for name in waiting if name in base and planned.fields.get(name) == base[name]}
 
     def _leave_out(self, planned: Planned, remote: Fields, parked: set[str]) -> bool:
         """Whether the poller has to decide about a field of this update. Fields that a person decides on just stay."""
@@ -78,7 +87,7 @@ class Reread:
         two_way = self.mapping.two_way
         assert two_way is not None  # the caller looked
         return [
-            (field.remote, two_way.owners.get(field.remote, "" if field.remote in two_way.columns else "postgres"))
+            (field.remote, two_way.owners.get(field.remote, "" if two_way.returns(field.remote) else "postgres"))
             for field in self.mapping.fields
         ]
 

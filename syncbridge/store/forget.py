@@ -19,6 +19,7 @@ _RECORDS = (
     "bulk_reserve",
     "held_change",
     "recheck",
+    "parent_wait",
     "watermark",
 )  # in the order in which others lock
 
@@ -38,7 +39,8 @@ def records(connection: Connection, mapping_id: int) -> None:
 def mapping(connection: Connection, mapping_id: int) -> None:
     """A mapping with all that is known of it but its log. In a transaction."""
     records(connection, mapping_id)
-    connection.execute("delete from syncbridge.awaited where parent_id = %s", (mapping_id,))
+    for table in ("awaited", "parent_wait"):
+        connection.execute(f"delete from syncbridge.{table} where parent_id = %s", (mapping_id,))  # noqa: S608 - constants
     for table in ("guard_count", "run"):
         connection.execute(f"delete from syncbridge.{table} where mapping_id = %s", (mapping_id,))  # noqa: S608 - constants
     connection.execute("delete from syncbridge.mapping where id = %s", (mapping_id,))

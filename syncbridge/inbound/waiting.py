@@ -1,0 +1,89 @@
+"""Changes that wait for the row of a parent: what is written down of them, held and told.
+
+A parent that has no row after `PATIENCE` may never have one: its record is of no entity, left out by a rule, or held
+itself. Its children are held then, with a message, and are still written by themselves when it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from psycopg import Connection
+
+from syncbridge.inbound.columns import Columns
+from syncbridge.inbound.decide import Decision, values
+from syncbridge.mapping.kinship import Kin
+from syncbridge.model import Operation, Outcome
+from syncbridge.store import parent_waits
+from syncbridge.store.held_changes import HeldChange
+from syncbridge.store.parent_waits import ParentWait
+from syncbridge.store.sync_log import Incoming
+
+#: Seconds that a lookup waits for its parent's row before it is held.
+PATIENCE = 600.0
+#: Code of a lookup whose parent has no row, in the log and of what is held.
+NO_PARENT = "PARENT_WITHOUT_ROW"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits of one page: what is held for it, and what the log is told."""
+
+    held: Sequence[HeldChange] = ()
+    told: Sequence[Incoming] = field(default=())
+
+
+def write(
+    store: Connection,
+    mapping_id: int,
+    kin: Kin,
+    columns: Columns,
+    decisions: Sequence[Decision],
+    looked_at: Iterable[str],
+) -> Waiting:
+    """Record what waits of the records that were looked at, by their remote ids, and that nothing else of them does."""
+    if not columns.lookups:
+        return Waiting()
+    waits = [
+        ParentWait(decision.pair.change.remote_id, name, kin.parents[columns.lookups[name].parent], parent)
+        for decision in decisions
+        for name, parent in decision.waiting.items()
+    ]
+    newly = parent_waits.record(store, mapping_id, looked_at, waits)
+    late = parent_waits.late(store, mapping_id, [wait.remote_id for wait in waits]) if waits else set()
+    told, held = [], []
+    for decision in decisions:
+        remote_id = decision.pair.change.remote_id
+        if names := [name for name in decision.waiting if (remote_id, name) in newly]:
+            told.append(_told(decision, names, columns))
+        if names := [name for name in decision.waiting if (remote_id, name) in late]:
+            held.append(_held(decision, names, columns))
+    return Waiting(held, told)
+
+
+def _told(decision: Decision, names: list[str], columns: Columns) -> Incoming:
+    return Incoming(
+        decision.key,
+        Operation.NOTHING,
+        Outcome.WAITING,
+        decision.pair.change.remote_id,
+        fields=", ".join(names),
+        code=NO_PARENT,
+        message=_message(decision, names, columns),
+    )
+
+
+def _held(decision: Decision, names: list[str], columns: Columns) -> HeldChange:
+    change = decision.pair.change
+    fields = {name: values(decision.pair, name) for name in names}
+    message = _message(decision, names, columns)
+    return HeldChange(decision.key, change.remote_id, "refused", change.modified, fields, NO_PARENT, message)
+
+
+def _message(decision: Decision, names: list[str], columns: Columns) -> str:
+    return "; ".join(
+        f"{name} refers to {'a record' if name in columns.sensitive else decision.waiting[name]},"
+        f" which no row of the mapping {columns.lookups[name].parent} has yet"
+        for name in names
+    )
