@@ -56,6 +56,7 @@ class Reason(StrEnum):
     TRUNCATE = "truncate"  # its table was truncated
     FIRST_SYNC = "first_sync"  # the mapping is new
     RESYNC = "resync"  # a person asked for it
+    RECOVERY = "recovery"  # the slot was made anew: what changed without being captured is looked for
     REQUEUE = "requeue"  # a person sent a dead letter back
     RELATED = "related"  # a row of a related table changed
     ADOPT = "adopt"  # a person took over the record that its row names; in the log only

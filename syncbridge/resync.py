@@ -71,7 +71,9 @@ def _page(store: Connection, source: Connection, run: Run, mapping: CompiledMapp
         following = "done"
         present = rows.existing(source, mapping.compose_sql, keys)
         selected = [key for key in keys if key not in present]
-    enqueue(store, source, run.mapping_id, selected, reason=run.reason, resend=run.resend)
+    # What was not captured was committed before the slot was there again, which is when its run was asked for.
+    latest = run.requested_at if run.reason is Reason.RECOVERY else None
+    enqueue(store, source, run.mapping_id, selected, reason=run.reason, resend=run.resend, moment=latest)
     last_page = len(keys) < page
     runs.advance(
         store,
@@ -92,11 +94,12 @@ def enqueue(
     reason: Reason,
     resend: bool = False,
     priority: Priority = Priority.BULK,
+    moment: datetime | None = None,
 ) -> int:
-    """Enqueue these keys as of the source's position now; how many."""
+    """Enqueue these keys as of the source's position now; how many. `moment`: when they changed at the latest."""
     if not keys:
         return 0
-    lsn, moment = Lsn.parse(rows.position(source)), datetime.now(UTC)
+    lsn, moment = Lsn.parse(rows.position(source)), moment or datetime.now(UTC)
     return outbox.enqueue(
         store, mapping_id, keys, reason=reason, priority=priority, lsn=lsn, moment=moment, resend=resend
     )

@@ -14,7 +14,8 @@ import psycopg
 
 from syncbridge.alerts import targets
 from syncbridge.alerts.loop import AlertLoop
-from syncbridge.errors import NeedsOperator, RetryLater, SyncbridgeError
+from syncbridge.applying import positions
+from syncbridge.errors import NeedsOperator, PositionLost, RetryLater, SyncbridgeError
 from syncbridge.loops.bulk import BulkLoop, BulkResultsLoop
 from syncbridge.loops.deliver import DeliveryLoop
 from syncbridge.loops.fan_out import FanOutLoop
@@ -212,6 +213,9 @@ class Worker:
             try:
                 self.capture.run(ending)
             except NeedsOperator as error:
+                if self._recovered(error):
+                    failures = 0
+                    continue
                 if self._drifted(around):  # one mapping does not stop capture for the others
                     self._changed.set()
                     return
@@ -223,6 +227,16 @@ class Worker:
                 log.exception("capture met an unexpected error; trying again")
             if failures:
                 ending.wait(backoff(failures, base=5.0, cap=120.0, rng=self._rng))
+
+    def _recovered(self, error: NeedsOperator) -> bool:
+        """Whether capture can go on because a slot that was lost, and nothing else, is made anew."""
+        if not isinstance(error, PositionLost) or self.project.settings.source.slot_lost == "stop":
+            return False
+        try:
+            return positions.recover(self.project)
+        except (SyncbridgeError, psycopg.Error) as failure:
+            log.warning("the slot cannot be made anew: %s", str(failure).split("\n", 1)[0])
+            return False
 
     def _watches(self, around: Surroundings) -> list[Watch]:
         """What the mappings that are in force at this moment watch; one that just ceased to fit, what it watched."""

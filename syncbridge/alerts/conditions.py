@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from syncbridge.answers.diagnosis import of_capture, of_slot, of_workers
@@ -21,6 +21,8 @@ from syncbridge.source.refusals import RECREATE
 
 #: A figure is well again at so much of its threshold.
 WELL = 0.9
+#: For so long a gap is told of, however fast it was made good.
+_RECENT = timedelta(minutes=15)
 #: Seconds for which a worker or capture may be missing: a restart takes as long.
 RESTART = 60.0
 
@@ -50,7 +52,7 @@ class Reading:
 
 def read(snapshot: Snapshot, limits: AlertSettings) -> list[Reading]:
     """Everything that is watched; what is switched off, or not in force, is missing."""
-    readings = [*_of_workers(snapshot), *_of_slot(snapshot, limits)]
+    readings = [*_of_workers(snapshot), *_of_slot(snapshot, limits), *_of_gap(snapshot)]
     for mapping in snapshot.mappings:
         readings += _of_mapping(mapping, limits)
     for destination in snapshot.destinations:
@@ -123,6 +125,18 @@ def _of_slot(snapshot: Snapshot, limits: AlertSettings) -> Iterator[Reading]:
         hint = "Let a worker run, or look for a transaction that stays open."
         holds = Holds.NO if limit is None else _over(slot.retained_bytes, limit)
         yield Reading("slot", name, title, holds, words, hint)
+
+
+def _of_gap(snapshot: Snapshot) -> Iterator[Reading]:
+    """A slot that was made anew: told even when all was mended between two looks."""
+    gap = snapshot.capture.gap
+    if gap is None:
+        return
+    holds = Holds.YES if gap.open or snapshot.at - gap.to_time < _RECENT else Holds.NO
+    hint = "Nothing has to be done: every record is compared, and only differences are sent. Run: syncbridge status"
+    words = str(gap) if holds is Holds.YES else "every record was compared"
+    title = "changes were not captured"
+    yield Reading("gap", snapshot.capture.slot_name, title, holds, words, hint, gap.to_time, steady=True)
 
 
 def _of_quota(destination: DestinationState, limits: AlertSettings) -> Iterator[Reading]:

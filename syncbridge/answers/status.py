@@ -7,7 +7,7 @@ report. The command line and the console show the same snapshot.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from syncbridge.store import (
     bulk_jobs,
     call_counts,
     checkpoints,
+    gaps,
     links,
     mappings,
     parents,
@@ -33,6 +34,7 @@ from syncbridge.store import (
 from syncbridge.store.bulk_jobs import Job
 from syncbridge.store.call_counts import NOTHING_SPENT, Cost, Costs
 from syncbridge.store.checkpoints import Checkpoint
+from syncbridge.store.gaps import Gap
 from syncbridge.store.mappings import AppliedMapping
 from syncbridge.store.parents import Crowd
 from syncbridge.store.runs import Run
@@ -93,6 +95,7 @@ class CaptureState:
     stopped: str  # why it cannot go on until a person acts
     error: str  # the last one that it retries after
     unreachable: str = ""  # why the source could not be asked
+    gap: Gap | None = None  # the last range of changes that were never captured, if there ever was one
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +149,14 @@ def gather(project: Project, *, mapping: str | None = None, linked: bool = True)
     with project.store("status") as store:
         chosen = mappings.read_all(store) if mapping is None else {mapping: mappings.read(store, mapping)}
         present = workers.read_all(store)
-        checkpoint = checkpoints.read(store, name)
+        checkpoint, gap = checkpoints.read(store, name), gaps.newest(store, name)
         hour, day = (call_counts.costs(store, seconds=seconds) for seconds in (call_counts.HOUR, call_counts.DAY))
         states = _mapping_states(store, chosen.values(), hour, day, linked=linked)
     found, unreachable = _slot(project, name)
     return Snapshot(
         at=datetime.now(UTC),
         mappings=states,
-        capture=_capture_state(name, found, unreachable, checkpoint, present),
+        capture=replace(_capture_state(name, found, unreachable, checkpoint, present), gap=gap),
         destinations=tuple(
             _destination_state(
                 each, present, hour.get((each, None), NOTHING_SPENT), day.get((each, None), NOTHING_SPENT)

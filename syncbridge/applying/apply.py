@@ -16,18 +16,17 @@ from psycopg import Connection
 
 from syncbridge.applying import planning
 from syncbridge.applying.planning import Change, Decisions, Kind, Outlook
+from syncbridge.applying.positions import NewPosition
 from syncbridge.destinations.base import Delivered
 from syncbridge.errors import RetryLater, SettingsError, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.outbound.bulk_follow import remote_job
 from syncbridge.project import Project
-from syncbridge.source import publication, rows, slot
-from syncbridge.source.replication import SystemIdentity
+from syncbridge.source import publication, rows
 from syncbridge.store import (
     backlog,
     bulk_jobs,
-    checkpoints,
     conflicts,
     database,
     fan_out,
@@ -37,7 +36,6 @@ from syncbridge.store import (
     runs,
     sync_log,
 )
-from syncbridge.store.checkpoints import Checkpoint
 
 #: Old records that are deleted before the next look whether all is well.
 DELETE_AT_ONCE = 1000
@@ -119,26 +117,12 @@ class _Applying:
         anew = self.decisions.recreate_slot or outlook.slot_intended
         if outlook.checkpoint is not None and not anew:
             return
-        checkpoints.intend(self.store, name)
+        conninfo = self.project.settings.source.conninfo()
+        position = NewPosition(conninfo, name, outlook.checkpoint, tuple(known.id for known in outlook.known.values()))
         if outlook.slot_there:
-            slot.drop(self.source, name)
+            position.drop(self.source, self.store)
             self.applied.did(f"slot {name}: dropped")
-        made = self._make_slot(name)
-        system: SystemIdentity = made.system
-        with self.store.transaction():
-            checkpoints.create(self.store, Checkpoint(name, made.consistent_point, system.system_id, system.timeline))
-            checkpoints.settle_intent(self.store, name)
-            for known in outlook.known.values():
-                runs.ask(self.store, known.id, Reason.RESYNC)
-        self.applied.did(f"slot {name}: created at {made.consistent_point}")
-
-    def _make_slot(self, name: str) -> slot.NewSlot:
-        try:
-            return slot.create(self.project.settings.source.conninfo(), name)
-        except SyncbridgeError:
-            if self.outlook.checkpoint is None:
-                checkpoints.settle_intent(self.store, name)  # nothing is there that could be ours
-            raise
+        self.applied.did(f"slot {name}: created at {position.make(self.source, self.store, 'a person asked for it')}")
 
     # -- mappings -----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ user = "syncbridge"                    # needs REPLICATION, and SELECT on the ma
 dbname = "app"
 # slot = "syncbridge"                  # replication slot
 # publication = "syncbridge"
+# slot_lost = "recreate"               # or "stop": a person makes a lost slot anew
 # heartbeat = "10s"
 # wal_sender_timeout = "60s"
 

@@ -43,6 +43,7 @@ from syncbridge.project import Project
 from syncbridge.source.refusals import first_line
 from syncbridge.store.bulk_jobs import Job
 from syncbridge.store.call_counts import Cost
+from syncbridge.store.gaps import Gap
 from syncbridge.store.runs import Run
 
 #: Seconds between two looks of --watch; links are counted only at every so many of them.
@@ -135,6 +136,8 @@ def page(snapshot: Snapshot, findings: Sequence[Finding]) -> Group:
         parts += [Text(), _lines(details)] if details else []
         parts += [Text()]
     lines = [("capture", _capture(snapshot.capture)), ("slot", _slot(snapshot.capture))]
+    if snapshot.capture.gap is not None:
+        lines.append(("gap", _gap(snapshot.capture.gap)))
     lines += [(each.name, _destination(each)) for each in snapshot.destinations]
     lines += [("workers" if not turn else "", each) for turn, each in enumerate(_workers(snapshot.workers))]
     return Group(*parts, _lines(lines))
@@ -275,6 +278,11 @@ def _slot(capture: CaptureState) -> RenderableType:
         f"{slot.name}: {use}, keeps {bytes_text(slot.retained_bytes)} of log ({slot.wal_status}),"
         f" {bytes_text(slot.confirm_lag_bytes)} not confirmed{left}"
     )
+
+
+def _gap(gap: Gap) -> RenderableType:
+    looked = "every record is being compared" if gap.open else "every record was compared since"
+    return Text(f"{gap}; {looked}", "yellow" if gap.open else "dim")
 
 
 def _destination(destination: DestinationState) -> RenderableType:

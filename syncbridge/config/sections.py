@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from psycopg import Error as PostgresError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -92,6 +92,9 @@ class SourceSettings(Section):
     dbname: str | None = Field(None, validate_default=True, description="database")
     slot: str = Field("syncbridge", pattern=r"^[a-z0-9_]{1,63}$", description="name of the replication slot")
     publication: str = Field("syncbridge", min_length=1, max_length=63, description="name of the publication")
+    slot_lost: Literal["recreate", "stop"] = Field(
+        "recreate", description="what a worker does when the slot alone is lost: make it anew and compare every record"
+    )
     heartbeat: Duration = Field(
         timedelta(seconds=10), ge=timedelta(seconds=1), description="how often progress is proved"
     )

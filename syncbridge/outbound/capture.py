@@ -93,6 +93,18 @@ def save(connection: Connection, slot: str, batch: Batch) -> None:
 Save = Callable[[Connection, str, Batch], None]
 
 
+def position_of(checkpoint: checkpoints.Checkpoint) -> Position:
+    """What a start is judged by."""
+    return Position(
+        checkpoint.end_lsn,
+        checkpoint.system_id,
+        checkpoint.timeline,
+        checkpoint.database_oid,
+        checkpoint.commit_time,
+        checkpoint.copied,
+    )
+
+
 class Capture:
     """The capture loop. One slot streams to one worker; others stand by and take over when it goes.
 
@@ -235,8 +247,9 @@ class Capture:
     def _judge(
         self, facts: Facts, system: SystemIdentity, checkpoint: checkpoints.Checkpoint, state: Connection
     ) -> None:
-        verdict = judge(facts, system, Position(checkpoint.end_lsn, checkpoint.system_id, checkpoint.timeline))
+        verdict = judge(facts, system, position_of(checkpoint))
         verdict.require()
+        checkpoints.confirm_place(state, checkpoint.slot, facts.database_oid)
         log.info("streaming from %s, %d bytes past what the slot confirmed", checkpoint.end_lsn, verdict.bytes)
         if verdict.promoted:
             checkpoints.move_timeline(state, checkpoint.slot, system.timeline)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -32,12 +33,27 @@ class Standing(StrEnum):
     LOST = "lost"
 
 
+class Loss(StrEnum):
+    """What a position was lost with."""
+
+    NOTHING = "nothing"
+    SLOT = "slot"  # the slot alone: rows, and what we remember of them, are as new as ever
+    SETUP = "setup"  # slot or publication are not as they were made: somebody changed them
+    RESTORED = "restored"  # rows, or what we remember of them, may be older than what was delivered
+
+
 class Position(NamedTuple):
-    """A checkpoint: where, on which server and timeline."""
+    """A checkpoint: where, on which server and timeline, and in which database.
+
+    `copied` says that the state is a copy: restored from a dump, it knows what was so when that was made.
+    """
 
     end_lsn: Lsn
     system_id: str
     timeline: int
+    database_oid: int | None = None  # None: not known
+    commit_time: datetime | None = None  # of the last captured change
+    copied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +68,7 @@ class Facts:
     slot: SlotFacts | None
     publication: Publication | None
     uncovered: tuple[str, ...] = ()  # watched, but not published
+    database_oid: int | None = None
 
     def require_coverage(self) -> None:
         """Raise SourceUnusable when changes of what is watched are not streamed to us."""
@@ -72,15 +89,28 @@ class Verdict:
     standing: Standing
     facts: Facts
     system: SystemIdentity
+    checkpoint: Position
     bytes: int = 0  # how far checkpoint and slot are apart
     why: str = ""
     promoted: bool = False  # a standby took over, and brought the slot with it
+    loss: Loss = Loss.NOTHING
 
     def require(self) -> None:
         """Return when capture may go on; else raise PositionLost or SourceUnusable, saying what to do."""
         if self.standing in (Standing.GAP, Standing.LOST):
-            raise PositionLost(f"changes may be missing: {self.why}", code=self.standing.value, hint=RECREATE)
+            raise PositionLost(
+                f"changes may be missing, {self._range()}: {self.why}", code=self.standing.value, hint=RECREATE
+            )
         self.facts.require_coverage()
+
+    def _range(self) -> str:
+        """From where to where nothing is known of changes."""
+        since = self.checkpoint.commit_time
+        known = f"{self.checkpoint.end_lsn}" + (f" (a change of {since:%Y-%m-%d %H:%M:%S %Z})" if since else "")
+        slot = self.facts.slot
+        return f"after {known} and " + (
+            f"up to {slot.confirmed_lsn}" if self.standing is Standing.GAP and slot else "until a slot is there again"
+        )
 
 
 def examine(connection: Connection, *, slot: str, publication: str, watches: Iterable[Watch]) -> Facts:
@@ -88,15 +118,27 @@ def examine(connection: Connection, *, slot: str, publication: str, watches: Ite
     facts = inspect(connection, slot)
     found = publications.inspect(connection, publication)
     missing = tuple(publications.uncovered(found, watches)) if found else ()
-    return Facts(connection.info.dbname, facts, found, missing)
+    return Facts(connection.info.dbname, facts, found, missing, database_oid(connection))
+
+
+def database_oid(connection: Connection) -> int | None:
+    """The number of the database: one that is made of a dump has another."""
+    row = connection.execute("select oid::bigint from pg_database where datname = current_database()").fetchone()
+    return None if row is None else int(row[0])
 
 
 def judge(facts: Facts, system: SystemIdentity, checkpoint: Position) -> Verdict:
     """Compare what the server says with what we remember. Pure."""
     slot = facts.slot
-    why = _why_lost(facts, system, checkpoint)
-    if why or slot is None:
-        return Verdict(Standing.LOST, facts, system, why=why)
+    if why := _why_restored(facts, system, checkpoint):
+        return Verdict(Standing.LOST, facts, system, checkpoint, why=why, loss=Loss.RESTORED)
+    if why := _why_changed(facts):
+        return Verdict(Standing.LOST, facts, system, checkpoint, why=why, loss=Loss.SETUP)
+    if slot is None or slot.lost:
+        why = "the replication slot does not exist any more"
+        if slot is not None:
+            why = f"the slot {slot.name!r} was invalidated ({slot.invalidation_reason or 'its log was removed'})"
+        return Verdict(Standing.LOST, facts, system, checkpoint, why=why, loss=Loss.SLOT)
     apart = checkpoint.end_lsn - slot.confirmed_lsn
     promoted = checkpoint.timeline != system.timeline
     if apart < 0:
@@ -104,27 +146,37 @@ def judge(facts: Facts, system: SystemIdentity, checkpoint: Position) -> Verdict
             f"the slot {slot.name!r} was confirmed up to {slot.confirmed_lsn}, {-apart} bytes past the checkpoint"
             f" {checkpoint.end_lsn}; another program used it, or the state was restored from a backup"
         )
-        return Verdict(Standing.GAP, facts, system, -apart, why, promoted)
-    return Verdict(Standing.REPLAY if apart else Standing.OK, facts, system, apart, "", promoted)
+        return Verdict(Standing.GAP, facts, system, checkpoint, -apart, why, promoted, Loss.RESTORED)
+    return Verdict(Standing.REPLAY if apart else Standing.OK, facts, system, checkpoint, apart, "", promoted)
 
 
-def _why_lost(facts: Facts, system: SystemIdentity, checkpoint: Position) -> str:
+def _why_restored(facts: Facts, system: SystemIdentity, checkpoint: Position) -> str:
+    """What says that this is not the database, or not the state, that we knew; empty when it is."""
     slot = facts.slot
+    gone = slot is None or slot.lost  # else it tells by its position whether the state is up to date
     if checkpoint.system_id != system.system_id:
         return f"the server is another one: system {system.system_id} instead of {checkpoint.system_id}"
-    if slot is None:
-        return "the replication slot does not exist any more"
-    if slot.plugin != "pgoutput" or slot.database != facts.database or slot.temporary or slot.two_phase:
+    if checkpoint.end_lsn > system.lsn:
+        return f"the server's log ends at {system.lsn}, before the checkpoint {checkpoint.end_lsn}"
+    if checkpoint.timeline != system.timeline and (slot is None or not slot.failover):
+        return f"the server is on timeline {system.timeline} instead of {checkpoint.timeline}, without a failover slot"
+    if gone and checkpoint.database_oid not in (None, facts.database_oid):
+        return f"the database {facts.database!r} was made anew since, and has no slot"
+    if gone and checkpoint.copied:
+        return "the state is a copy that was restored, and there is no slot to compare it with"
+    return ""
+
+
+def _why_changed(facts: Facts) -> str:
+    """What somebody changed about slot or publication; empty when both are as they were made, or the slot is gone."""
+    slot = facts.slot
+    if slot is not None and (
+        slot.plugin != "pgoutput" or slot.database != facts.database or slot.temporary or slot.two_phase
+    ):
         return (
             f"the slot {slot.name!r} is not as it was made: plugin {slot.plugin or 'none'}, database"
             f" {slot.database or 'none'}{', temporary' * slot.temporary}{', two-phase' * slot.two_phase}"
         )
-    if slot.lost:
-        return f"the slot {slot.name!r} was invalidated ({slot.invalidation_reason or 'its log was removed'})"
-    if checkpoint.timeline != system.timeline and not slot.failover:
-        return f"the server is on timeline {system.timeline} instead of {checkpoint.timeline}, without a failover slot"
-    if checkpoint.end_lsn > system.lsn:
-        return f"the server's log ends at {system.lsn}, before the checkpoint {checkpoint.end_lsn}"
     if facts.publication is None:
         return "the publication does not exist any more; changes made without it cannot be decoded"
     return ""

@@ -27,8 +27,8 @@ ENOUGH_WAITING = 50_000
 #: Commit LSN, and microseconds since 2000-01-01 UTC of the commit: as they stand in the write-ahead log.
 Commit = tuple[int, int]
 
-#: Reasons that say that the entity's own row changed; for others nobody knows when it did.
-_CHANGES = (Reason.CHANGE, Reason.TRUNCATE)
+#: Reasons that say that the entity's own row changed, or by when it did if it did; for others nobody knows.
+_CHANGES = (Reason.CHANGE, Reason.TRUNCATE, Reason.RECOVERY)
 
 
 _ENQUEUE = """

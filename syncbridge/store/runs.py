@@ -102,11 +102,16 @@ def find(connection: Connection, run_id: int) -> Run | None:
     return None if row is None else _from_row(row)
 
 
-def ask(connection: Connection, mapping_id: int, reason: Reason) -> int:
-    """Ask for a run over all rows that begins with `open_asked`; its id. In the transaction that makes it necessary.
+def ask(connection: Connection, mapping_id: int, reason: Reason, *, barrier: str | None = None) -> int:
+    """Ask for a run over all rows; its id. In the transaction that makes it necessary.
 
-    Runs over all rows that are under way looked by what was in force before: this one takes their place.
+    It begins with `open_asked`, or with a `barrier` once all transactions before that have ended.
+
+    Runs over all rows that are under way looked by what was in force before: this one takes their place. A first sync
+    stays one.
     """
+    if reason is Reason.RECOVERY and _first_sync_pending(connection, mapping_id):
+        reason = Reason.FIRST_SYNC
     known = connection.execute(
         "select id from syncbridge.run where mapping_id = %s and status = 'asked'", (mapping_id,)
     ).fetchone()
@@ -118,11 +123,20 @@ def ask(connection: Connection, mapping_id: int, reason: Reason) -> int:
         (mapping_id,),
     )
     row = connection.execute(
-        "insert into syncbridge.run (mapping_id, reason, status) values (%s, %s, 'asked') returning id",
-        (mapping_id, reason.value),
+        "insert into syncbridge.run (mapping_id, reason, status, barrier)"
+        " values (%s, %s, %s, %s::text::xid8) returning id",
+        (mapping_id, reason.value, "asked" if barrier is None else "pending", barrier),
     ).fetchone()
     assert row is not None  # insert ... returning gives a row
     return int(row[0])
+
+
+def _first_sync_pending(connection: Connection, mapping_id: int) -> bool:
+    row = connection.execute(
+        "select exists (select from syncbridge.run where mapping_id = %s and status = 'pending' and reason = %s)",
+        (mapping_id, Reason.FIRST_SYNC.value),
+    ).fetchone()
+    return row == (True,)
 
 
 def asked(connection: Connection) -> list[Run]:

@@ -181,29 +181,6 @@ def test_a_table_without_a_primary_key_is_refused_with_what_to_do(whole: WholePr
     whole.assert_equal()
 
 
-def test_a_slot_that_was_dropped_is_told_and_recreating_it_finds_every_missed_change(whole: WholeProject) -> None:
-    whole.done("setup")
-    worker = whole.start()
-    whole.wait()
-    worker.stop()
-    whole.sql("update people set first_name = 'Missed'")
-    whole.sql("delete from people where id = 2")
-    whole.sql("select pg_drop_replication_slot(%s)", whole.slot)
-    worker = whole.start()
-    until(lambda: "capture stopped" in worker.log, what="capture says that it stopped")
-    assert "syncbridge setup --recreate-slot" in worker.log
-    until(lambda: "does not exist" in whole.run("status").out, what="status says that the slot is gone")
-    assert whole.run("status").code == 1
-    refused = whole.run("setup")
-    assert refused.code == 4
-    assert "--recreate-slot" in refused.err
-    whole.done("setup", "--recreate-slot")
-    worker.stop()
-    whole.start()
-    whole.wait()
-    whole.assert_equal()
-
-
 def test_a_slot_of_somebody_else_is_not_touched(whole: WholeProject) -> None:
     whole.sql("select pg_create_logical_replication_slot(%s, 'pgoutput')", whole.slot)
     ended = whole.run("setup")

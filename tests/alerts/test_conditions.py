@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from syncbridge.alerts.conditions import RESTART, Holds, Reading, duration_text, read
 from syncbridge.answers.status import Snapshot
 from syncbridge.config.alerts import AlertSettings
-from syncbridge.model import MappingStatus
+from syncbridge.model import Lsn, MappingStatus
+from syncbridge.store.gaps import Gap
 from tests.alerts.snapshots import (
+    AT,
     HALTED_AT,
     WELL,
     with_capture,
@@ -21,7 +24,7 @@ from tests.alerts.snapshots import (
 )
 
 LIMITS = AlertSettings.model_validate({"dead_letters": 10, "lag": "10m", "slot_retained": "1GB", "quota": 0.8})
-ABOUT = {"slot": "slot", "quota": "crm", "capture": "capture", "worker": "worker"}
+ABOUT = {"slot": "slot", "gap": "slot", "quota": "crm", "capture": "capture", "worker": "worker"}
 
 
 def reading(snapshot: Snapshot, kind: str, limits: AlertSettings = LIMITS) -> Reading:
@@ -114,6 +117,16 @@ def test_what_holds_is_told_with_its_number_and_what_to_do(
 ) -> None:
     found = reading(snapshot, kind)
     assert (found.holds, found.words, found.hint) == (Holds.YES, words, hint)
+
+
+def test_a_gap_is_told_of_for_a_while_however_fast_it_was_made_good() -> None:
+    gap = Gap(Lsn(100), None, Lsn(200), AT - timedelta(minutes=1), "it was dropped", open=False)
+    found = reading(with_capture(gap=gap), "gap")
+    assert (found.holds, found.since) == (Holds.YES, gap.to_time)
+    assert found.words.startswith("changes after 0/64 and before 0/C8 (")
+    old = replace(gap, to_time=AT - timedelta(hours=1))
+    assert reading(with_capture(gap=old), "gap").holds is Holds.NO
+    assert reading(with_capture(gap=replace(old, open=True)), "gap").holds is Holds.YES
 
 
 @pytest.mark.parametrize("snapshot", [with_slot(wal_status="lost"), with_capture(slot=None)])

@@ -137,7 +137,7 @@ def test_recreating_the_slot_can_be_interrupted_and_every_mapping_is_compared(
         apply(cli_project.project, recreate_slot=True, told=killed_after(kill))
     apply(cli_project.project)
     found = in_force(cli_project)
-    assert [(name, reason) for name, reason, *_ in found["runs"]] == [("parts", "resync"), ("people", "resync")]
+    assert [(name, reason) for name, reason, *_ in found["runs"]] == [("parts", "recovery"), ("people", "recovery")]
     assert found["slots"]
     assert found["intents"] == []
 

@@ -7,7 +7,9 @@ import pytest
 from syncbridge.model import Reason
 from tests.fix_two_way import TwoWayProject
 
-BY_THE_WAY = [reason for reason in Reason if reason not in (Reason.CHANGE, Reason.TRUNCATE)]
+#: Of what is found after a lost slot it is known by when it changed: tests/inbound/test_recovery.py.
+CHANGES = (Reason.CHANGE, Reason.TRUNCATE, Reason.RECOVERY)
+BY_THE_WAY = [reason for reason in Reason if reason not in CHANGES]
 
 
 @pytest.mark.parametrize("reason", BY_THE_WAY)

@@ -27,6 +27,15 @@ def _populated(project: SmallProject, count: int = 4) -> SmallProject:
     return project
 
 
+def test_what_a_recovery_from_a_lost_slot_finds_counts_because_nobody_asked_for_it(start: Start) -> None:
+    project = _populated(start(CHANGES))
+    project.writer.execute("update people set first_name = 'y'")
+    project.touch(1, 2, 3, reason=Reason.RECOVERY)
+    project.deliver()
+    assert project.destination.calls == []
+    assert mappings.read(project.store, "people").status is MappingStatus.GUARD
+
+
 def test_a_first_sync_does_not_count_as_changes(start: Start) -> None:
     project = _populated(start(CHANGES))
     assert len(project.remote()) == 4

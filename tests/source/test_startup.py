@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,7 +12,7 @@ from syncbridge.model import Lsn
 from syncbridge.source.publication import Publication
 from syncbridge.source.replication import SystemIdentity
 from syncbridge.source.slot import SlotFacts
-from syncbridge.source.startup import Facts, Position, Standing, judge
+from syncbridge.source.startup import Facts, Loss, Position, Standing, judge
 
 SLOT = SlotFacts("s", "pgoutput", "db", server_lsn=Lsn(900), confirmed_lsn=Lsn(500), restart_lsn=Lsn(400))
 HEALTHY = Facts("db", SLOT, Publication("p"))
@@ -55,6 +56,44 @@ def test_a_position_that_cannot_be_trusted_is_lost(case: str) -> None:
     with pytest.raises(PositionLost) as caught:
         verdict.require()
     assert "setup --recreate-slot" in caught.value.hint
+
+
+CHANGED = ("another plugin", "another database", "temporary", "two-phase", "no publication")
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_only_a_slot_that_is_gone_while_all_else_is_as_it_was_can_be_made_anew_unasked(case: str) -> None:
+    alone = ("no slot", "log removed", "invalidated")
+    expected = Loss.SLOT if case in alone else Loss.SETUP if case in CHANGED else Loss.RESTORED
+    assert judge(*LOST[case]).loss is expected
+
+
+@pytest.mark.parametrize(
+    "restored",
+    [
+        SYSTEM._replace(system_id="2"),
+        SYSTEM._replace(timeline=2),
+        SYSTEM._replace(lsn=Lsn(499)),
+        HERE._replace(database_oid=4),
+        HERE._replace(copied=True),
+    ],
+)
+def test_without_a_slot_whatever_speaks_for_a_restored_copy_asks_a_person(restored: SystemIdentity | Position) -> None:
+    facts = replace(HEALTHY, slot=None, database_oid=5)
+    system, here = (restored, HERE) if isinstance(restored, SystemIdentity) else (SYSTEM, restored)
+    assert judge(facts, SYSTEM, HERE._replace(database_oid=5)).loss is Loss.SLOT
+    assert judge(facts, system, here).loss is Loss.RESTORED
+
+
+def test_a_state_that_was_moved_with_care_goes_on_because_the_slot_proves_it_up_to_date() -> None:
+    verdict = judge(replace(HEALTHY, database_oid=5), SYSTEM, HERE._replace(database_oid=4, copied=True))
+    assert (verdict.standing, verdict.loss) == (Standing.OK, Loss.NOTHING)
+
+
+def test_the_message_names_the_range() -> None:
+    here = HERE._replace(end_lsn=Lsn(400), commit_time=datetime(2026, 11, 1, 12, 30, tzinfo=UTC))
+    with pytest.raises(PositionLost, match=r"after 0/190 \(a change of 2026-11-01 12:30:00 UTC\) and up to 0/1F4"):
+        judge(HEALTHY, SYSTEM, here).require()
 
 
 def test_a_promotion_that_brought_the_slot_along_is_accepted() -> None:
