@@ -34,7 +34,7 @@ class Planned:
     withheld: bool = False  # the destination's own fields were left out, as its record is there
     postponed: str = ""  # why its delete is not sent yet
     postponed_for: float = 0.0  # seconds
-    undecided: tuple[str, ...] = ()  # fields that were changed there too: left out until the poller has decided
+    undecided: tuple[str, ...] = ()  # what was changed there too: nothing is sent until the poller has decided
     rebased: bool = False  # nothing is sent, but both sides agree on more than the base says
     astray: bool = False  # the row differs in a field of the destination's own
 

@@ -1,9 +1,12 @@
-"""Read before write: what the destination holds now of the fields that an update would write, for two-way mappings.
+"""Read before write: what the destination holds now of what an update or a delete is about, for two-way mappings.
 
 Between the last poll and an update somebody may have changed the same field there; to write over that would lose it
-without a word. So the batch is read first, in one call, and a field whose remote value is not the base any more is not
-sent: the poller decides about it, by the mapping's rules, with the times of both changes. Its row waits for that. What
-both sides hold alike already is not sent either.
+without a word. So the batch is read first, in one call, and where the remote value of a field is not the base any more
+nothing of the record is sent: the poller decides about it, by the mapping's rules, with the times of both changes. Its
+row waits for that. What both sides hold alike already is not sent either.
+
+It is the same where one side deletes: a record that somebody changed is not deleted, and one that somebody deleted is
+not brought back by an update, before the poller has decided which of the two stands.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ from dataclasses import dataclass
 import orjson
 from psycopg import Connection
 
-from syncbridge.destinations.base import Destination
+from syncbridge.destinations.base import Destination, RemoteRecord
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Fields, Operation
 from syncbridge.outbound.plan import Planned
 from syncbridge.store import held_changes, parent_waits, rechecks
+from syncbridge.store.held_changes import HeldChange
 
 
 @dataclass(slots=True)
@@ -30,40 +34,60 @@ class Reread:
     store: Connection
 
     def look(self, sending: list[Planned]) -> list[Planned]:
-        """Take out of these updates what must not be sent; those of `sending` that still need a call."""
+        """Take out of these what must not be sent; those of `sending` that still need a call."""
         two_way = self.mapping.two_way
-        updates = [p for p in sending if _is_update(p)] if two_way is not None else []
-        if not updates:
+        known = [p for p in sending if _is_known(p)] if two_way is not None else []
+        if not known:
             return sending
-        names = sorted({name for p in updates for name in p.fields})
-        ids = [str(p.claimed.remote_id) for p in updates]
-        found = self.destination.read(self.mapping.object, ids, names, lane=self.mapping.name)
-        held = held_changes.read(self.store, self.mapping_id, [p.key for p in updates])
-        waiting = (
-            parent_waits.fields(self.store, self.mapping_id, ids) if two_way is not None and two_way.lookups else {}
-        )
+        ids = [str(p.claimed.remote_id) for p in known]
+        found = self.destination.read(self.mapping.object, ids, self._names(known), lane=self.mapping.name)
+        held = held_changes.read(self.store, self.mapping_id, [p.key for p in known])
+        waiting = parent_waits.fields(self.store, self.mapping_id, ids) if two_way and two_way.lookups else {}
         again = []
-        for p, record in zip(updates, found, strict=True):
-            if record is None:
-                continue  # deleted there: the upsert makes it anew, or the poller says otherwise
-            known = held.get(p.key)
-            parked = set(known.fields) if known is not None and known.kind == "conflict" else set()
-            parked |= self._untouched(p, waiting.get(record.remote_id, set()))
-            if self._leave_out(p, record.fields, parked):
-                again.append(record.remote_id)
+        for p, record in zip(known, found, strict=True):
+            remote_id = str(p.claimed.remote_id)
+            parked = self._untouched(p, waiting.get(remote_id, set()))
+            if self._undecided(p, record, held.get(p.key), parked):
+                again.append(remote_id)
         if again:
             rechecks.add(self.store, self.mapping_id, again)
         return [p for p in sending if p.operation is not Operation.NOTHING]
 
     def _untouched(self, planned: Planned, waiting: set[str]) -> set[str]:
         """Lookups whose remote value waits for a parent's row, where our row still holds what was agreed."""
-        base: Fields = orjson.loads(planned.claimed.base or "{}")
+        base = self._base(planned)
         return {name for name in waiting if name in base and planned.fields.get(name) == base[name]}
+
+    def _names(self, known: list[Planned]) -> list[str]:
+        """What is written, and all that was agreed on of what is deleted."""
+        mapped = {each.remote.lower() for each in self.mapping.fields}
+        names = {name for p in known if not _is_delete(p) for name in p.fields}
+        agreed = {name for p in known if _is_delete(p) for name in self._base(p) if name.lower() in mapped}
+        return sorted(names | agreed)
+
+    def _undecided(
+        self, planned: Planned, record: RemoteRecord | None, hold: HeldChange | None, parked: set[str]
+    ) -> bool:
+        """Leave out what the poller, or a person, has to decide about first; whether it is the poller."""
+        if hold is not None and hold.kind == "delete":
+            return _leave_alone(planned)  # one side deleted it and a person decides
+        if _is_delete(planned):
+            return record is not None and self._changed_there(planned, record.fields)
+        if record is None:  # deleted there: to write to it would bring it back
+            return _leave_alone(planned, "the record")
+        if hold is not None and hold.kind == "conflict":
+            parked = parked.union(hold.fields)
+        return self._leave_out(planned, record.fields, parked)
+
+    def _changed_there(self, planned: Planned, remote: Fields) -> bool:
+        """Whether somebody changed the record that would be deleted."""
+        base, owned = self._base(planned), self._owned()
+        changed = [n for n, value in base.items() if n.lower() not in owned and n in remote and remote[n] != value]
+        return bool(changed) and _leave_alone(planned, *changed)
 
     def _leave_out(self, planned: Planned, remote: Fields, parked: set[str]) -> bool:
         """Whether the poller has to decide about a field of this update. Fields that a person decides on just stay."""
-        base: Fields = orjson.loads(planned.claimed.base or "{}")
-        owned = {name.lower() for name, owner in self._owners() if owner == "postgres"}
+        base, owned = self._base(planned), self._owned()
         sent, kept, undecided = {}, dict(planned.base), []
         for name, value in planned.fields.items():
             now = remote[name]
@@ -74,27 +98,51 @@ class Reread:
             else:
                 _restore(kept, base, name)
                 undecided.append(name)
+        planned.undecided = tuple(name for name in undecided if name not in parked)
+        if planned.undecided:  # our write would move the record's time of change, by which `newest` goes
+            for name in sent:
+                _restore(kept, base, name)
+            sent = {}
         planned.full = planned.full and len(sent) == len(planned.fields)
         planned.fields, planned.base = sent, kept
-        planned.undecided = tuple(name for name in undecided if name not in parked)
         if not sent:
             planned.operation = Operation.NOTHING
             planned.rebased = kept != base
         return bool(planned.undecided)
 
-    def _owners(self) -> list[tuple[str, str]]:
-        """Who owns which field: what no column holds is Postgres's."""
+    def _base(self, planned: Planned) -> Fields:
+        fields: Fields = orjson.loads(planned.claimed.base or "{}")
+        return fields
+
+    def _owned(self) -> set[str]:
+        """Fields that are Postgres's, in small letters: those that no column holds are."""
         two_way = self.mapping.two_way
         assert two_way is not None  # the caller looked
-        return [
-            (field.remote, two_way.owners.get(field.remote, "" if two_way.returns(field.remote) else "postgres"))
+        return {
+            field.remote.lower()
             for field in self.mapping.fields
-        ]
+            if two_way.owners.get(field.remote, "" if two_way.returns(field.remote) else "postgres") == "postgres"
+        }
 
 
-def _is_update(planned: Planned) -> bool:
-    claimed = planned.claimed
-    return planned.operation is Operation.UPDATE and not planned.vanished and claimed.remote_id is not None
+def _is_known(planned: Planned) -> bool:
+    """Whether it concerns a record that we know: an update, or a delete of it."""
+    operation, claimed = planned.operation, planned.claimed
+    if claimed.remote_id is None or claimed.base is None:
+        return False
+    return operation is Operation.DELETE or (operation is Operation.UPDATE and not planned.vanished)
+
+
+def _is_delete(planned: Planned) -> bool:
+    return planned.operation is Operation.DELETE
+
+
+def _leave_alone(planned: Planned, *undecided: str) -> bool:
+    """Send nothing of it. Without a field that the poller decides about it is settled: a person decides."""
+    base: Fields = orjson.loads(planned.claimed.base or "{}")
+    planned.operation, planned.fields, planned.base = Operation.NOTHING, {}, base
+    planned.undecided = undecided
+    return bool(undecided)
 
 
 def _restore(kept: Fields, base: Fields, name: str) -> None:

@@ -124,9 +124,10 @@ def _take_delivered(settlement: Settlement, planned: Planned, result: Delivered)
         return
     elif result.created and not planned.full and not planned.vanished:
         # Somebody deleted the remote record, so this update created one that lacks what was left out for being
-        # equal: the rest follows at once.
+        # equal: the rest follows at once, and until then nobody takes its being empty for a change.
         operation = Operation.CREATE
-        settlement.linked[row.key] = (result.remote_id, planned.fields)
+        empty = {name: None for name, value in planned.base.items() if value is not None}
+        settlement.linked[row.key] = (result.remote_id, {**empty, **planned.fields})
         settlement.kept.append(Kept(row.key, row.version, tried=False))
         settlement.log.append(_entry(planned, Outcome.DELIVERED, operation=operation, remote_id=result.remote_id))
         settlement.delivered += 1
@@ -134,10 +135,7 @@ def _take_delivered(settlement: Settlement, planned: Planned, result: Delivered)
     else:
         operation = Operation.CREATE if result.created else Operation.UPDATE
         settlement.linked[row.key] = (result.remote_id, planned.base)
-    if planned.undecided:
-        settlement.kept.append(_until_decided(planned))
-    else:
-        settlement.done[row.key] = row.version
+    settlement.done[row.key] = row.version
     _remember(settlement, planned)
     settlement.delivered += 1
     told = planned.matched or None
@@ -258,19 +256,14 @@ def take_waiting(settlement: Settlement, planned: Planned) -> None:
 
 def take_undecided(settlement: Settlement, planned: Planned) -> None:
     """Add a record of which nothing is sent before the poller has decided about what was changed there."""
-    kept = _until_decided(planned)
-    settlement.kept.append(kept)
-    settlement.waiting += 1
-    if planned.rebased and planned.claimed.remote_id is not None:
-        settlement.linked[planned.key] = (planned.claimed.remote_id, planned.base)
-    if planned.claimed.error_code != UNDECIDED:
-        settlement.log.append(_entry(planned, Outcome.WAITING, code=UNDECIDED, message=kept.message))
-
-
-def _until_decided(planned: Planned) -> Kept:
     row = planned.claimed
     message = f"{', '.join(planned.undecided)} was changed in the destination too: the next poll decides"
-    return Kept(row.key, row.version, delay=DECIDING, tried=False, code=UNDECIDED, message=message)
+    settlement.kept.append(Kept(row.key, row.version, delay=DECIDING, tried=False, code=UNDECIDED, message=message))
+    settlement.waiting += 1
+    if planned.rebased and row.remote_id is not None:
+        settlement.linked[planned.key] = (row.remote_id, planned.base)
+    if row.error_code != UNDECIDED:
+        settlement.log.append(_entry(planned, Outcome.WAITING, code=UNDECIDED, message=message))
 
 
 def take_postponed(settlement: Settlement, planned: Planned) -> None:

@@ -64,7 +64,7 @@ def test_an_update_does_not_write_over_a_change_that_was_not_polled_yet(both: Tw
     both.edit(1, FirstName="Theirs")
     both.out.deliverer.step()
     assert both.out.remote()["1"]["FirstName"] == "Theirs"
-    assert both.out.remote()["1"]["LastName"] == "Ours too"
+    assert both.out.remote()["1"]["LastName"] == "Last 1"
     assert both.rechecks() == [both.remote_id(1)]
     assert both.out.left() == ["1"]
     both.poll()
@@ -73,6 +73,21 @@ def test_an_update_does_not_write_over_a_change_that_was_not_polled_yet(both: Tw
     both.out.deliver()
     assert both.out.left() == []
     assert both.out.remote()["1"]["FirstName"] == "Theirs"
+    assert both.out.remote()["1"]["LastName"] == "Ours too"
+
+
+def test_what_goes_out_of_a_record_makes_no_older_change_of_it_newer(both: TwoWayProject) -> None:
+    both.after(-60)
+    both.edit(1, FirstName="Theirs")
+    both.out.change("update people set first_name = 'Ours', last_name = 'Ours too' where id = 1", 1)
+    both.after(+60)  # by the time of our own write the record would be newer than the row
+    both.out.deliverer.step()
+    both.poll()
+    both.out.deliver()
+    both.settle()
+    assert both.row(1, "first_name", "last_name") == ("Ours", "Ours too")
+    assert both.out.remote()["1"]["FirstName"] == "Ours"
+    assert both.decisions(1)[0]["FirstName"]["verdict"] == "postgres wins"
 
 
 def test_an_update_that_is_newer_goes_out_once_the_poll_has_decided(both: TwoWayProject) -> None:

@@ -51,7 +51,7 @@ def test_the_log_says_create_when_the_destination_created_it() -> None:
 
 def test_a_part_that_created_a_record_is_linked_as_far_as_it_goes_and_followed_by_the_rest() -> None:
     settlement = _take(_planned(Operation.UPDATE, {"A": 1}, full=False), Delivered("m2", created=True))
-    assert settlement.linked == {"1": ("m2", {"A": 1})}
+    assert settlement.linked == {"1": ("m2", {"A": 1, "Old": None})}  # what was not sent is empty there
     assert settlement.done == {}
     (kept,) = settlement.kept
     assert (kept.delay, kept.tried, kept.dead) == (0.0, False, False)
