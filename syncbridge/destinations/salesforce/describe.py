@@ -61,20 +61,28 @@ class Names(dict[str, V]):
 
 
 class Descriptions:
-    """Describes objects through `fetch`, each once, until `refresh` or `forget`. Thread-safe."""
+    """Describes objects through `fetch`, each once, until `refresh` or `forget`. Thread-safe.
+
+    Threads that want one object at the same time share one call.
+    """
 
     def __init__(self, fetch: Callable[[str], Any]) -> None:
         self._fetch = fetch
         self._lock = threading.Lock()
         self._known: dict[str, RemoteObject] = {}
+        self._turns: dict[str, threading.Lock] = {}  # one thread asks for an object at a time
 
     def get(self, object: str, *, refresh: bool = False) -> RemoteObject:
+        name = object.lower()
+        if not refresh and (known := self.known(name)) is not None:
+            return known
         with self._lock:
-            known = None if refresh else self._known.get(object.lower())
-        if known is None:
-            known = described(self._fetch(object))
-            with self._lock:
-                self._known[object.lower()] = known
+            turn = self._turns.setdefault(name, threading.Lock())
+        with turn:
+            if refresh or (known := self.known(name)) is None:
+                known = described(self._fetch(object))
+                with self._lock:
+                    self._known[name] = known
         return known
 
     def known(self, object: str) -> RemoteObject | None:

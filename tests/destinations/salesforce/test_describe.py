@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -100,3 +101,24 @@ def test_each_object_is_described_once_until_asked_again() -> None:
     descriptions.forget("ACCOUNT")
     descriptions.get("Account")
     assert asked == ["Account"] * 3
+
+
+def test_threads_that_want_one_object_at_the_same_time_share_a_call() -> None:
+    asked: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def fetch(object: str) -> Any:
+        asked.append(object)
+        begun.set()
+        assert go_on.wait(30)
+        return ACCOUNT
+
+    descriptions = Descriptions(fetch)
+    threads = [threading.Thread(target=descriptions.get, args=("Account",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(30)
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert asked == ["Account"]
