@@ -20,6 +20,7 @@ _RECORDS = (
     "held_change",
     "recheck",
     "parent_wait",
+    "formula_round",
     "watermark",
 )  # in the order in which others lock
 
