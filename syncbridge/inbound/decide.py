@@ -45,6 +45,7 @@ class Decision:
     base: Fields | None = None
     send: bool = False  # the row goes out
     held: tuple[str, ...] = ()
+    bouncing: tuple[str, ...] = ()  # fields that are stopped, as `bounces` tells
     held_whole: str = ""  # why nothing of it was done, and a person decides
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     fate: Fate | None = None  # of a pair of which one side is gone
@@ -119,7 +120,7 @@ def _changed(pair: Pair, rules: Mapping[str, Rule]) -> bool:
 
 def account(decision: Decision, rules: Mapping[str, Rule], sensitive: frozenset[str]) -> dict[str, dict[str, Normal]]:
     """For the log: the inputs of each field in which a side lost by rule, or that is held."""
-    told = (Verdict.POSTGRES_WINS, Verdict.DESTINATION_WINS, Verdict.HELD)
+    told = (Verdict.POSTGRES_WINS, Verdict.DESTINATION_WINS, Verdict.HELD, Verdict.BOUNCES)
     names = [name for name, verdict in decision.verdicts.items() if verdict in told]
     times: dict[str, Normal] = {"modified": decision.pair.change.modified.isoformat()}
     if decision.pair.committed is not None:

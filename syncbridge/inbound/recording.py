@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from psycopg import Connection
@@ -19,6 +19,9 @@ from syncbridge.store import database, held_changes, links, outbox, sync_log
 from syncbridge.store.held_changes import HeldChange, Kind
 from syncbridge.store.outbox import Touched
 from syncbridge.store.sync_log import Incoming
+
+#: Code of a field that is stopped because it bounces.
+BOUNCES = "BOUNCES"
 
 
 @dataclass(slots=True)
@@ -83,13 +86,24 @@ def _refused(page: Page) -> list[HeldChange]:
 
 
 def _held(decision: Decision) -> HeldChange | None:
-    if not decision.held and not decision.held_whole:
+    if not decision.held and not decision.held_whole and not decision.bouncing:
         return None
-    kind: Kind = "delete" if decision.held_whole else "conflict"
+    kind: Kind = "delete" if decision.held_whole else "bounce" if decision.bouncing else "conflict"
     change = decision.pair.change
-    fields = {name: values(decision.pair, name) for name in decision.held}
-    message = decision.held_whole or f"both sides changed {', '.join(decision.held)}"
+    fields = {name: values(decision.pair, name) for name in (*decision.held, *decision.bouncing)}
+    message = decision.held_whole or "; ".join(_why_held(decision))
     return HeldChange(decision.key, change.remote_id, kind, change.modified, fields, None, message)
+
+
+def _why_held(decision: Decision) -> Iterator[str]:
+    if decision.held:
+        yield f"both sides changed {', '.join(decision.held)}"
+    if decision.bouncing:
+        yield _bounce_told(decision.bouncing)
+
+
+def _bounce_told(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} came in and went out in turn: a trigger here or an automation there turns values back"
 
 
 def _log_refused(page: Page, newly: set[str]) -> list[Incoming]:
@@ -126,7 +140,25 @@ def _log_done(done: list[Decision], newly: set[str], columns: Columns, deletes: 
                     decision=told,
                 )
             )
-    return entries
+    return [
+        *entries,
+        *(_log_bounce(decision, columns) for decision in done if decision.key in newly and decision.bouncing),
+    ]
+
+
+def _log_bounce(decision: Decision, columns: Columns) -> Incoming:
+    told = account(decision, columns.rules, columns.sensitive)
+    names = decision.bouncing
+    return Incoming(
+        decision.key,
+        Operation.NOTHING,
+        Outcome.HELD,
+        decision.pair.change.remote_id,
+        fields=", ".join(names),
+        code=BOUNCES,
+        message=_bounce_told(names),
+        decision={name: told[name] for name in names},
+    )
 
 
 def _operation(decision: Decision) -> Operation:

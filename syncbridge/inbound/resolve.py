@@ -44,6 +44,7 @@ class Verdict(StrEnum):
     POSTGRES_WINS = "postgres wins"
     DESTINATION_WINS = "destination wins"
     HELD = "held"  # a person decides; neither side moves
+    BOUNCES = "bounces"  # it came in and went out in turn: as held
 
 
 class Fate(StrEnum):
@@ -65,7 +66,7 @@ class _NoValue:
 
 _NO_VALUE = _NoValue()
 _TAKES_REMOTE = (Verdict.REMOTE, Verdict.DESTINATION_WINS)
-_KEEPS_LOCAL = (Verdict.LOCAL, Verdict.POSTGRES_WINS)
+KEEPS_LOCAL = (Verdict.LOCAL, Verdict.POSTGRES_WINS)
 _DECIDED = (Verdict.POSTGRES_WINS, Verdict.DESTINATION_WINS)
 _BY_SIDE = {Side.POSTGRES: Verdict.POSTGRES_WINS, Side.DESTINATION: Verdict.DESTINATION_WINS}
 
@@ -111,7 +112,7 @@ def merge(base: Fields | None, local: Fields, remote: Fields, rules: Mapping[str
         verdicts,
         write={name: value for name, value in remote.items() if verdicts[name] in _TAKES_REMOTE},
         base={**known, **settled},
-        send=any(verdict in _KEEPS_LOCAL for verdict in verdicts.values()),
+        send=any(verdict in KEEPS_LOCAL for verdict in verdicts.values()),
     )
 
 

@@ -21,6 +21,7 @@ from psycopg import Connection
 from syncbridge.destinations.feed import RemoteChange
 from syncbridge.errors import RecordRejected
 from syncbridge.inbound import parents, waiting
+from syncbridge.inbound.bounces import Bounces
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.decide import Action, Decision, Pair, decide
 from syncbridge.inbound.order import layers
@@ -97,11 +98,12 @@ class PageWriter:
                 continue  # another record has this entity meanwhile
             if _uncertain(touched.get(key), known.get(key), settled):
                 page.postponed.add(change.remote_id)
-                postponed.append(Postponed(change.remote_id, key, None if change.deleted else self._mapped(change)))
+                postponed.append(self._postponed(key, change, known.get(key)))
             else:
                 ready[key] = change
         with self.source.transaction():
-            page.decisions, page.parents = self._decide(ready, known, touched)
+            decisions, page.parents = self._decide(ready, known, touched)
+            page.decisions = self._stop_bounces(decisions, known)
             self._apply(page)
         page.touched = touched
         looked_at = latest.keys() - page.postponed if current else {change.remote_id for change in ready.values()}
@@ -120,7 +122,7 @@ class PageWriter:
         for link in linked:
             change = latest[link.remote_id]
             news = self._news(link.base, change)
-            if all or ((change.deleted or news) and not _was_refused(held.get(link.key), news)):
+            if all or ((change.deleted or news or link.key in held) and not _was_refused(held.get(link.key), news)):
                 wanted[link.key] = change
         linked_ids = {link.remote_id for link in linked}
         for remote_id, change in latest.items():
@@ -131,6 +133,11 @@ class PageWriter:
 
     def _mapped(self, change: RemoteChange) -> Fields:
         return {name: value for name, value in change.fields.items() if name in self.columns.rules}
+
+    def _postponed(self, key: str, change: RemoteChange, link: Link | None) -> Postponed:
+        """What shows nothing new was wanted for another reason, and is looked at whatever becomes of its base."""
+        told = not change.deleted and (link is None or self._news(link.base, change))
+        return Postponed(change.remote_id, key, self._mapped(change) if told else None)
 
     def _news(self, base: Fields, change: RemoteChange) -> Fields:
         """What differs from the base."""
@@ -176,6 +183,12 @@ class PageWriter:
         records = [change.fields for change in ready.values()] + [known[key].base for key in ready if key in known]
         keys = map(self.columns.parent_keys, rows.values())
         return parents.find(self.store, self.kin, list(self.columns.lookups.values()), keys=keys, records=records)
+
+    def _stop_bounces(self, decisions: list[Decision], known: Mapping[str, Link]) -> list[Decision]:
+        if not decisions:
+            return decisions
+        held = held_changes.read(self.store, self.mapping_id, [decision.key for decision in decisions])
+        return Bounces(self.mapping_id, self.store, self.two_way.every).stop(decisions, known, held)
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from syncbridge.loops.loop import Connected
 from syncbridge.model import MappingStatus
-from syncbridge.store import claims, guard_counts, mappings, sync_log, workers
+from syncbridge.store import bounces, claims, guard_counts, mappings, sync_log, workers
 
 log = logging.getLogger("syncbridge.worker")
 
@@ -57,6 +57,7 @@ class HousekeepingLoop(Connected):
         retention = self.around.project.settings.store.log_retention_days
         sync_log.keep_partitions(self._state, today=datetime.now(UTC).date(), retention_days=retention)
         guard_counts.prune(self._state)
+        bounces.prune(self._state)
         self.around.spending.prune(self._state)
 
     def _free_orphans(self) -> None:

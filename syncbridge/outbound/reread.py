@@ -75,8 +75,8 @@ class Reread:
             return record is not None and self._changed_there(planned, record.fields)
         if record is None:  # deleted there: to write to it would bring it back
             return _leave_alone(planned, "the record")
-        if hold is not None and hold.kind == "conflict":
-            parked = parked.union(hold.fields)
+        if hold is not None:
+            parked = parked | _parked(planned, hold)
         return self._leave_out(planned, record.fields, parked)
 
     def _changed_there(self, planned: Planned, remote: Fields) -> bool:
@@ -143,6 +143,14 @@ def _leave_alone(planned: Planned, *undecided: str) -> bool:
     planned.operation, planned.fields, planned.base = Operation.NOTHING, {}, base
     planned.undecided = undecided
     return bool(undecided)
+
+
+def _parked(planned: Planned, held: HeldChange) -> set[str]:
+    """Fields that a person decides on; one that bounces goes on by itself once the row holds something new."""
+    if held.kind == "conflict":
+        return set(held.fields)
+    bounces = held.fields if held.kind == "bounce" else {}
+    return {name for name, sides in bounces.items() if planned.fields.get(name) in sides.values()}
 
 
 def _restore(kept: Fields, base: Fields, name: str) -> None:

@@ -18,6 +18,7 @@ _RECORDS = (
     "bulk_job",
     "bulk_reserve",
     "held_change",
+    "bounce",
     "recheck",
     "parent_wait",
     "formula_round",

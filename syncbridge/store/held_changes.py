@@ -13,7 +13,7 @@ from psycopg import Connection
 from syncbridge.arrays import json_array, text_array, time_array, to_microseconds
 from syncbridge.model import Normal
 
-Kind = Literal["conflict", "delete", "refused"]
+Kind = Literal["conflict", "bounce", "delete", "refused"]
 
 
 @dataclass(frozen=True, slots=True)

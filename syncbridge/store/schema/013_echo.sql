@@ -6,3 +6,15 @@ alter table syncbridge.outbox add column changed_at timestamptz;
 
 -- Whose record it is, and what was seen of it: once that is the base, it was our own write, and needs no other look.
 alter table syncbridge.recheck add column key text collate "C", add column seen json;
+
+-- How often fields of a record came in and went out in turn lately: remote field -> what is counted of it.
+create table syncbridge.bounce (
+    mapping_id integer not null,
+    key        text collate "C" not null,
+    fields     json not null,
+    at         timestamptz not null default now(),
+    primary key (mapping_id, key)
+);
+
+alter table syncbridge.held_change drop constraint held_change_kind_check,
+    add constraint held_change_kind_check check (kind in ('conflict', 'bounce', 'delete', 'refused'));
