@@ -108,24 +108,28 @@ def start_two_way(start: Start) -> StartTwoWay:
     """Starts a project of MAPPING in both directions, with replacements in its text and the first poll done."""
 
     def make(*replacements: tuple[str, str], own_store: Connection | None = None) -> TwoWayProject:
-        out = start(*replacements, BOTH)
-        assert out.mapping.two_way is not None
-        store = out.stores()
-        poller = Poller(
-            out.mapping_id,
-            out.mapping,
-            out.mapping.two_way,
-            out.destination,
-            store,
-            own_store or store,
-            rng=random.Random(1),
-        )
-        project = TwoWayProject(out, poller, datetime.now(UTC))
-        out.destination.feed.clock = lambda: project.now
-        project.poll()
-        return project
+        return polled(start(*replacements, BOTH), own_store)
 
     return make
+
+
+def polled(out: SmallProject, own_store: Connection | None = None) -> TwoWayProject:
+    """A project whose mapping goes both ways, with its poller and the first poll done."""
+    assert out.mapping.two_way is not None
+    store = out.stores()
+    poller = Poller(
+        out.mapping_id,
+        out.mapping,
+        out.mapping.two_way,
+        out.destination,
+        store,
+        own_store or store,
+        rng=random.Random(1),
+    )
+    project = TwoWayProject(out, poller, datetime.now(UTC))
+    out.destination.feed.clock = lambda: project.now
+    project.poll()
+    return project
 
 
 @pytest.fixture

@@ -50,12 +50,9 @@ class BulkLoop(Connected):
         return wait
 
     def _is_needed(self, bulk: BulkLoading) -> bool:
-        """Whether there are jobs to go on with, or a backlog that is worth one.
-
-        No job begins for a two-way mapping: its updates are read before they are written, record by record.
-        """
+        """Whether there are jobs to go on with, or a backlog that is worth one."""
         jobs = bool(bulk_jobs.read_all(self._state, self._mapping_id))
-        if jobs or not bulk.bulk_from or self._mapping.two_way is not None:
+        if jobs or not bulk.bulk_from:
             return jobs
         return any(
             bulk_jobs.due(self._state, self._mapping_id, priority, enough=bulk.bulk_from) >= bulk.bulk_from

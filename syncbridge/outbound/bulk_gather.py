@@ -201,10 +201,14 @@ def fits(planned: Planned, mapping: CompiledMapping) -> bool:
     """Whether a bulk job can carry it: all that has to be known when it is settled comes back with its result.
 
     Lanes do what has to be looked up first (existing records of new entities, records of which an answer was lost),
-    what is to be sent again when a parent comes, what is marked instead of deleted, and what was refused before.
+    what is to be sent again when a parent comes, what is marked instead of deleted, and what was refused before. Of a
+    two-way mapping a job carries new records only: before others are written somebody looks what they hold now, and
+    from that look to the job's write it would be minutes.
     """
     row = planned.claimed
     if row.attempts or planned.missing:
+        return False
+    if mapping.two_way is not None and (planned.operation is not Operation.CREATE or row.resend):
         return False
     if planned.operation is Operation.DELETE:
         return bool(row.remote_id) and not row.resend

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fix_project import WholeProject, WorkerProcess, until
+from tests.project_files import PEOPLE
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -95,3 +96,18 @@ def test_live_changes_arrive_while_a_job_is_held_and_a_worker_that_is_stopped_le
     whole.wait()
     whole.assert_equal()
     assert len(whole.records(deleted=True)) == ROWS + 5
+
+
+def test_a_first_sync_in_both_directions_goes_by_jobs_and_leaves_nothing_to_look_at(whole: WholeProject) -> None:
+    whole.write_mapping("people", PEOPLE.replace("guard:", "direction: both\npoll: {every: 1s}\nguard:"))
+    whole.sql(MANY)
+    whole.done("setup")
+    whole.start()
+    whole.wait()
+    assert done_by_jobs(whole) >= ROWS
+    until(lambda: not whole.sql("select 1 from syncbridge.recheck"))
+    whole.sql("update people set first_name = 'Live' where id = 1000")
+    until(lambda: (whole.record(1000) or {}).get("FirstName") == "Live")
+    whole.wait()
+    assert whole.sql("select 1 from syncbridge.sync_log where direction = 'in'") == []
+    whole.assert_equal()
