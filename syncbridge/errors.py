@@ -10,6 +10,7 @@
     ├── RecordRejected         this record only; its neighbours go on
     └── NeedsOperator          a person must act; stops one loop or mapping, never the process
         ├── LoginRefused         the destination does not accept the credentials
+        ├── OtherSystem          the login reaches another system than the one that our links name
         ├── SchemaDrift          an object, field, table or column is no longer as mapped
         ├── SourceUnusable       Postgres cannot be captured from as it is set up
         └── PositionLost         changes may be missing: slot lost, behind, or another server
@@ -80,6 +81,10 @@ class NeedsOperator(SyncbridgeError):
 
 class LoginRefused(NeedsOperator):
     """The destination does not accept the credentials."""
+
+
+class OtherSystem(NeedsOperator):
+    """The login reaches another system than the one that our links name: a re-pointed or refreshed org."""
 
 
 class SchemaDrift(NeedsOperator):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +15,7 @@ from psycopg import Connection
 from syncbridge.config import Settings
 from syncbridge.destinations.base import Destination
 from syncbridge.destinations.registry import open_destination
-from syncbridge.errors import SettingsError, SyncbridgeError
+from syncbridge.errors import OtherSystem, SettingsError, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping, compile_mapping
 from syncbridge.mapping.files import read_mappings, restore_mapping
 from syncbridge.mapping.kinship import kinship
@@ -24,7 +25,7 @@ from syncbridge.outbound.lookups import Lookups
 from syncbridge.schemas import Catalog, Table
 from syncbridge.source import rows
 from syncbridge.source.catalog import read_catalog
-from syncbridge.store import database, mappings, runs
+from syncbridge.store import database, identities, mappings, runs
 from syncbridge.store.mappings import AppliedMapping
 
 
@@ -73,7 +74,29 @@ class Project:
                 f"no destination named {name!r} in the settings",
                 hint=f"Write [destinations.{name}] in syncbridge.toml. There are: {known}.",
             )
-        return open_destination(name, section.type, section.values, section.from_file)
+        opened = open_destination(name, section.type, section.values, section.from_file)
+        opened.admit = partial(self._admit, name)
+        return opened
+
+    def take_over(self, name: str) -> None:
+        """Let a destination be another system from now on: its links are about to be forgotten."""
+        self.destination(name).admit = None
+
+    def _admit(self, name: str, identity: str) -> None:
+        """Halt the mappings of a destination that is not the system that their links name, and raise OtherSystem.
+
+        Without a state there are no links. Raises RetryLater when it cannot be reached: then nobody is let in.
+        """
+        try:
+            store = self.store("identity")
+        except SettingsError:  # it was not set up yet
+            return
+        with store:
+            known = identities.meet(store, name, identity)
+            if known != identity:
+                error = _other_system(name, known, identity)
+                mappings.halt_all(store, name, reason=error.message, hint=error.hint)
+                raise error
 
     def store(self, purpose: str, *, ready: bool = True) -> Connection:
         """A connection to the state; SettingsError when its schema was never set up (unless not `ready`)."""
@@ -159,6 +182,15 @@ class Project:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _other_system(name: str, known: str, identity: str) -> OtherSystem:
+    return OtherSystem(
+        f"{name}: the login reaches {identity}, and the links of its mappings name records of {known}",
+        hint=f"When the settings point to the wrong place, mend them, then `syncbridge resume --all`. When {known} was"
+        f" replaced (a sandbox that was refreshed, another org): `syncbridge apply --relink-destination {name}` forgets"
+        " its links and begins anew by external id, then `syncbridge resume --all`.",
+    )
 
 
 def _as_applied(applied: AppliedMapping, mapping: CompiledMapping) -> CompiledMapping:

@@ -24,6 +24,7 @@ from syncbridge.store import (
     call_counts,
     checkpoints,
     gaps,
+    identities,
     links,
     mappings,
     parents,
@@ -110,6 +111,7 @@ class DestinationState:
     detail: str = ""
     lowered: str = ""  # that a worker has fewer calls in flight than the settings allow, and why
     share: int | None = None  # calls of the day, by whomever, after which we stop
+    identity: str | None = None  # which system it is, as the last login that was let in told
     hour: Cost = NOTHING_SPENT  # what all workers spent in the last hour, also those that have ended
     day: Cost = NOTHING_SPENT  # ... in the last 24 hours
 
@@ -150,6 +152,7 @@ def gather(project: Project, *, mapping: str | None = None, linked: bool = True)
         chosen = mappings.read_all(store) if mapping is None else {mapping: mappings.read(store, mapping)}
         present = workers.read_all(store)
         checkpoint, gap = checkpoints.read(store, name), gaps.newest(store, name)
+        known = identities.read_all(store)
         hour, day = (call_counts.costs(store, seconds=seconds) for seconds in (call_counts.HOUR, call_counts.DAY))
         states = _mapping_states(store, chosen.values(), hour, day, linked=linked)
     found, unreachable = _slot(project, name)
@@ -158,8 +161,11 @@ def gather(project: Project, *, mapping: str | None = None, linked: bool = True)
         mappings=states,
         capture=replace(_capture_state(name, found, unreachable, checkpoint, present), gap=gap),
         destinations=tuple(
-            _destination_state(
-                each, present, hour.get((each, None), NOTHING_SPENT), day.get((each, None), NOTHING_SPENT)
+            replace(
+                _destination_state(
+                    each, present, hour.get((each, None), NOTHING_SPENT), day.get((each, None), NOTHING_SPENT)
+                ),
+                identity=known.get(each),
             )
             for each in sorted({state.destination for state in states})
         ),

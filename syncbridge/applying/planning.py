@@ -34,9 +34,14 @@ class Decisions:
 
     remove: frozenset[str] = frozenset()  # mappings without a file, to be forgotten
     relink: frozenset[str] = frozenset()  # mappings whose records are looked up, or made, anew
+    relink_destinations: frozenset[str] = frozenset()  # which are other systems now: all of their mappings
     delete_old: bool = False  # of relinked mappings: delete the records that they were linked to
     recreate_slot: bool = False
     paused: bool = False  # new mappings deliver nothing until they are resumed
+
+    def relinks(self, mapping: str, destination: str) -> bool:
+        """Whether the links of a mapping in force are to be forgotten."""
+        return mapping in self.relink or destination in self.relink_destinations
 
 
 class Kind(StrEnum):
@@ -153,9 +158,10 @@ def _changes(
 ) -> Iterable[Change]:
     for spec, mapping in zip(specs, compiled, strict=True):
         applied, before = known.get(spec.mapping), restored.get(spec.mapping)
+        moved = before is not None and _other_records(before, spec)
         if applied is None:
             yield Change(spec.mapping, Kind.NEW, mapping, spec, compose=True)
-        elif spec.mapping in decisions.relink or (before is not None and _other_records(before, spec)):
+        elif moved or decisions.relinks(spec.mapping, applied.destination):
             yield Change(spec.mapping, Kind.MOVED, mapping, spec, applied, before, compose=True)
         elif applied.definition != dict(mapping.definition):
             compose = payload_digest(applied.definition) != mapping.payload_digest
@@ -206,7 +212,8 @@ def obstacles(project: Project, outlook: Outlook, decisions: Decisions) -> list[
             )
         )
     for change in outlook.changed(Kind.MOVED):
-        if change.name not in decisions.relink and change.before is not None and change.spec is not None:
+        decided = change.applied is not None and decisions.relinks(change.name, change.applied.destination)
+        if not decided and change.before is not None and change.spec is not None:
             parts = ", ".join(moved_parts(change.before, change.spec))
             found.append(
                 SettingsError(
@@ -245,8 +252,22 @@ def _wrong_names(outlook: Outlook, decisions: Decisions) -> Iterable[SyncbridgeE
         yield SettingsError(f"--relink {name}: no mapping of this name is in force")
     for name in sorted((decisions.relink & outlook.known.keys()) - names):
         yield SettingsError(f"--relink {name}: it has no file", hint=f"To forget it: `--remove {name}`.")
+    for name in sorted(decisions.relink_destinations):
+        yield from _wrong_destination(name, outlook, decisions)
     if decisions.delete_old and not decisions.relink:
         yield SettingsError("--delete-old goes with --relink")
+
+
+def _wrong_destination(name: str, outlook: Outlook, decisions: Decisions) -> Iterable[SettingsError]:
+    """A destination can only be another system when none of its links stay."""
+    if name not in {applied.destination for applied in outlook.known.values()}:
+        yield SettingsError(f"--relink-destination {name}: no mapping in force has this destination")
+    for change in outlook.changed(Kind.RESTS):
+        if change.applied is not None and change.applied.destination == name and change.name not in decisions.remove:
+            yield SettingsError(
+                f"--relink-destination {name}: mapping {change.name} has no file, and links there",
+                hint=f"Bring its file back, or forget it: `--remove {change.name}`.",
+            )
 
 
 def _slot_obstacles(

@@ -104,6 +104,7 @@ def plan(
 @click.command(short_help="Put the mapping files in force.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--relink", multiple=True, metavar="MAPPING", help="Forget its links, and begin with a first sync.")
+@click.option("--relink-destination", multiple=True, metavar="NAME", help="The same for all mappings of a destination.")
 @click.option("--delete-old", is_flag=True, help="With --relink: delete the records that it was linked to.")
 @click.option("--remove", multiple=True, metavar="MAPPING", help="Forget this mapping, which has no file any more.")
 @click.option("--paused", is_flag=True, help="New mappings deliver nothing until `syncbridge resume`.")
@@ -113,6 +114,7 @@ def apply(
     context: click.Context,
     yes: bool,
     relink: tuple[str, ...],
+    relink_destination: tuple[str, ...],
     delete_old: bool,
     remove: tuple[str, ...],
     paused: bool,
@@ -122,8 +124,11 @@ def apply(
 
     Interrupted at any moment, it goes on when it is run again. Running it once more changes nothing.
     """
-    decisions = Decisions(frozenset(remove), frozenset(relink), delete_old, paused=paused)
+    anew = frozenset(relink_destination)
+    decisions = Decisions(frozenset(remove), frozenset(relink), anew, delete_old, paused=paused)
     with open_project(context) as project:
+        for name in anew:
+            project.take_over(name)
         done = put_in_force(project, decisions, yes=yes, quiet=json)
     if json:
         print_json({"steps": done.steps, "runs": done.runs})

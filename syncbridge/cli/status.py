@@ -300,6 +300,8 @@ def _destination(destination: DestinationState) -> RenderableType:
         )
     if destination.lowered:
         said.append(f"; {destination.lowered}", "yellow")
+    if destination.identity is not None:
+        said.append(f"; {destination.identity}", "dim")
     return said
 
 

@@ -14,6 +14,8 @@ What every destination promises, and `tests/contract/destination.py` proves:
   `registry.normaliser_of` gives the same one without settings or a login.
 * **Finite.** Every call has a connect and a read time limit; `call_seconds` bounds one call of `upsert`, `update` or
   `delete` (with its own retries), and leases are made longer than that.
+* **Known.** With each login `admit` is told which system was reached, before any call; what it raises keeps every call
+  from being made. So nothing is written over records of another org than the one that links name.
 * **Thread-safe.** Several threads may call at once; calls in flight are limited by the destination itself.
 """
 
@@ -205,6 +207,7 @@ class Destination(ABC):
 
     bulk: BulkLoading | None = None  # None where there is no such thing
     trace: Callable[[Traced], None] | None = None  # is told of every call while it is set; it sees values of records
+    admit: Callable[[str], None] | None = None  # may refuse the system that a login reached, by its identity
     name: str  # as in the settings
     type: str  # as in the registry
     batch_size: int  # records one call can take
@@ -214,6 +217,13 @@ class Destination(ABC):
     @abstractmethod
     def verify(self) -> list[Finding]:
         """Log in and tell what is wrong, without raising; an empty list means ready."""
+
+    @abstractmethod
+    def identity(self) -> str | None:
+        """Which system the login reaches, by an id that it never changes; None where the login does not tell.
+
+        Signs in if need be, and makes no other call. Raises what a login raises.
+        """
 
     @abstractmethod
     def objects(self) -> list[str]:

@@ -31,7 +31,7 @@ from syncbridge.destinations.memory_faults import Faults
 from syncbridge.destinations.memory_feed import MemoryFeed
 from syncbridge.destinations.memory_form import normaliser
 from syncbridge.destinations.memory_scan import MemoryScans
-from syncbridge.errors import Finding, Remedy, RetryLater, SchemaDrift, SettingsError
+from syncbridge.errors import Finding, Remedy, RetryLater, SchemaDrift, SettingsError, SyncbridgeError
 from syncbridge.model import Fields, Normal, Normaliser
 from syncbridge.schemas import FieldKind, RemoteField, RemoteObject
 
@@ -101,6 +101,8 @@ class MemoryDestination(Destination):
         self._records: dict[str, dict[str, _Stored]] = {name: {} for name in self._objects}
         self._lock = threading.Lock()
         self._created = 0
+        self.system = "memory"  # its identity
+        self._met: str | None = None  # the one that `admit` let in
         self.feed = MemoryFeed()
         self.scans = MemoryScans()
         self.bulk = MemoryBulk(self, bulk_from=bulk_from) if bulk_from else None
@@ -111,7 +113,21 @@ class MemoryDestination(Destination):
             return [Finding("error", self.name, str(self.faults.login))]
         if self.faults.held:
             return [Finding("error", self.name, "The destination is held.", "Clear its faults.")]
+        try:
+            self._log_in()
+        except SyncbridgeError as error:
+            return [Finding("error", self.name, error.message, error.hint)]
         return []
+
+    def identity(self) -> str:
+        self._log_in()
+        return self.system
+
+    def _log_in(self) -> None:
+        """There are no logins here: the first call is one, and each that finds another system."""
+        if self.admit is not None and self._met != self.system:
+            self.admit(self.system)
+            self._met = self.system
 
     def objects(self) -> list[str]:
         return [object.name for object in self._objects.values()]
@@ -268,6 +284,7 @@ class MemoryDestination(Destination):
             raise self.faults.login
         if self.faults.held:
             raise RetryLater("not available", code="UNAVAILABLE")
+        self._log_in()
         if self.faults.raising:
             raise self.faults.raising.pop(0)
         return described

@@ -123,6 +123,15 @@ def set_status(
     return done.rowcount > 0
 
 
+def halt_all(connection: Connection, destination: str, *, reason: str, hint: str) -> None:
+    """Halt every mapping of a destination that delivers; one that a person paused, or its guard stopped, stays so."""
+    connection.execute(
+        "update syncbridge.mapping set status = 'halted', reason = %s, hint = %s, until = null, status_since = now()"
+        " where destination = %s and status in ('active', 'waiting')",
+        (reason, hint, destination),
+    )
+
+
 def is_active(connection: Connection, mapping_id: int) -> bool:
     """Whether a mapping delivers now."""
     row = connection.execute(

@@ -18,7 +18,7 @@ import pytest
 
 from syncbridge.destinations.base import Delivered, Destination, Rejected, Result, Traced
 from syncbridge.destinations.registry import normaliser_of
-from syncbridge.errors import NeedsOperator, Remedy, RetryLater, SchemaDrift
+from syncbridge.errors import NeedsOperator, OtherSystem, Remedy, RetryLater, SchemaDrift
 from syncbridge.model import Fields, Value
 
 
@@ -321,6 +321,36 @@ class DestinationContract:
 
     def test_a_ready_destination_has_no_errors_to_report(self, remote: Remote) -> None:
         assert [finding for finding in remote.destination.verify() if finding.severity == "error"] == []
+
+    # -- which system it is -------------------------------------------------------------------------------------------
+
+    def test_it_tells_which_system_it_is_and_always_the_same(self, remote: Remote) -> None:
+        told: list[str] = []
+        remote.destination.admit = told.append
+        assert remote.destination.verify() == []
+        identity = remote.destination.identity()
+        assert identity
+        assert told == [identity]
+        remote.create("k1")
+        assert told == [identity]
+
+    def test_a_system_that_is_not_let_in_is_not_written_to(self, remote: Remote) -> None:
+        record = remote.record("k1")
+
+        def refuse(identity: str) -> None:
+            raise OtherSystem("another org", hint="Mend it.")
+
+        remote.destination.admit = refuse
+        assert [(finding.severity, finding.message) for finding in remote.destination.verify()] == [
+            ("error", "another org")
+        ]
+        for _ in range(2):
+            with pytest.raises(OtherSystem):
+                remote.upsert(record)
+        remote.destination.admit = None
+        assert remote.destination.find(remote.object, remote.key, ["k1"]) == {}
+        remote.upsert(record)
+        assert len(remote.destination.find(remote.object, remote.key, ["k1"])) == 1
 
     # -- life -----------------------------------------------------------------------------------------------------
 

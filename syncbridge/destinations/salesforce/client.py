@@ -68,7 +68,14 @@ class Time:
 class Client:
     """Makes calls from any thread. `close` closes every thread's connection."""
 
-    def __init__(self, settings: SalesforceSettings, allowance: Allowance, pace: Pace, times: Time) -> None:
+    def __init__(
+        self,
+        settings: SalesforceSettings,
+        allowance: Allowance,
+        pace: Pace,
+        times: Time,
+        admit: Callable[[str], None] = lambda organization: None,
+    ) -> None:
         self._settings = settings
         self._allowance = allowance
         self._pace = pace
@@ -77,7 +84,9 @@ class Client:
         self._lock = threading.Lock()
         self._connections: list[Connection] = []
         self.trace: Callable[[Request, int | None, Any], None] | None = None
-        self._sign_in = SignIn(settings, self._http_to_login, login_domain=login_domain(settings), clock=times.clock)
+        self._sign_in = SignIn(
+            settings, self._http_to_login, login_domain=login_domain(settings), clock=times.clock, admit=admit
+        )
 
     @property
     def one_call(self) -> float:
@@ -117,6 +126,10 @@ class Client:
     def server_time(self) -> datetime | None:
         """The org's time in the last answer that this thread got."""
         return self._connection().moment()
+
+    def organization(self) -> str | None:
+        """The org that the session is for, as far as its login told."""
+        return self._sign_in.current().organization
 
     def sign_in_again(self) -> None:
         """Let the next call sign in, so that the credentials are proved."""

@@ -59,7 +59,7 @@ class SalesforceDestination(Destination):
         self._clock = times.clock
         self._allowance = Allowance(slow_at=settings.slow_at, stop_at=settings.daily_share, clock=times.clock)
         self._pace = Pace(settings.calls_in_flight, clock=times.clock)
-        self._client = Client(settings, self._allowance, self._pace, times)
+        self._client = Client(settings, self._allowance, self._pace, times, self._admit)
         self._client.trace = self._traced
         self._flights = Flights(self._client, settings.calls_in_flight, name=f"{name}-calls", clock=times.clock)
         self._descriptions = Descriptions(self._fetch_description)
@@ -294,6 +294,13 @@ class SalesforceDestination(Destination):
         if known.state != "ok":
             findings.append(Finding("warning", self.name, known.detail, "Raise `daily_share`, or wait."))
         return findings
+
+    def identity(self) -> str | None:
+        return self._client.organization()
+
+    def _admit(self, organization: str) -> None:
+        if self.admit is not None:
+            self.admit(organization)
 
     def _traced(self, request: Request, status: int | None, answer: Any) -> None:
         if self.trace is None or request.kind in ("describe", "limits"):

@@ -16,6 +16,7 @@ from jwt.exceptions import PyJWTError
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 from simple_salesforce.login import SalesforceLogin
 
+from syncbridge.destinations.salesforce.organization import organization
 from syncbridge.destinations.salesforce.refresh_token import RefreshTokens
 from syncbridge.destinations.salesforce.settings import SalesforceSettings
 from syncbridge.destinations.salesforce.transport import unsent
@@ -58,6 +59,7 @@ class Session:
     token: str = field(repr=False)
     instance: str
     ends_at: float = math.inf  # by the clock, where Salesforce told it
+    organization: str | None = None
 
 
 class SignIn:
@@ -70,7 +72,9 @@ class SignIn:
         *,
         login_domain: str,
         clock: Callable[[], float],
+        admit: Callable[[str], None] = lambda organization: None,
     ) -> None:
+        self._admit = admit  # raises for an org that is not the one it should be
         self._settings = settings
         self._new_http = new_http
         self._login_domain = login_domain
@@ -109,8 +113,10 @@ class SignIn:
                 raise self._failure.with_traceback(None)
             self._session = None
             try:
-                self._session = self._sign_in(stale)
-                self._failure = None
+                session = self._sign_in(stale)
+                if session.organization is not None:
+                    self._admit(session.organization)
+                self._session, self._failure = session, None
             except SyncbridgeError as error:
                 self._failure = error
                 raise
@@ -137,7 +143,8 @@ class SignIn:
                     code="INVALID_SESSION_ID",
                     hint="Set a new `session_id`, or a login that renews itself, such as client_credentials.",
                 )
-            return Session(settings.session_id.get_secret_value(), settings.login_host)
+            token = settings.session_id.get_secret_value()
+            return Session(token, settings.login_host, organization=organization(token, {}))
         answers: list[requests.Response] = []
         http = self._new_http()
         http.hooks["response"].append(lambda response, **_: answers.append(response))
@@ -156,7 +163,9 @@ class SignIn:
             http.close()
         if not token or not instance:
             raise LoginRefused(f"The login at {settings.login_host} was answered without an access token.")
-        return Session(str(token), str(instance).rstrip("/"), began + lifetime(str(token), _object(answers)))
+        answer, token = _object(answers), str(token)
+        ends_at, org = began + lifetime(token, answer), organization(token, answer)
+        return Session(token, str(instance).rstrip("/"), ends_at, org)
 
     def _granted(self, http: requests.Session) -> tuple[Any, Any]:
         """Access token and host of the instance. Raises as simple-salesforce does."""

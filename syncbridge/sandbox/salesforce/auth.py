@@ -49,6 +49,7 @@ class Sessions:
         self._clock = clock
         self._issued: dict[str, float] = {}
         self.codes = Codes()
+        self.organization = ORGANIZATION_ID
         self.reset()
 
     def reset(self) -> None:
@@ -58,7 +59,7 @@ class Sessions:
 
     def issue(self) -> str:
         """Open a session and return its id."""
-        token = f"{ORGANIZATION_ID[:15]}!{secrets.token_urlsafe(72)}"
+        token = f"{self.organization[:15]}!{secrets.token_urlsafe(72)}"
         self._issued[token] = self._clock.seconds()
         return token
 
@@ -155,7 +156,7 @@ class Sessions:
             raise AuthRefusal("invalid_grant", "expired authorization code")
 
     def _answer(self, url: str, *, with_signature: bool = True) -> dict[str, Any]:
-        identity = f"{url}/id/{ORGANIZATION_ID}/{USER_ID}"
+        identity = f"{url}/id/{self.organization}/{USER_ID}"
         answer: dict[str, Any] = {"access_token": self.issue()}
         if with_signature:
             issued = str(int(self._clock.seconds() * 1000))

@@ -13,6 +13,7 @@ from syncbridge.sandbox.salesforce.auth import Credentials, Sessions
 from syncbridge.sandbox.salesforce.bulk_apis import Bulk
 from syncbridge.sandbox.salesforce.faults import Faults, daily_limit
 from syncbridge.sandbox.salesforce.inflight import InFlight
+from syncbridge.sandbox.salesforce.org.ids import make_id
 from syncbridge.sandbox.salesforce.org.model import Org
 from syncbridge.sandbox.salesforce.org.org_file import load_org
 from syncbridge.sandbox.salesforce.soql.cursors import Cursors
@@ -102,6 +103,7 @@ class Sandbox:
         self.cursors = Cursors()
         self.org_number = 0  # one more at each reset
         self._latency = latency
+        self._organizations = 1
         self._seed()
 
     def close(self) -> None:
@@ -123,6 +125,8 @@ class Sandbox:
             self.storage.late.reset()
             self.locks.reset()
             self.in_flight.reset()
+            self._organizations = 1
+            self.sessions.organization = ORGANIZATION_ID
             self.reset_data()
             self.sessions.reset()
             self.faults.clear()
@@ -130,6 +134,14 @@ class Sandbox:
             self.settings = Settings(latency=self._latency)
             self.counts.clear()
             self.cache.clear()
+
+    def refresh(self) -> None:
+        """Be another org at the same address, without records: what the refresh of a Salesforce sandbox leaves."""
+        with self.lock:
+            self._organizations += 1
+            self.sessions.organization = make_id("00D", self._organizations)
+            self.sessions.expire_all()
+            self.reset_data()
 
     def reset_data(self) -> None:
         """Remove all records."""
@@ -151,7 +163,7 @@ class Sandbox:
             "ProfileId": PROFILE_ID,
         })  # fmt: skip
         self._plant("Organization", audit | {
-            "Id": ORGANIZATION_ID, "Name": "syncbridge sandbox", "OrganizationType": "Developer Edition",
+            "Id": self.sessions.organization, "Name": "syncbridge sandbox", "OrganizationType": "Developer Edition",
             "InstanceName": "SBX1", "IsSandbox": 1, "TimeZoneSidKey": "UTC", "LanguageLocaleKey": "en_US",
             "DefaultLocaleSidKey": "en_US", "PrimaryContact": "Sandbox User",
         })  # fmt: skip

@@ -16,3 +16,10 @@ create table syncbridge.gap (
     to_time   timestamptz not null default now(),
     why       text not null
 );
+
+-- Which system a destination is, as its logins told: the one that links name.
+create table syncbridge.destination_identity (
+    destination text primary key,
+    identity    text not null,
+    since       timestamptz not null default now()
+);

@@ -8,7 +8,7 @@ from syncbridge.sandbox.salesforce.call import Call, Reply, answer
 from syncbridge.sandbox.salesforce.org.ids import to_18
 from syncbridge.sandbox.salesforce.rest.reading import stored_values
 from syncbridge.sandbox.salesforce.rest.versions import NEWEST_VERSION, known_version
-from syncbridge.sandbox.salesforce.store.storage import ORGANIZATION_ID, USER_ID
+from syncbridge.sandbox.salesforce.store.storage import USER_ID
 from syncbridge.sandbox.salesforce.store.values import Stored
 
 TEXT = "text/html;charset=UTF-8"
@@ -28,23 +28,23 @@ def identity(call: Call) -> Reply:
     refused = _refused(call)
     if refused is not None:
         return refused
-    if to_18(call.params["organization"]) != ORGANIZATION_ID:
+    if to_18(call.params["organization"]) != call.sandbox.sessions.organization:
         return Reply(403, b"Wrong_Org", {}, TEXT)
     if to_18(call.params["user"]) != USER_ID:
         return Reply(404, b"Bad_Id", {}, TEXT)
     version = call.query.get("version")
     if version not in (None, "latest") and known_version(str(version)) is None:
         return Reply(406, b"Invalid_Version", {}, TEXT)
-    user, url = _user(call), call.own_url
+    user, url, organization = _user(call), call.own_url, call.sandbox.sessions.organization
     return answer(
         {
-            "id": f"{url}/id/{ORGANIZATION_ID}/{USER_ID}", "asserted_user": True, "user_id": USER_ID,
-            "organization_id": ORGANIZATION_ID, "username": user["Username"], "nick_name": user["CommunityNickname"],
+            "id": f"{url}/id/{organization}/{USER_ID}", "asserted_user": True, "user_id": USER_ID,
+            "organization_id": organization, "username": user["Username"], "nick_name": user["CommunityNickname"],
             "display_name": user["Name"], "email": user["Email"], "email_verified": True,
             "first_name": user["FirstName"], "last_name": user["LastName"], "timezone": user["TimeZoneSidKey"],
             "photos": _photos(url), **dict.fromkeys(ADDRESS), "mobile_phone": None, "mobile_phone_verified": False,
             "is_lightning_login_user": False, "status": {"created_date": None, "body": None},
-            "urls": _urls(url, version), **_common(user), "last_modified_date": user["LastModifiedDate"],
+            "urls": _urls(url, organization, version), **_common(user), "last_modified_date": user["LastModifiedDate"],
         }
     )  # fmt: skip
 
@@ -54,15 +54,15 @@ def userinfo(call: Call) -> Reply:
     refused = _refused(call)
     if refused is not None:
         return refused
-    user, url = _user(call), call.own_url
+    user, url, organization = _user(call), call.own_url, call.sandbox.sessions.organization
     return answer(
         {
-            "sub": f"{url}/id/{ORGANIZATION_ID}/{USER_ID}", "user_id": USER_ID, "organization_id": ORGANIZATION_ID,
+            "sub": f"{url}/id/{organization}/{USER_ID}", "user_id": USER_ID, "organization_id": organization,
             "preferred_username": user["Username"], "nickname": user["CommunityNickname"], "name": user["Name"],
             "email": user["Email"], "email_verified": True, "given_name": user["FirstName"],
             "family_name": user["LastName"], "zoneinfo": user["TimeZoneSidKey"], "photos": _photos(url),
             "profile": f"{url}/{USER_ID}", "picture": _photos(url)["picture"], "address": {},
-            "urls": _urls(url, None), **_common(user), "updated_at": user["LastModifiedDate"],
+            "urls": _urls(url, organization, None), **_common(user), "updated_at": user["LastModifiedDate"],
         }
     )  # fmt: skip
 
@@ -116,9 +116,9 @@ def _photos(url: str) -> dict[str, str]:
     return {"picture": f"{url}/profilephoto/005/F", "thumbnail": f"{url}/profilephoto/005/T"}
 
 
-def _urls(url: str, version: str | None) -> dict[str, str]:
+def _urls(url: str, organization: str, version: str | None) -> dict[str, str]:
     """Where the APIs are; `{version}` is left to the client, unless it asked for one."""
     number = f"{NEWEST_VERSION}.0" if version == "latest" else version or "{version}"
-    soap = {name: f"{url}/services/Soap/{kind}/{number}/{ORGANIZATION_ID[:15]}" for name, kind in SOAP_URLS.items()}
+    soap = {name: f"{url}/services/Soap/{kind}/{number}/{organization[:15]}" for name, kind in SOAP_URLS.items()}
     rest = {name: f"{url}/services/data/v{number}/{path}" for name, path in REST_URLS.items()}
     return soap | rest | {"profile": f"{url}/{USER_ID}", "custom_domain": url}

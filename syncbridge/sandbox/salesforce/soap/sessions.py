@@ -9,7 +9,7 @@ from syncbridge.sandbox.salesforce.call import Call
 from syncbridge.sandbox.salesforce.errors import Refusal
 from syncbridge.sandbox.salesforce.rest.reading import stored_values
 from syncbridge.sandbox.salesforce.soap.xml import Envelope
-from syncbridge.sandbox.salesforce.store.storage import ORGANIZATION_ID, PROFILE_ID, USER_ID
+from syncbridge.sandbox.salesforce.store.storage import PROFILE_ID, USER_ID
 
 INVALID_LOGIN = "Invalid username, password, security token; or user locked out."
 NEWEST_LOGIN = 64.0
@@ -25,12 +25,12 @@ def login(call: Call, request: Envelope) -> Any:
     if not call.sandbox.sessions.is_user(user, password):
         raise Refusal("INVALID_LOGIN", INVALID_LOGIN)
     kind, version = call.params["kind"], call.params["version"]
-    home = f"{call.own_url}/services/Soap"
+    home, organization = f"{call.own_url}/services/Soap", call.sandbox.sessions.organization
     return {
-        "metadataServerUrl": f"{home}/m/{version}/{ORGANIZATION_ID[:15]}",
+        "metadataServerUrl": f"{home}/m/{version}/{organization[:15]}",
         "passwordExpired": False,
         "sandbox": True,
-        "serverUrl": f"{home}/{kind}/{version}/{ORGANIZATION_ID[:15]}",
+        "serverUrl": f"{home}/{kind}/{version}/{organization[:15]}",
         "sessionId": call.sandbox.sessions.issue(),
         "userId": USER_ID,
         "userInfo": user_info(call, request),
@@ -51,12 +51,13 @@ def server_timestamp(call: Call, request: Envelope) -> Any:
 def user_info(call: Call, request: Envelope) -> Any:
     """getUserInfo()"""
     user = stored_values(call, "User", USER_ID, USER_COLUMNS)
-    organization = stored_values(call, "Organization", ORGANIZATION_ID, ("Name",))
+    organization_id = call.sandbox.sessions.organization
+    organization = stored_values(call, "Organization", organization_id, ("Name",))
     return {
         "accessibilityMode": False, "chatterExternal": False, "currencySymbol": "$",
         "orgAttachmentFileSizeLimit": 5242880,
         "orgDefaultCurrencyDecimalPlaces": 2, "orgDefaultCurrencyIsoCode": "USD", "orgDefaultCurrencyLocale": None,
-        "orgDisallowHtmlAttachments": False, "orgHasPersonAccounts": False, "organizationId": ORGANIZATION_ID,
+        "orgDisallowHtmlAttachments": False, "orgHasPersonAccounts": False, "organizationId": organization_id,
         "organizationMultiCurrency": False, "organizationName": organization["Name"], "profileId": PROFILE_ID,
         "roleId": None, "sessionSecondsValid": SESSION_SECONDS, "userDefaultCurrencyIsoCode": None,
         "userEmail": user["Email"], "userFullName": user["Name"], "userId": USER_ID,
