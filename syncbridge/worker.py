@@ -23,6 +23,7 @@ from syncbridge.loops.housekeeping import SILENCE, HousekeepingLoop
 from syncbridge.loops.listen import ListenLoop
 from syncbridge.loops.loop import Loop, Signal, Surroundings
 from syncbridge.loops.poll import PollLoop
+from syncbridge.loops.reconcile import ReconcileLoop
 from syncbridge.loops.runs import RunLoop
 from syncbridge.loops.spending import Spending
 from syncbridge.mapping.kinship import kinship
@@ -166,10 +167,12 @@ class Worker:
             loops.append(("alerts", lambda: AlertLoop(self.project)))
         if "deliver" not in self.roles:
             return loops
+        scheduled = any(mapping.schedule is not None for mapping in around.compiled.values())
         loops += [
             ("listen", lambda: ListenLoop(around)),
             ("runs", lambda: RunLoop(around)),
             ("fan-out", lambda: FanOutLoop(around)),
+            *([("reconcile", lambda: ReconcileLoop(around))] if scheduled else []),
         ]
         for mapping_id, mapping in around.compiled.items():
             for lane in range(self.project.settings.worker.lanes):

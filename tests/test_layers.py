@@ -33,10 +33,10 @@ MAY_IMPORT = {
     "outbound": BASE | BOTTOM,
     "inbound": BASE | BOTTOM,
     "resync": BASE | BOTTOM,
-    "reconcile": BASE | BOTTOM,
+    "reconcile": BASE | BOTTOM | {"outbound"},
     "answers": BASE | BOTTOM | {"outbound", "project"},
     "applying": BASE | BOTTOM | {"outbound", "project"},
-    "loops": BASE | BOTTOM | {"outbound", "inbound", "resync", "fan_out", "project"},
+    "loops": BASE | BOTTOM | {"outbound", "inbound", "resync", "reconcile", "fan_out", "project"},
 }
 
 

@@ -18,6 +18,7 @@ from syncbridge.config.alerts import AlertSettings
 from syncbridge.config.sections import readable
 from syncbridge.model import MappingStatus
 from syncbridge.source.refusals import RECREATE
+from syncbridge.store.reconciliations import Reconciliation
 
 #: A figure is well again at so much of its threshold.
 WELL = 0.9
@@ -72,6 +73,8 @@ def _of_mapping(mapping: MappingState, limits: AlertSettings) -> Iterator[Readin
             yield Reading(kind, mapping.name, title, Holds.YES, words, hint, mapping.since, steady=True)
         else:
             yield Reading(kind, mapping.name, title, Holds.NO, now, steady=True)
+    if mapping.reconciled is not None:
+        yield _of_drift(mapping.name, mapping.reconciled)
     if limits.dead_letters is not None:
         words = f"{mapping.dead:,} dead letter{'s' * (mapping.dead != 1)}"
         title = f"more than {limits.dead_letters:,} dead letter{'s' * (limits.dead_letters != 1)}"
@@ -79,6 +82,17 @@ def _of_mapping(mapping: MappingState, limits: AlertSettings) -> Iterator[Readin
         yield Reading("dead_letters", mapping.name, title, holds, words, f"Run: syncbridge dead {mapping.name}")
     if limits.lag is not None:
         yield _of_lag(mapping, limits.lag.total_seconds(), readable(limits.lag))
+
+
+def _of_drift(name: str, last: Reconciliation) -> Reading:
+    """What the last complete comparison found; one that failed says nothing."""
+    title, hint = "drift found", f"Run: syncbridge reconcile {name}"
+    if last.drift is None:
+        return Reading("drift", name, title, Holds.AS_BEFORE, f"reconcile failed: {last.error}", hint, steady=True)
+    if not last.drift:
+        return Reading("drift", name, title, Holds.NO, "both sides agree", steady=True)
+    words = f"{last.drift:,} drifted, of {last.report.get('entities', 0):,} entities"
+    return Reading("drift", name, title, Holds.YES, words, hint, steady=True)
 
 
 def _of_lag(mapping: MappingState, limit: float, spelled: str) -> Reading:

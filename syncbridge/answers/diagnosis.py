@@ -110,6 +110,9 @@ def _of_mapping(mapping: MappingState) -> Iterator[Finding]:
     if mapping.held:
         message = f"{mapping.held:,} held: more than one existing record could be meant"
         yield Finding("warning", where, message, f"Run: syncbridge conflicts {mapping.name}")
+    if mapping.reconciled is not None and mapping.reconciled.drift:
+        message = f"the last reconcile found {mapping.reconciled.drift:,} that drifted"
+        yield Finding("warning", where, message, f"Run: syncbridge reconcile {mapping.name}")
     yield from _of_parents(mapping)
 
 

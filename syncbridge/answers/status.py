@@ -28,6 +28,7 @@ from syncbridge.store import (
     links,
     mappings,
     parents,
+    reconciliations,
     runs,
     sync_log,
     workers,
@@ -38,6 +39,7 @@ from syncbridge.store.checkpoints import Checkpoint
 from syncbridge.store.gaps import Gap
 from syncbridge.store.mappings import AppliedMapping
 from syncbridge.store.parents import Crowd
+from syncbridge.store.reconciliations import Reconciliation
 from syncbridge.store.runs import Run
 from syncbridge.store.workers import Worker
 
@@ -78,6 +80,7 @@ class MappingState:
     jobs: tuple[Job, ...] = ()  # its bulk jobs that are not settled
     hour: Cost = NOTHING_SPENT  # API calls of the last hour, and the records that they delivered
     day: Cost = NOTHING_SPENT  # ... of the last 24 hours
+    reconciled: Reconciliation | None = None  # the last time that both sides were compared completely
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,7 @@ def _mapping_states(
 ) -> tuple[MappingState, ...]:
     waiting, rates = backlog.summary(store), sync_log.rates(store, seconds=RATE_SECONDS)
     crowds, jobs = parents.crowds(store), bulk_jobs.read_all(store)
+    reconciled = reconciliations.last(store)
     in_progress, failed = runs.pending(store), {run.mapping_id: run for run in runs.failed(store)}
     return tuple(
         _mapping_state(
@@ -191,6 +195,7 @@ def _mapping_states(
             jobs=tuple(job for job in jobs if job.mapping_id == mapping.id),
             hour=hour.get((mapping.destination, mapping.name), NOTHING_SPENT),
             day=day.get((mapping.destination, mapping.name), NOTHING_SPENT),
+            reconciled=reconciled.get(mapping.id),
         )
         for mapping in chosen
     )
@@ -208,6 +213,7 @@ def _mapping_state(
     jobs: tuple[Job, ...],
     hour: Cost,
     day: Cost,
+    reconciled: Reconciliation | None,
 ) -> MappingState:
     return MappingState(
         name=mapping.name,
@@ -237,6 +243,7 @@ def _mapping_state(
         jobs=jobs,
         hour=hour,
         day=day,
+        reconciled=reconciled,
     )
 
 

@@ -38,6 +38,7 @@ COMMANDS = {
     "pause": ("syncbridge.cli.pause", "pause", "Stop a mapping; its changes wait."),
     "resume": ("syncbridge.cli.pause", "resume", "Let a paused, halted or guarded mapping go on."),
     "resync": ("syncbridge.cli.resync", "resync", "Compare a mapping's records again."),
+    "reconcile": ("syncbridge.cli.reconcile", "reconcile", "Compare both sides of a mapping completely, and repair."),
     "test": ("syncbridge.cli.trial", "test", "Send one record now, and show request and answer."),
     "wait": ("syncbridge.cli.wait", "wait", "Return when all that was committed before is delivered."),
     "log": ("syncbridge.cli.log", "log", "Show what happened to records."),

@@ -44,6 +44,7 @@ from syncbridge.source.refusals import first_line
 from syncbridge.store.bulk_jobs import Job
 from syncbridge.store.call_counts import Cost
 from syncbridge.store.gaps import Gap
+from syncbridge.store.reconciliations import Reconciliation
 from syncbridge.store.runs import Run
 
 #: Seconds between two looks of --watch; links are counted only at every so many of them.
@@ -204,12 +205,25 @@ def _details(state: MappingState) -> Iterator[RenderableType]:
         waits = "waits" if crowd.entities == 1 else "wait"
         state_now = "there now" if crowd.state == "linked" else crowd.state
         yield Text(f"{crowd.entities:,} {waits} for {crowd.parent} ({state_now}, such as {crowd.example})", "yellow")
+    if state.reconciled is not None:
+        yield _reconciled(state.reconciled)
     if state.day.calls:
         yield _cost(state.hour, state.day)
     told = state.status is not MappingStatus.ACTIVE and state.last_error == state.reason
     if state.last_error and state.last_error_at and not told:
         key = f", record {state.last_error_key}" if state.last_error_key else ""
         yield Text(f"last error {moment_text(state.last_error_at)}{key}: {state.last_error}", "dim")
+
+
+def _reconciled(last: Reconciliation) -> RenderableType:
+    """`reconciled 03:31:12: both sides agree, 1,000,000 entities`"""
+    when = moment_text(last.finished_at)
+    if last.drift is None:
+        return Text(f"reconcile failed {when}: {last.error}", "yellow")
+    entities = f"{last.report.get('entities', 0):,} entities"
+    if last.drift:
+        return Text(f"reconciled {when}: {last.drift:,} drifted, {entities}", "yellow")
+    return Text(f"reconciled {when}: both sides agree, {entities}", "dim")
 
 
 def _job(job: Job) -> RenderableType:

@@ -22,6 +22,7 @@ from syncbridge.mapping.lookup_sql import LookupPages, lookup_key, lookup_pages
 from syncbridge.mapping.names import did_you_mean
 from syncbridge.mapping.queries import KeyPages, broken_rules, compose_sql, describe_sql, key_pages
 from syncbridge.mapping.related import Related, faults, relate
+from syncbridge.mapping.schedule import Schedule
 from syncbridge.mapping.spec import FieldSpec, MappingSpec, Rate, Scalar, Share
 from syncbridge.mapping.sql import qualified, quoted
 from syncbridge.mapping.two_way import TwoWay, two_way
@@ -89,6 +90,7 @@ class CompiledMapping:
     digest: str  # of the whole definition
     payload_digest: str  # of what decides which values are sent: when it differs, everything has to be looked at again
     _keys: KeyPages
+    schedule: Schedule | None = None  # of reconciliations
     two_way: TwoWay | None = None  # how remote changes come back; None: they do not
     _fan_outs: tuple[FanOut, ...] = ()
     _lookups: tuple[LookupPages, ...] = ()
@@ -133,6 +135,10 @@ class CompiledMapping:
     def keys_sql(self, *, after: bool, where: str | None = None, filtered: bool = False) -> str:
         """The query of keys_page. Its parameters are the column texts of the last key (if `after`), then the limit."""
         return self._keys.page(after=after, where=where, filtered=filtered)
+
+    def sample_page(self, size: int) -> tuple[str, list[str | int]]:
+        """The query of `size` keys of entities, chosen at random, with its parameters. It looks at every row once."""
+        return self._keys.sample(), [size]
 
     def beside_page(self, column: str, after: str | None, limit: int) -> tuple[str, list[str | int]]:
         """The query of the next `limit` (key, text of a column) of entities whose column is not null, in key order.
@@ -186,6 +192,7 @@ def compile_mapping(spec: MappingSpec, table: Table, related: Mapping[str, Table
         digest=_digest(definition),
         payload_digest=payload_digest(definition),
         _keys=key_pages(source, name, columns, joins, spec.entity.where),
+        schedule=Schedule(spec.reconcile.every, spec.reconcile.at) if spec.reconcile is not None else None,
         two_way=two_way(spec, table, columns),
         _fan_outs=fan_outs(relations, columns),
         _lookups=tuple(

@@ -34,6 +34,16 @@ def contradictions(data: Mapping[str, Any]) -> Iterator[Contradiction]:
     yield from _set_fields(data)
     yield from _one_way(data)
     yield from _relations(data)
+    yield from _schedule(data)
+
+
+def _schedule(data: Mapping[str, Any]) -> Iterator[Contradiction]:
+    """A time of the day needs days."""
+    given = data.get("reconcile")
+    every = given.get("every") if isinstance(given, Mapping) else None
+    if isinstance(given, Mapping) and "at" in given and isinstance(every, str) and not every.strip().endswith("d"):
+        message = "reconcile.at: goes with a number of days, as `every: 1d`"
+        yield Contradiction(("reconcile", "at"), message)
 
 
 def _one_source(fields: Mapping[str, Any]) -> Iterator[Contradiction]:

@@ -21,6 +21,7 @@ from syncbridge.mapping.spec import (
     MappingSpec,
     Part,
     PollSpec,
+    ReconcileSpec,
     RelationSpec,
 )
 
@@ -149,4 +150,5 @@ _PARTS: dict[str, type[Part]] = {
     "deletes": DeletesSpec,
     "guard": GuardSpec,
     "poll": PollSpec,
+    "reconcile": ReconcileSpec,
 }

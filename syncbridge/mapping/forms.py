@@ -20,6 +20,7 @@ ALIAS = "[a-z_][a-z0-9_]{0,62}"
 _RATE = re.compile(r"(\d[\d_]*) per (second|minute|hour|day)")
 _SHARE = re.compile(r"(\d{1,3}) ?% per (minute|hour|day)")
 _DURATION = re.compile(r"(\d{1,6}) ?([smhd])")
+_TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -161,20 +162,23 @@ def seconds(value: object) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def seconds_or_off(value: object) -> int | None:
-    """A length of time, or `off`."""
-    if value is None or value == "off":
-        return None
-    try:
-        return seconds(value)
-    except ValueError as error:
-        raise ValueError(f"{error}, or be `off`") from None
-
-
 def duration(length: int) -> str:
     """The shortest writing of a length of time in seconds; `seconds` reads it back."""
     unit = next(unit for unit in ("d", "h", "m", "s") if length % _UNITS[unit] == 0)
     return f"{length // _UNITS[unit]}{unit}"
+
+
+def time_of_day(value: object) -> int:
+    """`03:30`, in minutes since midnight."""
+    match = _TIME_OF_DAY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('should read like "03:30", in quotes: hours and minutes, in UTC')
+    return int(match[1]) * 60 + int(match[2])
+
+
+def clock(minutes: int) -> str:
+    """The writing of a time of the day; `time_of_day` reads it back."""
+    return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 def one_of(*words: str) -> Callable[[object], str]:

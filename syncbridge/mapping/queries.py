@@ -33,6 +33,12 @@ class KeyPages:
         order = escaped(", ".join(self.columns))
         return f"select {escaped(self.key_text)} from {self._source(asked)}{filters} order by {order} limit %s"  # noqa: S608 - quoted names and the SQL of the mapping's author
 
+    def sample(self) -> str:
+        """Entities chosen at random. The parameter is how many."""
+        asked = list(self._conditions(None, filtered=True))
+        filters = f" where {' and '.join(map(enclosed, asked))}" if asked else ""
+        return f"select {escaped(self.key_text)} from {self._source(asked)}{filters} order by random() limit %s"  # noqa: S608 - as above
+
     def beside(self, column: str, *, after: bool) -> str:
         """Rows of (key, column) where it is not null, filtered. Parameters as of `page`."""
         asked = list(self._conditions(None, filtered=True))

@@ -32,7 +32,7 @@ _RATE = Annotated[
 ]
 _SHARE = Annotated[str, Field(pattern="^([0-9]{1,3} ?% per (minute|hour|day)|off)$", examples=["20% per hour", "off"])]
 _SECONDS = Annotated[str, Field(pattern="^[0-9]{1,6} ?[smhd]$", examples=["30s", "10m"])]
-_SECONDS_OR_OFF = Annotated[str, Field(pattern="^([0-9]{1,6} ?[smhd]|off)$", examples=["1h", "off"])]
+_TIME_OF_DAY = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["03:30"])]
 _SIDES = Literal["to_destination", "to_postgres", "both"]
 _WINNERS = Literal["newest", "postgres", "destination", "hold"]
 
@@ -167,8 +167,15 @@ class PollSpec(Part):
 
     every: Annotated[int, PlainValidator(forms.seconds, _SECONDS)] = 30
     """A length of time: `30s`, `10m`, `1h`. In seconds once read."""
-    formulas: Annotated[int | None, PlainValidator(forms.seconds_or_off, _SECONDS_OR_OFF)] = 3600
-    """How often fields that the destination calculates are read of every record; `off` never does."""
+
+
+class ReconcileSpec(Part):
+    """A full comparison of both sides, by a worker, again and again."""
+
+    every: Annotated[int, PlainValidator(forms.seconds, _SECONDS)]
+    """A length of time: `7d`, `12h`. In seconds once read."""
+    at: Annotated[int | None, PlainValidator(forms.time_of_day, _TIME_OF_DAY)] = None
+    """With whole days: at this time of the day, in UTC, as `"03:30"`. In minutes once read."""
 
 
 class MappingSpec(Part):
@@ -202,6 +209,8 @@ class MappingSpec(Part):
     """With direction both or to_postgres: how often the destination is asked for changes."""
     guard: GuardSpec = GuardSpec()
     """When to stop and ask."""
+    reconcile: ReconcileSpec | None = None
+    """When both sides are compared completely, as `{every: 7d, at: "03:30"}`. Without it: when somebody asks."""
 
     _document: Document = PrivateAttr(default=Document("", None, {}))
 
@@ -222,7 +231,9 @@ class MappingSpec(Part):
 
     def definition(self) -> dict[str, Any]:
         """Everything that was said, as plain values in one canonical form; `files.restore_mapping` takes it back."""
-        plain: dict[str, Any] = _listed(self.model_dump(exclude={"deletes", "guard", "poll"}, exclude_defaults=True))
+        plain: dict[str, Any] = _listed(
+            self.model_dump(exclude={"deletes", "guard", "poll", "reconcile"}, exclude_defaults=True)
+        )
         plain["deletes"] = self.deletes.model_dump(exclude_defaults=True)
         plain["deletes"]["to_destination"] = self.deletes.to_destination
         plain["guard"] = {
@@ -233,9 +244,10 @@ class MappingSpec(Part):
             plain["guard"]["refused"] = str(self.guard.refused)
         if self.poll != PollSpec():
             plain["poll"] = {"every": forms.duration(self.poll.every)}
-        if self.poll.formulas != PollSpec().formulas:
-            formulas = self.poll.formulas
-            plain["poll"]["formulas"] = "off" if formulas is None else forms.duration(formulas)
+        if self.reconcile is not None:
+            plain["reconcile"] = {"every": forms.duration(self.reconcile.every)}
+            if self.reconcile.at is not None:
+                plain["reconcile"]["at"] = forms.clock(self.reconcile.at)
         return plain
 
 

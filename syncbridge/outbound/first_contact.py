@@ -37,6 +37,7 @@ class Met:
     rest: list[Planned]  # to be upserted: they have a record, or need a new one
     taken: list[tuple[str, Planned]] = field(default_factory=list)  # existing records to be linked, by remote id
     held: dict[str, Held] = field(default_factory=dict)
+    decided: bool = False  # somebody had decided about some of them
 
 
 @dataclass(slots=True)
@@ -55,16 +56,18 @@ class FirstContact:
         When it takes or holds any, the mapping stays locked until `release`. RetryLater when another lane takes too
         long; errors of the destination as they are.
         """
-        new = [p for p in planned if p.operation is Operation.CREATE] if self.mapping.match_on else []
+        new = [p for p in planned if p.operation is Operation.CREATE]
         if not new:
             return Met(list(planned))
         decisions = conflicts.decisions(self.store, self.mapping_id, [p.key for p in new])
-        sought = [p for p in new if p.key not in decisions and _matchable(p, converter)]
+        matching = bool(self.mapping.match_on)
+        sought = [p for p in new if matching and p.key not in decisions and _matchable(p, converter)]
         chosen = {p.key: (decisions[p.key], p) for p in new if decisions.get(p.key)}
         if not (sought or chosen):
             return Met(list(planned))
         self._lock(patience)
         met = _Meeting(self, converter).meet(sought, chosen)
+        met.decided = bool(chosen)
         elsewhere = {p.key for _, p in met.taken} | met.held.keys()
         met.rest = [p for p in planned if p.key not in elsewhere]
         if not elsewhere:

@@ -90,7 +90,8 @@ class Recorder:
         left = decided.union(leave)
         give_back(settlement, [row for row in claimed if row.key not in left], exchange.attempted)
         try:
-            settle(self.store, self.mapping_id, claim, settlement, matching=bool(self.mapping.match_on))
+            matching = bool(self.mapping.match_on) or exchange.decided
+            settle(self.store, self.mapping_id, claim, settlement, matching=matching)
         except psycopg.OperationalError:
             raise
         except Exception as error:  # the rows come back when their lease ends

@@ -24,6 +24,7 @@ class Exchange:
     attempted: set[str] = field(default_factory=set)  # keys that were given to a call, answered or not
     absent: set[str] = field(default_factory=set)  # keys of entities that are gone, and have no remote record either
     held: dict[str, Held] = field(default_factory=dict)  # entities that could be one of several existing records
+    decided: bool = False  # for some a person, or a repair, had decided which record they are
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class Sender:
         if deletes := [p for p in sending if p.operation is Operation.DELETE]:
             self._delete(deletes, ids, exchange)
         upserts = [p for p in sending if p.operation in (Operation.CREATE, Operation.UPDATE)]
-        if self.mapping.match_on:
+        if any(p.operation is Operation.CREATE for p in upserts):
             upserts = self._meet(upserts, converter, exchange, deadline)
         if upserts:
             self._upsert(upserts, converter, exchange)
@@ -69,7 +70,7 @@ class Sender:
     ) -> list[Planned]:
         """Link entities to the existing records that they are; what is left for upserts."""
         met = self.contact.meet(upserts, converter, patience=deadline - self.clock())
-        exchange.held = met.held
+        exchange.held, exchange.decided = met.held, met.decided
         self._require_time(deadline)
         exchange.attempted.update(p.key for _, p in met.taken)
         exchange.answers.update(self.contact.link(met.taken, converter))

@@ -150,6 +150,18 @@ def decide(connection: Connection, mapping_id: int, key: str, remote_id: str | N
     return True
 
 
+def decide_for(connection: Connection, mapping_id: int, remote_ids: Mapping[str, str], detail: str) -> None:
+    """Record which records these entities are (key -> remote id), in the transaction that enqueues them."""
+    keys = sorted(remote_ids)
+    if keys:
+        hold(connection, mapping_id, {key: Held((remote_ids[key],), detail) for key in keys})
+        connection.execute(
+            "update syncbridge.conflict set decision = candidates[1], decided_at = now()"
+            " where mapping_id = %s and key = any(%s)",
+            (mapping_id, text_array(keys)),
+        )
+
+
 def look_again(connection: Connection, mapping_id: int, keys: Sequence[str] | None = None) -> int:
     """Match held entities anew (all of the mapping when `keys` is None); how many."""
     with connection.transaction():

@@ -114,6 +114,14 @@ def work(connection: Connection) -> list[Work]:
     return [Work(*row) for row in connection.execute(_WORK, prepare=True)]
 
 
+def is_pending(connection: Connection, mapping_id: int) -> bool:
+    """Whether entities of this mapping are still to be found that a change concerns."""
+    row = connection.execute(
+        "select exists (select from syncbridge.fan_out where mapping_id = %s)", (mapping_id,)
+    ).fetchone()
+    return row == (True,)
+
+
 def try_lock(connection: Connection, mapping_id: int) -> bool:
     """Keep others from the same mapping's join keys, until `unlock` or the end of the connection; False: they have it.
 

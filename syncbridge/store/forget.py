@@ -21,8 +21,8 @@ _RECORDS = (
     "bounce",
     "recheck",
     "parent_wait",
-    "formula_round",
     "watermark",
+    "remote_count",
 )  # in the order in which others lock
 
 
@@ -43,7 +43,7 @@ def mapping(connection: Connection, mapping_id: int) -> None:
     records(connection, mapping_id)
     for table in ("awaited", "parent_wait"):
         connection.execute(f"delete from syncbridge.{table} where parent_id = %s", (mapping_id,))  # noqa: S608 - constants
-    for table in ("guard_count", "run"):
+    for table in ("guard_count", "run", "reconciliation"):
         connection.execute(f"delete from syncbridge.{table} where mapping_id = %s", (mapping_id,))  # noqa: S608 - constants
     connection.execute("delete from syncbridge.mapping where id = %s", (mapping_id,))
 

@@ -123,6 +123,15 @@ def of_records(connection: Connection, mapping_id: int, remote_ids: Iterable[str
     return [Link(*row) for row in rows]
 
 
+def of_entities(connection: Connection, mapping_id: int, keys: Iterable[str]) -> dict[str, Link]:
+    """The links of those of these entities that have one."""
+    rows = connection.execute(
+        "select key, remote_id, base, delivered_at from syncbridge.link where mapping_id = %s and key = any(%s)",
+        (mapping_id, text_array(sorted(set(keys)))),
+    )
+    return {row[0]: Link(*row) for row in rows}
+
+
 def keys_after(connection: Connection, mapping_id: int, after: str | None, limit: int) -> list[str]:
     """The next page of linked keys in key order."""
     behind = "" if after is None else " and key > %s"  # no `or`: it would hide the range from the index
@@ -141,17 +150,6 @@ def page(connection: Connection, mapping_id: int, after: str | None, limit: int)
         (mapping_id, limit) if after is None else (mapping_id, after, limit),
     )
     return [(key, remote_id) for key, remote_id in rows]
-
-
-def bases_after(connection: Connection, mapping_id: int, after: str | None, limit: int) -> list[Link]:
-    """The next page of links in key order, with their bases."""
-    behind = "" if after is None else " and key > %s"  # as in keys_after
-    rows = connection.execute(
-        f"select key, remote_id, base, delivered_at from syncbridge.link where mapping_id = %s{behind}"  # noqa: S608 - constants
-        " order by key limit %s",
-        (mapping_id, limit) if after is None else (mapping_id, after, limit),
-    )
-    return [Link(*row) for row in rows]
 
 
 def read_many(connection: Connection, mapping_id: int, keys: Sequence[str]) -> dict[str, tuple[str, str]]:

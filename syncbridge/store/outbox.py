@@ -114,6 +114,15 @@ def lock(connection: Connection, mapping_id: int, keys: Iterable[str]) -> dict[s
     return {row[0]: Touched(*row[1:]) for row in connection.execute(_LOCK, parameters)}
 
 
+def statuses(connection: Connection, mapping_id: int, keys: Iterable[str]) -> dict[str, str]:
+    """The status of those of these keys that are in the outbox: pending (also when claimed), waiting, held, dead."""
+    rows = connection.execute(
+        "select key, status from syncbridge.outbox where mapping_id = %s and key = any(%s)",
+        (mapping_id, text_array(sorted(set(keys)))),
+    )
+    return dict(rows.fetchall())
+
+
 def make_due(connection: Connection, mapping_id: int, keys: Iterable[str]) -> None:
     """Let rows that wait for their next try be tried now; in a transaction that holds their locks."""
     wanted = text_array(sorted(keys))

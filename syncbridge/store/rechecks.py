@@ -85,6 +85,15 @@ def oldest(connection: Connection, mapping_id: int, limit: int) -> list[str]:
     return [remote_id for (remote_id,) in rows]
 
 
+def among(connection: Connection, mapping_id: int, remote_ids: Iterable[str]) -> set[str]:
+    """Those of these records that wait for another look."""
+    rows = connection.execute(
+        "select remote_id from syncbridge.recheck where mapping_id = %s and remote_id = any(%s)",
+        (mapping_id, text_array(sorted(set(remote_ids)))),
+    )
+    return {remote_id for (remote_id,) in rows}
+
+
 def remove(connection: Connection, mapping_id: int, remote_ids: Iterable[str]) -> None:
     """These were looked at."""
     connection.execute(

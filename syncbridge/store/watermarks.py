@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from psycopg import Connection
 
 #: First half of the advisory lock of whoever polls a mapping; its id is the second.
@@ -14,6 +16,14 @@ def read(connection: Connection, mapping_id: int) -> str | None:
         "select position from syncbridge.watermark where mapping_id = %s", (mapping_id,)
     ).fetchone()
     return None if row is None else str(row[0])
+
+
+def polled_at(connection: Connection, mapping_id: int) -> datetime | None:
+    """When the changes were last read to their end, by the state database's clock."""
+    row = connection.execute(
+        "select polled_at from syncbridge.watermark where mapping_id = %s", (mapping_id,)
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def advance(connection: Connection, mapping_id: int, position: str, *, after: str | None, caught_up: bool) -> bool:

@@ -12,6 +12,7 @@ from syncbridge.answers.status import Snapshot
 from syncbridge.config.alerts import AlertSettings
 from syncbridge.model import Lsn, MappingStatus
 from syncbridge.store.gaps import Gap
+from syncbridge.store.reconciliations import Reconciliation
 from tests.alerts.snapshots import (
     AT,
     HALTED_AT,
@@ -31,6 +32,15 @@ def reading(snapshot: Snapshot, kind: str, limits: AlertSettings = LIMITS) -> Re
     [found] = [each for each in read(snapshot, limits) if each.kind == kind]
     assert found.about == ABOUT.get(kind, "people")
     return found
+
+
+def reconciled(drift: int | None) -> Reconciliation:
+    return Reconciliation(1, True, HALTED_AT, HALTED_AT, drift, {"entities": 1000}, None)
+
+
+def test_drift_is_over_when_the_next_comparison_finds_none_and_as_before_when_that_fails() -> None:
+    assert reading(with_mapping(reconciled=reconciled(0)), "drift").holds is Holds.NO
+    assert reading(with_mapping(reconciled=reconciled(None)), "drift").holds is Holds.AS_BEFORE
 
 
 def test_nothing_holds_while_all_is_well() -> None:
@@ -72,6 +82,12 @@ def test_nothing_holds_while_all_is_well() -> None:
             with_mapping(status=MappingStatus.WAITING, reason="quota", live_lag_seconds=9000.0, pending=2),
             "its oldest change waits for 2 h 30 min; 2 wait; it waits for its destination: quota",
             "Run: syncbridge status people",
+        ),
+        (
+            "drift",
+            with_mapping(reconciled=reconciled(drift=3)),
+            "3 drifted, of 1,000 entities",
+            "Run: syncbridge reconcile people",
         ),
         (
             "quota",

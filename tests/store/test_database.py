@@ -93,9 +93,9 @@ def test_a_state_of_each_older_version_comes_up_to_date_with_what_waits_in_it(op
     store = open_store()
     store.execute("create schema syncbridge")
     store.execute("create table syncbridge.migration (number integer primary key, name text, applied_at timestamptz)")
-    for number, name in enumerate(FILES[:version], start=1):
+    for name in FILES[:version]:
         store.execute(files("syncbridge.store").joinpath("schema", name).read_bytes())
-        store.execute("insert into syncbridge.migration values (%s, %s, now())", (number, name))
+        store.execute("insert into syncbridge.migration values (%s, %s, now())", (int(name.split("_")[0]), name))
     mapping_id = apply_mapping(store, "people")
     store.execute(
         "insert into syncbridge.outbox (mapping_id, key, lsn, commit_time, since_lsn, since, reason, priority)"
@@ -110,7 +110,7 @@ def test_a_state_of_each_older_version_comes_up_to_date_with_what_waits_in_it(op
 
 def test_a_program_that_is_older_than_the_state_says_so_and_does_not_work_on_it(store: Connection) -> None:
     store.execute("insert into syncbridge.migration (number, name) values (99, '099_later.sql')")
-    with pytest.raises(SettingsError, match=f"is at version 99, this program knows {len(FILES)}") as refused:
+    with pytest.raises(SettingsError, match=f"is at version 99, this program knows {int(FILES[-1][:3])}") as refused:
         database.ensure_ready(store)
     assert "newer version" in refused.value.hint
 
