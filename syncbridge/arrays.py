@@ -119,10 +119,10 @@ def lsn_array(values: Iterable[int]) -> LsnArray:
     return _array(LsnArray, [pack(8, v) for v in values])
 
 
-def time_array(microseconds: Iterable[int]) -> TimeArray:
+def time_array(microseconds: Iterable[int | None]) -> TimeArray:
     """timestamptz[] of microseconds since 2000-01-01 UTC, as the write-ahead log counts them."""
     pack = _INT8.pack
-    return _array(TimeArray, [pack(8, v) for v in microseconds])
+    return _array(TimeArray, [_NULL if v is None else pack(8, v) for v in microseconds])
 
 
 def to_microseconds(moment: datetime) -> int:

@@ -132,6 +132,7 @@ class Worker:
                 applied.id: Signal(Linger(self.project.settings.linger(applied.destination))) for applied, _ in compiled
             },
             fan_out=threading.Event(),
+            polls={applied.id: threading.Event() for applied, mapping in compiled if mapping.two_way is not None},
             turns={applied.id: Turn() for applied, _ in compiled},
             counts={applied.id: self._spending.counts(mapping) for applied, mapping in compiled},
             spending=self._spending,

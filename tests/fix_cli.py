@@ -21,6 +21,7 @@ from syncbridge import config
 from syncbridge.applying.apply import apply
 from syncbridge.cli import main
 from syncbridge.destinations.memory import MemoryDestination
+from syncbridge.inbound.poll import Poller
 from syncbridge.mapping.kinship import kinship
 from syncbridge.model import Lsn, Priority, Reason
 from syncbridge.outbound.capture import Capture, CaptureSettings
@@ -162,6 +163,16 @@ class CliProject:
             applied, compiled = self.project.compiled(self.store, catalog, mapping)
             destination = self.project.destination(compiled.destination)
             return Deliverer(applied.id, compiled, destination, self.store, source, kin=kin[applied.id]).step()
+
+    def poll(self, mapping: str = "people") -> None:
+        """Poll a mapping's remote changes to their end."""
+        with self.project.source_admin("test") as catalog, self.project.store("test") as store:
+            applied, compiled = self.project.compiled(store, catalog, mapping)
+            assert compiled.two_way is not None
+            destination = self.project.destination(compiled.destination)
+            poller = Poller(applied.id, compiled, compiled.two_way, destination, store, store)
+            while poller.step() == 0:
+                pass
 
     def capture(self) -> Capture:
         """Capture of every mapping, to be stepped; it saves each position at once."""

@@ -1,4 +1,4 @@
-"""`syncbridge conflicts`: entities that could be one of several existing records, and what a person decides."""
+"""`syncbridge conflicts`: the list of what is held until a person decides, and which existing record an entity is."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from dataclasses import asdict
 import click
 from psycopg import Connection
 
+from syncbridge.answers import held as held_changes
 from syncbridge.answers.candidates import Candidate, choose, look_up
+from syncbridge.answers.held import HeldRemote
+from syncbridge.cli.conflict_show import described, show
+from syncbridge.cli.conflict_take import retry, take
 from syncbridge.cli.keys import spelled
 from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json, table
 from syncbridge.project import Project
 from syncbridge.store import conflicts as held
-from syncbridge.store.conflicts import Conflict
+from syncbridge.store import decisions
+from syncbridge.store.conflicts import FIRST_CONTACT, Conflict
+from syncbridge.store.held_changes import WHOLE
 
 
 class _Conflicts(click.Group):
@@ -25,26 +31,35 @@ class _Conflicts(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_Conflicts, short_help="List entities that are held, and decide what they are.")
+@click.group(cls=_Conflicts, short_help="List what is held, and decide about it.")
 def conflicts() -> None:
-    """List entities that are held because more than one existing record could be meant, and decide.
+    """List what is held until a person decides, and decide.
+
+    Held are entities that could be one of several existing records (decide with `resolve`), and changes of records that
+    are not in their row: both sides changed the same field, one side was deleted, or Postgres refuses them (`show`,
+    `take`, `retry`).
 
     `syncbridge conflicts` lists them all, `syncbridge conflicts MAPPING` those of one mapping (options: see `syncbridge
-    conflicts list --help`). Nothing of them is sent until a person decides, or their row changes: then existing records
-    are looked for anew.
+    conflicts list --help`).
     """
+
+
+conflicts.add_command(show)
+conflicts.add_command(take)
+conflicts.add_command(retry)
 
 
 @conflicts.command("list", short_help="List them (the default).")
 @click.argument("mapping", required=False)
 @click.option("--details", is_flag=True, help="Ask the destination what the candidates hold now.")
 @click.option(
-    "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many, the oldest."
+    "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many of each, the oldest."
 )
 @as_json
 @click.pass_context
 def listing(context: click.Context, mapping: str | None, details: bool, limit: int, json: bool) -> None:
-    """List entities that are held, the oldest first, with the remote ids of the records that they could be.
+    """List what is held, the oldest first: entities with the remote ids of the records that they could be, and remote
+    changes that are not in their row.
 
     With --details the destination is asked what the candidates hold in the mapping's fields, and for the key that one
     may carry by now. Values of fields that the mapping calls sensitive are shown as ***. Exit code 0.
@@ -55,9 +70,17 @@ def listing(context: click.Context, mapping: str | None, details: bool, limit: i
         found = held.held(store, mapping=mapping, limit=limit)
         count = held.count(store, mapping=mapping)
         candidates = _candidates(project, store, found) if details else {}
+        changes = held_changes.listed(store, mapping=mapping, limit=limit)
+        changed = decisions.count(store, mapping=mapping)
     if json:
-        print_json([_plain(each, candidates) if details else asdict(each) for each in found])
-    else:
+        entities = [_plain(each, candidates) if details else asdict(each) for each in found]
+        print_json([*({"kind": FIRST_CONTACT, **each} for each in entities), *map(asdict, changes)])
+        return
+    if not found and not changes:
+        console().print("nothing is held.")
+    if changes:
+        _show_changes(changes, changed)
+    if found:
         _show(found, count, candidates)
 
 
@@ -79,27 +102,36 @@ def _plain(conflict: Conflict, candidates: _Candidates) -> dict[str, object]:
     return {**asdict(conflict), "candidates": [asdict(each) for each in candidates[conflict.mapping, conflict.key]]}
 
 
+def _show_changes(found: Sequence[HeldRemote], count: int) -> None:
+    terminal = console()
+    rows = [(each.mapping, each.key, moment_text(each.since), each.kind, each.said, _decided(each)) for each in found]
+    terminal.print(table("", ("mapping", "key", "since", "kind", "why", "decided"), rows), "")
+    if count > len(found):
+        terminal.print(f"{len(found):,} of {count:,} are shown.")
+    terminal.print("To look and decide: syncbridge conflicts show MAPPING KEY", markup=False)
+
+
+def _decided(held: HeldRemote) -> str:
+    """`local`, or `FirstName local, Email remote`"""
+    if not held.decision:
+        return ""
+    sides = set(held.decision.values())
+    if WHOLE in held.decision or (len(sides) == 1 and len(held.decision) == len(held.fields)):
+        return sides.pop()
+    return ", ".join(f"{name} {side}" for name, side in held.decision.items())
+
+
 def _show(found: Sequence[Conflict], count: int, candidates: _Candidates) -> None:
     terminal = console()
-    if not found:
-        terminal.print("nothing is held.")
-        return
     rows = [(c.mapping, c.key, moment_text(c.since), c.detail, ", ".join(c.candidates)) for c in found]
     terminal.print(table("", ("mapping", "key", "since", "why", "candidates"), rows), "")
     for each in found if candidates else ():
         terminal.print(f"{each.mapping} {each.key}", style="bold", markup=False)
         for candidate in candidates[each.mapping, each.key]:
-            terminal.print(f"  {candidate.remote_id}: {_described(candidate)}", soft_wrap=True, markup=False)
+            terminal.print(f"  {candidate.remote_id}: {described(candidate)}", soft_wrap=True, markup=False)
     if count > len(found):
         terminal.print(f"{len(found):,} of {count:,} are shown.")
     terminal.print("To decide: syncbridge conflicts resolve MAPPING KEY --link REMOTE_ID, or --create", markup=False)
-
-
-def _described(candidate: Candidate) -> str:
-    if candidate.fields is None:
-        return "gone"
-    shown = ", ".join(f"{name} {'null' if value is None else value}" for name, value in candidate.fields.items())
-    return f"{shown}; belongs to {candidate.owner}" if candidate.owner else shown
 
 
 @conflicts.command(short_help="Decide which record a held entity is.")

@@ -43,6 +43,9 @@ STYLES = {
     Outcome.IGNORED: "dim",
     Outcome.WAITING: "yellow",
     Outcome.HELD: "bold yellow",
+    Outcome.WRITTEN: "green",
+    Outcome.KEPT: "yellow",
+    Outcome.REFUSED: "bold red",
 }
 
 

@@ -75,11 +75,14 @@ class Bounces:
 
 
 def _suspects(decision: Decision, link: Link, since: datetime) -> list[str]:
-    """Fields that move now, of a record that moved not long ago; or that are put back into their row."""
+    """Fields that move now, of a record that moved not long ago; or that are put back into their row.
+
+    Not those that a person lets move.
+    """
     moving = [
         name
         for name, verdict in decision.verdicts.items()
-        if name in decision.write or verdict is Verdict.POSTGRES_WINS
+        if (name in decision.write or verdict is Verdict.POSTGRES_WINS) and name not in decision.pair.taken.sides
     ]
     if moving and link.delivered_at < since:
         remote = decision.pair.change.fields
@@ -131,6 +134,7 @@ def _still_held(decision: Decision, held: HeldChange | None) -> set[str]:
         name
         for name, sides in held.fields.items()
         if decision.verdicts.get(name) in _MOVES
+        and name not in pair.taken.sides
         and (pair.local or {}).get(name) in sides.values()
         and pair.change.fields.get(name) in sides.values()
     }

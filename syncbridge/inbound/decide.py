@@ -9,10 +9,15 @@ from enum import StrEnum
 
 from syncbridge.destinations.feed import RemoteChange
 from syncbridge.inbound.resolve import Fate, Rule, Side, Verdict, after_delete, merge, newer
+from syncbridge.inbound.taking import NOTHING_TAKEN, Taken, differing
+from syncbridge.inbound.taking import values as sides_of
 from syncbridge.model import Fields, Normal
+from syncbridge.store.held_changes import RECORD_DELETED, ROW_DELETED, WHOLE
 
 #: Stands in the log for a value that nobody is shown.
 MASKED = "(sensitive)"
+#: Stands in the log for the rule where somebody decided.
+PERSON = "a person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Pair:
     base: Fields | None  # None: they are not linked yet
     local: Fields | None  # None: there is no row, or it is no entity
     committed: datetime | None  # when the row changed last, as far as capture knows
+    taken: Taken = NOTHING_TAKEN  # what a person decided about it
 
 
 class Action(StrEnum):
@@ -59,12 +65,12 @@ class Decision:
 def decide(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
     """Decide one change by the rules of its fields, and by that of the mapping's conflicts for what is deleted."""
     if pair.change.deleted:
-        return _deleted(pair, rules, conflict)
+        return _deleted(pair, rules, pair.taken.conflict(conflict))
     if pair.local is None:
-        return _row_gone(pair, conflict)
+        return _row_gone(pair, pair.taken.conflict(conflict))
     remote = {name: value for name, value in pair.change.fields.items() if _matters(pair, name, value)}
     last = newer(pair.committed, pair.change.modified)
-    merged = merge(pair.base, pair.local, remote, rules, last)
+    merged = merge(pair.base, pair.local, remote, pair.taken.rules(rules), last)
     return Decision(
         pair,
         action=Action.UPDATE if merged.write else Action.NOTHING,
@@ -85,10 +91,12 @@ def _deleted(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
     if pair.local is None:
         return Decision(pair)
     last = newer(pair.committed, pair.change.modified)
-    fate = after_delete(conflict, deleted=Side.DESTINATION, other_changed=_changed(pair, rules), last=last)
+    decided = WHOLE in pair.taken.sides
+    changed = decided or _changed(pair, rules)
+    fate = after_delete(conflict, deleted=Side.DESTINATION, other_changed=changed, last=last)
     if fate is Fate.HOLD:
-        return Decision(pair, base=pair.base, held_whole="the record was deleted and the row changed", fate=fate)
-    if pair.change.merged_into is not None:
+        return Decision(pair, base=pair.base, held_whole=RECORD_DELETED, fate=fate)
+    if pair.change.merged_into is not None and not decided:
         why = f"the record was merged into {pair.change.merged_into}"
         return Decision(pair, base=pair.base, held_whole=why, fate=Fate.HOLD)
     if fate is Fate.REVIVE:
@@ -101,11 +109,13 @@ def _row_gone(pair: Pair, conflict: Rule) -> Decision:
     last = newer(pair.committed, pair.change.modified)
     fate = after_delete(conflict, deleted=Side.POSTGRES, other_changed=True, last=last)
     base = {**(pair.base or {}), **pair.change.fields}
+    if not differing(pair.base, None, pair.change):
+        return Decision(pair, base=base, send=True)  # it did not change: the delete goes out
     if fate is Fate.HOLD:
-        return Decision(pair, base=pair.base, held_whole="the row was deleted and the record changed", fate=fate)
+        return Decision(pair, base=pair.base, held_whole=ROW_DELETED, fate=fate)
     if fate is Fate.REVIVE:
         return Decision(pair, Action.INSERT, write=pair.change.fields, base=base, fate=fate)
-    return Decision(pair, base=base, fate=fate)
+    return Decision(pair, base=base, send=True, fate=fate)
 
 
 def _changed(pair: Pair, rules: Mapping[str, Rule]) -> bool:
@@ -118,25 +128,37 @@ def _changed(pair: Pair, rules: Mapping[str, Rule]) -> bool:
     )
 
 
-def account(decision: Decision, rules: Mapping[str, Rule], sensitive: frozenset[str]) -> dict[str, dict[str, Normal]]:
-    """For the log: the inputs of each field in which a side lost by rule, or that is held."""
+def account(
+    decision: Decision, rules: Mapping[str, Rule], conflict: Rule, sensitive: frozenset[str]
+) -> dict[str, dict[str, Normal]]:
+    """For the log: the inputs of each field in which a side lost, or that is held; WHOLE where one side is gone."""
     told = (Verdict.POSTGRES_WINS, Verdict.DESTINATION_WINS, Verdict.HELD, Verdict.BOUNCES)
-    names = [name for name, verdict in decision.verdicts.items() if verdict in told]
-    times: dict[str, Normal] = {"modified": decision.pair.change.modified.isoformat()}
-    if decision.pair.committed is not None:
-        times["committed"] = decision.pair.committed.isoformat()
-    return {
-        name: {
+    pair, taken = decision.pair, decision.pair.taken
+    names = [name for name, verdict in decision.verdicts.items() if verdict in told or name in taken.sides]
+    accounts: dict[str, dict[str, Normal]] = {}
+    for name in names:
+        rule = PERSON if name in taken.sides else rules[name].value
+        accounts[name] = {
             "verdict": decision.verdicts[name].value,
-            "rule": rules[name].value,
-            **({"values": MASKED} if name in sensitive else values(decision.pair, name)),
-            **(times if rules[name] is Rule.NEWEST else {}),
+            "rule": rule,
+            **({"values": MASKED} if name in sensitive else values(pair, name)),
+            **(_times(pair, rule) if rule in (PERSON, Rule.NEWEST) else {}),
         }
-        for name in names
-    }
+    if decision.fate is not None:
+        rule = PERSON if WHOLE in taken.sides else conflict.value
+        deleted = Side.DESTINATION if pair.change.deleted else Side.POSTGRES
+        fate: dict[str, Normal] = {"verdict": decision.fate.value, "rule": rule, "deleted": deleted.value}
+        accounts[WHOLE] = {**fate, **_times(pair, rule)}
+    return accounts
+
+
+def _times(pair: Pair, rule: str) -> dict[str, Normal]:
+    """When record and row changed, and when a person decided, each where it is known."""
+    decided = pair.taken.decided_at if rule == PERSON else None
+    times = {"modified": pair.change.modified, "committed": pair.committed, "decided": decided}
+    return {name: moment.isoformat() for name, moment in times.items() if moment is not None}
 
 
 def values(pair: Pair, name: str) -> dict[str, Normal]:
     """Base, local and remote value of a field, as far as there are any."""
-    sides = {"base": pair.base, "local": pair.local, "remote": pair.change.fields}
-    return {side: fields[name] for side, fields in sides.items() if fields is not None and name in fields}
+    return sides_of(pair.base, pair.local, pair.change, name)

@@ -106,7 +106,7 @@ class Poller:
     def _look_again(self) -> bool:
         """Look at records by their ids that a page did not tell enough of; those on their way out stay for later.
 
-        Whether there are more of them.
+        Whether there may be more of them that can be looked at now.
         """
         due = database.transact(self.store, lambda: rechecks.due(self.store, self.mapping_id, RECHECKED))
         if not due:
@@ -115,8 +115,8 @@ class Poller:
         asked = database.now(self.store)
         names = (columns.external_id, *columns.names)
         found = self.destination.current(self.mapping.object, due, names, lane=self.mapping.name)
-        self._write(found, asked, current=True)
-        return len(due) == RECHECKED
+        page = self._write(found, asked, current=True)
+        return len(due) == RECHECKED and len(page.postponed) < len(found)
 
     def _write(self, changes: Sequence[RemoteChange], asked: datetime, *, current: bool = False) -> Page:
         return self._ready().write(changes, asked, current=current) if changes else Page()

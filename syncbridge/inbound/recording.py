@@ -10,18 +10,22 @@ from psycopg import Connection
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.decide import Action, Decision, account, values
 from syncbridge.inbound.parents import Parents
-from syncbridge.inbound.resolve import Fate
+from syncbridge.inbound.resolve import Fate, Rule, Verdict
+from syncbridge.inbound.taking import differing
 from syncbridge.inbound.waiting import Waiting
+from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import Fields, Lsn, Operation, Outcome, Priority, Reason
 from syncbridge.source import rows
 from syncbridge.source.row_writes import Refusal
 from syncbridge.store import database, held_changes, links, outbox, sync_log
-from syncbridge.store.held_changes import HeldChange, Kind
+from syncbridge.store.held_changes import WHOLE, HeldChange, Kind
 from syncbridge.store.outbox import Touched
 from syncbridge.store.sync_log import Incoming
 
 #: Code of a field that is stopped because it bounces.
 BOUNCES = "BOUNCES"
+#: In the log, of a decision that was not carried out.
+VOID = "what a person decided was about other values than these"
 
 
 @dataclass(slots=True)
@@ -36,8 +40,10 @@ class Page:
     waiting: Waiting = field(default_factory=Waiting)  # for rows of parents
 
 
-def record(store: Connection, source: Connection, mapping_id: int, columns: Columns, page: Page, deletes: str) -> None:
-    """Write it all; in the transaction that locks the outbox rows of its keys. `deletes` is what a delete does here."""
+def record(
+    store: Connection, source: Connection, mapping_id: int, columns: Columns, page: Page, two_way: TwoWay
+) -> None:
+    """Write it all; in the transaction that locks the outbox rows of its keys."""
     done = [decision for decision in page.decisions if decision.key not in page.refused]
     held = list(
         {each.key: each for each in (*page.waiting.held, *_refused(page), *filter(None, map(_held, done)))}.values()
@@ -50,7 +56,7 @@ def record(store: Connection, source: Connection, mapping_id: int, columns: Colu
     # it may wait for just this
     outbox.make_due(store, mapping_id, [d.key for d in done if d.key in page.touched and not d.waiting])
     _send(store, source, mapping_id, [d.key for d in done if d.send and d.key not in page.touched])
-    told = [*page.waiting.told, *_log_refused(page, newly), *_log_done(done, newly, columns, deletes)]
+    told = [*page.waiting.told, *_log_refused(page, newly), *_log_done(done, newly, columns, two_way)]
     sync_log.append_incoming(store, mapping_id, told)
 
 
@@ -79,7 +85,14 @@ def _refused(page: Page) -> list[HeldChange]:
             change = pair.change
             held.append(
                 HeldChange(
-                    pair.key, change.remote_id, "refused", change.modified, fields, refusal.code, refusal.message
+                    pair.key,
+                    change.remote_id,
+                    "refused",
+                    change.modified,
+                    fields,
+                    refusal.code,
+                    refusal.message,
+                    pair.committed,
                 )
             )
     return held
@@ -89,10 +102,12 @@ def _held(decision: Decision) -> HeldChange | None:
     if not decision.held and not decision.held_whole and not decision.bouncing:
         return None
     kind: Kind = "delete" if decision.held_whole else "bounce" if decision.bouncing else "conflict"
-    change = decision.pair.change
-    fields = {name: values(decision.pair, name) for name in (*decision.held, *decision.bouncing)}
+    pair, change = decision.pair, decision.pair.change
+    here = (*decision.held, *decision.bouncing)
+    names = differing(pair.base, pair.local, change) if decision.held_whole else here
+    fields = {name: values(pair, name) for name in names}
     message = decision.held_whole or "; ".join(_why_held(decision))
-    return HeldChange(decision.key, change.remote_id, kind, change.modified, fields, None, message)
+    return HeldChange(decision.key, change.remote_id, kind, change.modified, fields, None, message, pair.committed)
 
 
 def _why_held(decision: Decision) -> Iterator[str]:
@@ -115,20 +130,20 @@ def _log_refused(page: Page, newly: set[str]) -> list[Incoming]:
             decision.pair.change.remote_id,
             fields=", ".join(decision.write) or None,
             code=page.refused[decision.key].code,
-            message=page.refused[decision.key].message,
+            message=_with_void(decision, page.refused[decision.key].message),
         )
         for decision in page.decisions
         if decision.key in page.refused and decision.key in newly
     ]
 
 
-def _log_done(done: list[Decision], newly: set[str], columns: Columns, deletes: str) -> list[Incoming]:
+def _log_done(done: list[Decision], newly: set[str], columns: Columns, two_way: TwoWay) -> list[Incoming]:
     entries = []
     for decision in done:
-        outcome = _outcome(decision, newly, deletes)
+        outcome = _outcome(decision, newly, two_way.deletes.action)
         if outcome is not None:
-            told = account(decision, columns.rules, columns.sensitive)
-            names = decision.write if outcome is Outcome.WRITTEN else told
+            told = account(decision, columns.rules, Rule(two_way.conflict), columns.sensitive)
+            names = decision.write if outcome is Outcome.WRITTEN else [name for name in told if name != WHOLE]
             entries.append(
                 Incoming(
                     decision.key,
@@ -136,18 +151,18 @@ def _log_done(done: list[Decision], newly: set[str], columns: Columns, deletes: 
                     outcome,
                     decision.pair.change.remote_id,
                     fields=", ".join(names) or None,
-                    message=decision.held_whole or None,
+                    message=_with_void(decision, decision.held_whole) or None,
                     decision=told,
                 )
             )
     return [
         *entries,
-        *(_log_bounce(decision, columns) for decision in done if decision.key in newly and decision.bouncing),
+        *(_log_bounce(decision, columns, two_way) for decision in done if decision.key in newly and decision.bouncing),
     ]
 
 
-def _log_bounce(decision: Decision, columns: Columns) -> Incoming:
-    told = account(decision, columns.rules, columns.sensitive)
+def _log_bounce(decision: Decision, columns: Columns, two_way: TwoWay) -> Incoming:
+    told = account(decision, columns.rules, Rule(two_way.conflict), columns.sensitive)
     names = decision.bouncing
     return Incoming(
         decision.key,
@@ -173,9 +188,18 @@ def _outcome(decision: Decision, newly: set[str], deletes: str) -> Outcome | Non
         return Outcome.WRITTEN
     if decision.action is Action.DELETE:
         return Outcome.IGNORED if deletes == "ignore" else Outcome.WRITTEN
+    kept = any(verdict is Verdict.POSTGRES_WINS for verdict in decision.verdicts.values())
+    if kept and decision.pair.taken.sides:
+        return Outcome.KEPT
     if decision.held or decision.held_whole:
         return Outcome.HELD if decision.key in newly else None
     if decision.fate is Fate.REVIVE or (decision.fate is Fate.DELETE and decision.pair.local is None):
         return Outcome.KEPT
-    decided = any(verdict.value == "postgres wins" for verdict in decision.verdicts.values())
-    return Outcome.KEPT if decided else None
+    if kept:
+        return Outcome.KEPT
+    return Outcome.IGNORED if decision.pair.taken.void else None
+
+
+def _with_void(decision: Decision, message: str) -> str:
+    """A decision that was not carried out is told: both sides held other values when it was made."""
+    return "; ".join(part for part in (message, VOID if decision.pair.taken.void else "") if part)

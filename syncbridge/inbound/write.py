@@ -13,7 +13,7 @@ out, or was linked shortly before the page was asked for, is therefore looked at
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from psycopg import Connection
@@ -28,6 +28,7 @@ from syncbridge.inbound.order import layers
 from syncbridge.inbound.parents import Parents, withhold
 from syncbridge.inbound.recording import Page, record
 from syncbridge.inbound.resolve import Rule
+from syncbridge.inbound.taking import taken
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.mapping.two_way import TwoWay
@@ -87,14 +88,15 @@ class PageWriter:
         wanted = self._wanted(latest, all=current)
         keys = sorted(wanted)
         touched = outbox.lock(self.store, self.mapping_id, keys)
+        held = held_changes.lock(self.store, self.mapping_id, keys)
         known = {link.key: link for link in links.of_records(self.store, self.mapping_id, latest)}
-        taken = links.remote_ids(self.store, self.mapping_id, keys)
+        owned = links.remote_ids(self.store, self.mapping_id, keys)
         settled = asked if current else asked - LATE
         ready: dict[str, RemoteChange] = {}
         postponed: list[Postponed] = []
         for key in keys:
             change = wanted[key]
-            if taken.get(key, change.remote_id) != change.remote_id:
+            if owned.get(key, change.remote_id) != change.remote_id:
                 continue  # another record has this entity meanwhile
             if _uncertain(touched.get(key), known.get(key), settled):
                 page.postponed.add(change.remote_id)
@@ -102,13 +104,13 @@ class PageWriter:
             else:
                 ready[key] = change
         with self.source.transaction():
-            decisions, page.parents = self._decide(ready, known, touched)
-            page.decisions = self._stop_bounces(decisions, known)
+            decisions, page.parents = self._decide(ready, known, touched, held)
+            page.decisions = self._stop_bounces(decisions, known, held)
             self._apply(page)
         page.touched = touched
         looked_at = latest.keys() - page.postponed if current else {change.remote_id for change in ready.values()}
         page.waiting = waiting.write(self.store, self.mapping_id, self.kin, self.columns, page.decisions, looked_at)
-        record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way.deletes.action)
+        record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way)
         rechecks.postpone(self.store, self.mapping_id, postponed)
         if current:
             rechecks.remove(self.store, self.mapping_id, latest.keys() - page.postponed)
@@ -148,7 +150,11 @@ class PageWriter:
         }
 
     def _decide(
-        self, ready: Mapping[str, RemoteChange], known: Mapping[str, Link], touched: Mapping[str, Touched]
+        self,
+        ready: Mapping[str, RemoteChange],
+        known: Mapping[str, Link],
+        touched: Mapping[str, Touched],
+        held: Mapping[str, HeldChange],
     ) -> tuple[list[Decision], Parents]:
         keys = sorted(ready)
         rows = row_writes.lock(self.source, self.two_way.lock_sql, keys) if keys else {}
@@ -160,18 +166,12 @@ class PageWriter:
         for key in keys:
             if key not in rows and key not in known:
                 continue  # a key that no row has: nothing of ours
-            change = ready[key]
             base = known[key].base if key in known else None
             untouched = base if base is not None and key not in touched else {}
-            pair = Pair(
-                key,
-                RemoteChange(
-                    change.remote_id, change.modified, self._mapped(change), change.deleted, change.merged_into
-                ),
-                base=base,
-                local=self.columns.local(rows[key], family, untouched) if key in rows else None,
-                committed=touched[key].changed_at if key in touched else None,
-            )
+            local = self.columns.local(rows[key], family, untouched) if key in rows else None
+            change = replace(ready[key], fields=self._mapped(ready[key]))
+            committed = touched[key].changed_at if key in touched else None
+            pair = Pair(key, change, base, local, committed, taken(held.get(key), base, local, change))
             decision = decide(pair, self.columns.rules, Rule(self.two_way.conflict))
             decisions.append(withhold(decision, self.columns.lookups, family))
         return decisions, family
@@ -184,10 +184,11 @@ class PageWriter:
         keys = map(self.columns.parent_keys, rows.values())
         return parents.find(self.store, self.kin, list(self.columns.lookups.values()), keys=keys, records=records)
 
-    def _stop_bounces(self, decisions: list[Decision], known: Mapping[str, Link]) -> list[Decision]:
+    def _stop_bounces(
+        self, decisions: list[Decision], known: Mapping[str, Link], held: Mapping[str, HeldChange]
+    ) -> list[Decision]:
         if not decisions:
             return decisions
-        held = held_changes.read(self.store, self.mapping_id, [decision.key for decision in decisions])
         return Bounces(self.mapping_id, self.store, self.two_way.every).stop(decisions, known, held)
 
     # -- rows ---------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from syncbridge.loops.loop import IDLE, Connected
-from syncbridge.store import fan_out, outbox
+from syncbridge.store import fan_out, outbox, polls
 
 
 class ListenLoop(Connected):
@@ -11,7 +11,7 @@ class ListenLoop(Connected):
 
     def open(self) -> None:
         self._listener = self._store("listen")
-        for channel in (outbox.CHANNEL, fan_out.CHANNEL):
+        for channel in (outbox.CHANNEL, fan_out.CHANNEL, polls.CHANNEL):
             self._listener.execute(f"listen {channel}")
         self.around.wake_all()  # for what came while nobody listened
 
@@ -19,6 +19,11 @@ class ListenLoop(Connected):
         for notice in self._listener.notifies(timeout=IDLE, stop_after=1):
             if notice.channel == fan_out.CHANNEL:
                 self.around.fan_out.set()
+                continue
+            if notice.channel == polls.CHANNEL:
+                asked = self.around.polls.get(polls.woken(notice.payload) or 0)
+                if asked is not None:
+                    asked.set()
                 continue
             mapping_id, records = outbox.woken(notice.payload) or (0, 0)
             signal = self.around.signals.get(mapping_id)

@@ -51,6 +51,7 @@ class Surroundings:
     digests: Mapping[str, str]  # mapping name -> digest, as these loops know them
     signals: Mapping[int, Signal]
     fan_out: threading.Event  # join keys were enqueued
+    polls: Mapping[int, threading.Event]  # by mapping id: somebody asked for a poll
     turns: Mapping[int, Turn]  # at the bulk jobs of a mapping
     counts: Mapping[int, Counts]
     spending: Spending
@@ -68,6 +69,8 @@ class Surroundings:
             signal.linger.full.set()
         for turn in self.turns.values():
             turn.news.set()
+        for asked in self.polls.values():
+            asked.set()
         self.fan_out.set()
 
 

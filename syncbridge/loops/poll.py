@@ -9,7 +9,7 @@ from syncbridge.project import lost
 
 
 class PollLoop(Connected):
-    """Polls at the mapping's interval. One worker does, the others stand by."""
+    """Polls at the mapping's interval, and when somebody asks for it. One worker does, the others stand by."""
 
     def __init__(self, around: Surroundings, mapping_id: int) -> None:
         super().__init__(around)
@@ -27,7 +27,11 @@ class PollLoop(Connected):
         self._poller = Poller(self._mapping_id, mapping, mapping.two_way, destination, store, source, kin=kin)
 
     def step(self) -> float:
+        asked = self.around.polls[self._mapping_id]
+        asked.clear()
         wait = self._poller.step()
         if lost(self._poller.store) or lost(self._poller.source):
             raise RetryLater("the connection to Postgres is gone")
-        return wait
+        if wait > 0 and not self.around.ending.is_set():  # looked at after the clear: `wake_all` comes after it is set
+            asked.wait(wait)
+        return 0.0

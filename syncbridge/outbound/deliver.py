@@ -16,6 +16,7 @@ from psycopg import Connection
 from syncbridge.destinations.base import Delivered, Destination
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
+from syncbridge.outbound import held_rows
 from syncbridge.outbound.comparing import Comparer
 from syncbridge.outbound.first_contact import FirstContact
 from syncbridge.outbound.guard import Guard, Reservation
@@ -127,6 +128,8 @@ class Deliverer:
         try:
             planned = self._comparer.compare(claimed)
             sending = self._comparer.sending(planned)[: self.limits.batch]  # what is left over is given back
+            if self.mapping.two_way is not None:
+                held_rows.follow(self.store, self.mapping_id, planned)
             sending = self._reread.look(sending)
             self._fit_claims(len(claimed), len(sending))
             self._mask.cover(sending)

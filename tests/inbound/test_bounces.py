@@ -10,6 +10,7 @@ import pytest
 from syncbridge.destinations.base import Result
 from syncbridge.inbound.bounces import ROUNDS, TURNS
 from syncbridge.model import Outcome
+from syncbridge.store import decisions
 from tests.fix_store import make_due
 from tests.fix_two_way import StartTwoWay, TwoWayProject
 
@@ -209,3 +210,20 @@ def test_what_is_counted_tells_no_values(both: TwoWayProject) -> None:
     (counted,) = both.out.store.execute("select fields::text from syncbridge.bounce").fetchone() or ("",)
     assert "FirstName" in counted
     assert "There" not in counted
+
+
+@pytest.mark.parametrize(("side", "value"), [("local", "Here"), ("remote", "There")])
+def test_what_a_person_decides_moves_although_it_bounced(both: TwoWayProject, side: str, value: str) -> None:
+    upsert = both.out.destination.upsert
+    bouncing(both)
+    go_round(both, ROUNDS + 6)
+    held = both.held(1)
+    assert held is not None
+    both.out.writer.execute("drop trigger turn_back on people")
+    both.out.destination.upsert = upsert  # type: ignore[method-assign]
+    assert decisions.take(both.out.store, both.out.mapping_id, "1", held.revision, {"FirstName": side})
+    both.poll()
+    both.out.deliver()
+    both.poll()
+    assert (both.row(1, "first_name"), both.out.remote()["1"]["FirstName"]) == ((value,), value)
+    assert both.held(1) is None
