@@ -55,6 +55,11 @@ class RemoteField:
     calculated: bool = False
     filterable: bool = True  # records can be found by it
 
+    @property
+    def read_only(self) -> bool:
+        """The destination fills it by itself: nobody can write it."""
+        return self.calculated or not (self.createable or self.updateable)
+
     def comparable(self, value: object) -> object:
         """A value in normal form as the destination compares it: equal results are equal there."""
         return value.lower() if isinstance(value, str) and not self.case_sensitive else value

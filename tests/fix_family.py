@@ -58,8 +58,9 @@ guard: {deletes: off}
 
 
 def described(name: str, *references: str) -> RemoteObject:
-    """An object with a key, a name, an email, and fields that hold ids."""
+    """An object with a key, a name, an email, a field that it calculates, and fields that hold ids."""
     fields = [RemoteField("Key__c", FieldKind.STRING), RemoteField("Name", FieldKind.STRING)]
+    fields += [RemoteField("Grade__c", FieldKind.NUMBER, calculated=True, createable=False, updateable=False)]
     fields += [RemoteField("Email", FieldKind.STRING), *(RemoteField(r, FieldKind.STRING) for r in references)]
     return RemoteObject(name, {each.name: each for each in fields})
 

@@ -132,7 +132,7 @@ class FamilyBoth:
     def held(self, name: str, key: object) -> HeldChange | None:
         return held_changes.read(self.family.store, self.family.id(name), [str(key)]).get(str(key))
 
-    def calls(self, action: Callable[[], None]) -> list[tuple[str, str]]:
+    def calls(self, action: Callable[[], object]) -> list[tuple[str, str]]:
         """(operation, object) of the calls that this makes."""
         before = len(self.family.crm.calls)
         action()

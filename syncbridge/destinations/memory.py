@@ -263,6 +263,11 @@ class MemoryDestination(Destination):
         with self._lock:
             return self._create(self.describe(object), fields).remote_id
 
+    def compute(self, object: str, remote_id: str, fields: Fields) -> None:
+        """Change fields as if they were calculated here: no change of the record is noted."""
+        with self._lock:
+            self._records[object.lower()][remote_id].fields.update(fields)
+
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def begin_call(self, operation: str, object: str, count: int, lane: str = "") -> RemoteObject:
@@ -339,9 +344,12 @@ class MemoryDestination(Destination):
     @staticmethod
     def _unknown(described: RemoteObject, record: Fields) -> Rejected | None:
         unknown = tuple(name for name in record if name not in described.fields)
-        if not unknown:
+        if unknown:
+            return Rejected("INVALID_FIELD", f"No such field: {', '.join(unknown)}", Remedy.SCHEMA, fields=unknown)
+        computed = tuple(name for name in record if described.fields[name].read_only)
+        if not computed:
             return None
-        return Rejected("INVALID_FIELD", f"No such field: {', '.join(unknown)}", Remedy.SCHEMA, fields=unknown)
+        return Rejected("READ_ONLY_FIELD", f"Cannot be written: {', '.join(computed)}", Remedy.SCHEMA, fields=computed)
 
     def _create(self, described: RemoteObject, record: Fields) -> _Stored:
         self._created += 1

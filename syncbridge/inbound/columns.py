@@ -38,7 +38,7 @@ class Columns:
         found = {field.remote: _field_of(remote, field.remote) for field in fields}
         self.external_id = _field_of(remote, mapping.external_id).name
         self.names = tuple(field.name for field in found.values())  # of all that is mapped: what a poll asks for
-        self.rules = {found[field.remote].name: _rule(two_way, field) for field in fields}
+        self.rules = {found[field.remote].name: _rule(two_way, field, found[field.remote]) for field in fields}
         self.sensitive = frozenset(found[f.remote].name for f in fields if f.sensitive)
         by_remote = {field.remote: field for field in fields}
         self._ways = tuple(
@@ -52,6 +52,9 @@ class Columns:
             for remote, lookup in two_way.lookups.items()
         }
         self.written = frozenset((*self._by_name, *self.lookups))  # fields that columns hold
+        self.formulas = tuple(
+            each.name for remote, each in found.items() if remote in two_way.columns and each.calculated
+        )
         self._columns = {way.column.name: way.column for way in self._ways}
         self._columns |= {column.name: column for way in self.lookups.values() for column in way.columns}
 
@@ -103,9 +106,9 @@ def _way(mapped: CompiledField, column: Column, field: RemoteField, destination:
     )
 
 
-def _rule(two_way: TwoWay, field: CompiledField) -> Rule:
-    """What no column of the table holds cannot be written, so Postgres owns it."""
-    owner = two_way.owners.get(field.remote)
+def _rule(two_way: TwoWay, field: CompiledField, remote: RemoteField) -> Rule:
+    """What no column of the table holds cannot be written, so Postgres owns it; what cannot be sent it does not own."""
+    owner = "destination" if remote.read_only else two_way.owners.get(field.remote)
     if not two_way.returns(field.remote) or owner == "postgres":
         return Rule.POSTGRES_OWNS
     return Rule.DESTINATION_OWNS if owner == "destination" else Rule(two_way.conflict)

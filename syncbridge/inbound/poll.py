@@ -18,6 +18,7 @@ from psycopg import Connection
 from syncbridge.destinations.base import Destination
 from syncbridge.destinations.feed import RemoteChange
 from syncbridge.errors import RetryLater, SyncbridgeError
+from syncbridge.inbound import formulas
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.recording import Page
 from syncbridge.inbound.waiting import PATIENCE
@@ -56,6 +57,8 @@ class Poller:
     _writer: PageWriter | None = None
     _leads: bool = False
     _failures: int = 0
+    _next_poll: float = float("-inf")
+    _refreshing: bool = False  # what the destination calculates is just being read
     _parents_at: float = float("-inf")  # when to look next for parents that have come
 
     def step(self) -> float:
@@ -68,7 +71,11 @@ class Poller:
         try:
             if not self._may_poll():
                 return self.two_way.every
-            if self._poll():
+            if started >= self._next_poll or not self._refreshing:
+                if self._poll():
+                    return 0.0
+                self._next_poll = started + self.two_way.every
+            if self._refresh():
                 return 0.0
         except psycopg.OperationalError as error:
             message = str(error).split("\n", 1)[0]
@@ -76,7 +83,7 @@ class Poller:
         except Exception as error:
             return self._stop_for(error)
         self._failures = 0
-        return max(0.0, self.two_way.every - (self.clock() - started))
+        return max(0.0, self._next_poll - self.clock())
 
     def _may_poll(self) -> bool:
         self._leads = self._leads or watermarks.lead(self.store, self.mapping_id)
@@ -95,6 +102,19 @@ class Poller:
             more |= self._look_again()
         moved = watermarks.advance(self.store, self.mapping_id, page.position, after=position, caught_up=not page.more)
         return (page.more and moved) or more
+
+    def _refresh(self) -> bool:
+        """Look at a page of what the destination calculates, where that is due; whether there is more."""
+        names = self._ready().columns.formulas
+        if self.two_way.formulas is None or not names:
+            return False
+        look = formulas.look(
+            self.store, self.mapping_id, self.mapping, self.destination, names, every=self.two_way.formulas
+        )
+        self._refreshing = look.more
+        if look.differing:
+            self._look_again()
+        return look.more
 
     def _look_for_parents(self) -> None:
         """Ask for another look at records whose parents' rows have come; seldom where very many wait for theirs."""

@@ -162,6 +162,16 @@ def seconds(value: object) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+def seconds_or_off(value: object) -> int | None:
+    """A length of time, or `off`."""
+    if value is None or value == "off":
+        return None
+    try:
+        return seconds(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or be `off`") from None
+
+
 def duration(length: int) -> str:
     """The shortest writing of a length of time in seconds; `seconds` reads it back."""
     unit = next(unit for unit in ("d", "h", "m", "s") if length % _UNITS[unit] == 0)

@@ -41,7 +41,8 @@ def mapping_schema() -> dict[str, Any]:
         (schema, "require"),
     ):
         part["properties"][key]["propertyNames"] = {"pattern": f"^{ALIAS}$"}
-    parts[PollSpec.__name__]["properties"]["every"]["default"] = "30s"
+    for key, default in (("every", "30s"), ("formulas", "1h")):
+        parts[PollSpec.__name__]["properties"][key]["default"] = default
     field = parts[FieldSpec.__name__]
     field["oneOf"] = [{"required": [source]} for source in _SOURCES]
     field["dependentRequired"] = {"lookup": ["key"], "key": ["lookup"], "missing": ["lookup"]}

@@ -33,6 +33,7 @@ _RATE = Annotated[
 _SHARE = Annotated[str, Field(pattern="^([0-9]{1,3} ?% per (minute|hour|day)|off)$", examples=["20% per hour", "off"])]
 _SECONDS = Annotated[str, Field(pattern="^[0-9]{1,6} ?[smhd]$", examples=["30s", "10m"])]
 _TIME_OF_DAY = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["03:30"])]
+_SECONDS_OR_OFF = Annotated[str, Field(pattern="^([0-9]{1,6} ?[smhd]|off)$", examples=["1h", "off"])]
 _SIDES = Literal["to_destination", "to_postgres", "both"]
 _WINNERS = Literal["newest", "postgres", "destination", "hold"]
 
@@ -167,6 +168,8 @@ class PollSpec(Part):
 
     every: Annotated[int, PlainValidator(forms.seconds, _SECONDS)] = 30
     """A length of time: `30s`, `10m`, `1h`. In seconds once read."""
+    formulas: Annotated[int | None, PlainValidator(forms.seconds_or_off, _SECONDS_OR_OFF)] = 3600
+    """How often fields that the destination calculates are read of every record; `off` never does."""
 
 
 class ReconcileSpec(Part):
@@ -248,6 +251,9 @@ class MappingSpec(Part):
             plain["reconcile"] = {"every": forms.duration(self.reconcile.every)}
             if self.reconcile.at is not None:
                 plain["reconcile"]["at"] = forms.clock(self.reconcile.at)
+        if self.poll.formulas != PollSpec().formulas:
+            formulas = self.poll.formulas
+            plain["poll"]["formulas"] = "off" if formulas is None else forms.duration(formulas)
         return plain
 
 

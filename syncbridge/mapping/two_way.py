@@ -48,6 +48,7 @@ class TwoWay:
 
     conflict: Conflict
     every: int  # seconds between polls
+    formulas: int | None  # seconds between looks at what the destination calculates; None: none are taken
     columns: Mapping[str, Column]  # of the table, by the remote field that is filled from them
     lookups: Mapping[str, TwoWayLookup]  # by remote field
     owners: Mapping[str, Owner]  # by remote field, where one side owns it
@@ -136,6 +137,7 @@ def two_way(spec: MappingSpec, table: Table, key: Sequence[Column]) -> TwoWay | 
     return TwoWay(
         conflict=spec.conflict,
         every=spec.poll.every,
+        formulas=spec.poll.formulas,
         columns=columns,
         lookups={
             remote: _lookup(remote, spec.fields[remote], table, name)

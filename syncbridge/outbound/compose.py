@@ -36,6 +36,7 @@ class Entities:
     records: dict[str, Fields] = field(default_factory=dict)
     refused: dict[str, RecordRejected] = field(default_factory=dict)
     missing: dict[str, list[Missing]] = field(default_factory=dict)  # of records, and of entities that wait
+    computed: dict[str, Fields] = field(default_factory=dict)  # what rows hold of fields that are never sent, if any
 
 
 def _rule_refusal(mapping: CompiledMapping, row: Row) -> RecordRejected | None:
@@ -93,6 +94,8 @@ class Composer:
             try:
                 convert.external_value(key)  # a key that the external id cannot hold refuses its own record only
                 entities.records[key] = convert(row)
+                if computed := convert.computed(row):
+                    entities.computed[key] = computed
             except RecordRejected as refusal:
                 entities.refused[key] = refusal
         for key, message in found.refused.items():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from syncbridge.destinations.base import Destination
-from syncbridge.errors import SchemaDrift
+from syncbridge.errors import RecordRejected, SchemaDrift
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.types.reading import field_reader, unread
 from syncbridge.model import Fields, Normal, Normaliser, Value
@@ -50,8 +51,12 @@ class Converter:
         self._steps: list[_Step] = []
         self.lookups: list[LookupField] = []
         self.owned = frozenset(fields.get(f.remote).name for f in mapping.fields if f.owned)
-        columns = mapping.two_way.columns if mapping.two_way is not None else {}
-        self.put_back = frozenset(fields.get(f.remote).name for f in mapping.fields if f.owned and f.remote in columns)
+        self.put_back = frozenset(
+            fields.get(f.remote).name
+            for f in mapping.fields
+            if f.owned and mapping.two_way is not None and mapping.two_way.returns(f.remote)
+        )
+        self._computed: list[_Step] = []
         for field in mapping.fields:
             target = fields.get(field.remote)
             normalise = destination.normaliser(target)
@@ -62,7 +67,9 @@ class Converter:
                 self._steps.append((target.name, field.position, None, _as_it_is))
             else:
                 read = field_reader(field, column_types[field.position])
-                self._steps.append((target.name, field.position, None if read is unread else read, normalise))
+                comes_back = mapping.two_way is not None and field.remote in mapping.two_way.columns
+                steps = self._computed if target.read_only and comes_back else self._steps
+                steps.append((target.name, field.position, None if read is unread else read, normalise))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,6 +97,14 @@ class Converter:
         for name, position, read, normalise in self._steps:
             record[name] = normalise(row[position] if read is None else read(row[position]))
         return record
+
+    def computed(self, row: Sequence[str | None]) -> Fields:
+        """What the row holds of fields that only the destination fills, as far as that has a normal form."""
+        fields: Fields = {}
+        for name, position, read, normalise in self._computed:
+            with suppress(RecordRejected):
+                fields[name] = normalise(row[position] if read is None else read(row[position]))
+        return fields
 
 
 def _gone(mapping: CompiledMapping, fields: _CaseBlind, destination: Destination) -> Fields | None:

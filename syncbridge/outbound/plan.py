@@ -68,7 +68,8 @@ def plan(
         record = records.get(row.key)
         if record is not None:
             planned.append(_existing(row, record, owned))
-            planned[-1].astray = bool(put_back) and _is_astray(row, record, put_back)
+            computed = entities.computed.get(row.key)
+            planned[-1].astray = bool(put_back or computed) and _is_astray(row, record, put_back, computed or {})
             planned[-1].missing = missing.get(row.key, ())
         elif row.key in refused:
             planned.append(Planned(row, Operation.NOTHING, {}, {}, refusal=refused[row.key]))
@@ -97,11 +98,12 @@ def _existing(row: Claimed, record: Fields, owned: Collection[str]) -> Planned:
     )
 
 
-def _is_astray(row: Claimed, record: Fields, put_back: Collection[str]) -> bool:
+def _is_astray(row: Claimed, record: Fields, put_back: Collection[str], computed: Fields) -> bool:
     if row.base is None:
         return False
     base: Fields = orjson.loads(row.base)
-    return any(not _agrees(base, name, record[name]) for name in put_back)
+    owned = any(not _agrees(base, name, record[name]) for name in put_back if name in record)
+    return owned or any(name in base and base[name] != value for name, value in computed.items())
 
 
 def _agrees(base: Fields, name: str, value: object) -> bool:

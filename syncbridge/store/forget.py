@@ -21,6 +21,7 @@ _RECORDS = (
     "bounce",
     "recheck",
     "parent_wait",
+    "formula_round",
     "watermark",
     "remote_count",
 )  # in the order in which others lock

@@ -152,6 +152,17 @@ def page(connection: Connection, mapping_id: int, after: str | None, limit: int)
     return [(key, remote_id) for key, remote_id in rows]
 
 
+def bases_after(connection: Connection, mapping_id: int, after: str | None, limit: int) -> list[Link]:
+    """The next page of links in key order, with their bases."""
+    behind = "" if after is None else " and key > %s"  # as in keys_after
+    rows = connection.execute(
+        f"select key, remote_id, base, delivered_at from syncbridge.link where mapping_id = %s{behind}"  # noqa: S608 - constants
+        " order by key limit %s",
+        (mapping_id, limit) if after is None else (mapping_id, after, limit),
+    )
+    return [Link(*row) for row in rows]
+
+
 def read_many(connection: Connection, mapping_id: int, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Remote id and base, as JSON text, of those of these keys that are linked."""
     rows = connection.execute(

@@ -205,6 +205,10 @@ def test_a_definition_of_another_version_is_refused_by_name() -> None:
             "m.yaml:9: conflict: should be newest, postgres, destination or",
         ),
         (GOOD + "direction: both\npoll: {every: 30}\n", "m.yaml:9: poll.every: should read like `30s`, `10m`, `1h`"),
+        (
+            GOOD + "direction: both\npoll: {formulas: never}\n",
+            "m.yaml:9: poll.formulas: should read like `30s`, `10m`, `1h` or `1d`, or be `off`",
+        ),
         (GOOD + "  B: {column: b, owner: me}\n", "m.yaml:8: fields.B.owner: should be postgres or destination"),
         # first contact, rules
         (GOOD + "match_on: Email\n", "m.yaml:8: match_on: Email is not one of the fields; "),

@@ -60,6 +60,7 @@ def test_the_documented_examples_fit(kind: str, snippet: str) -> None:
         HEAD + "fields: {A: a}\nguard: {refused: 20}",
         HEAD + "fields: {A: a}\ndeletes: {to_destination: {put: {A: 1}}}",
         HEAD + "fields: {A: a}\npoll: {every: soon}",
+        HEAD + "fields: {A: a}\npoll: {formulas: never}",
         HEAD + "fields: {A: a}\ndirection: up",
         HEAD + "fields: {A: a}\nconflict: random",
         HEAD + "fields: {A: a}\nrequire: {A b: x}",
@@ -88,6 +89,7 @@ def test_defaults_are_written_as_a_file_spells_them() -> None:
     parts = SCHEMA["$defs"]
     assert parts["GuardSpec"]["properties"]["deletes"]["default"] == "100 per hour"
     assert parts["PollSpec"]["properties"]["every"]["default"] == "30s"
+    assert parts["PollSpec"]["properties"]["formulas"]["default"] == "1h"
     keys = [key for part in (SCHEMA, *parts.values()) for key in part["properties"].values()]
     for key in keys:
         if "default" in key:

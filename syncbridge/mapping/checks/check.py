@@ -10,7 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncbridge.errors import Finding
-from syncbridge.mapping.checks.fields import NormaliserOf, check_choices, check_type, check_writable
+from syncbridge.mapping.checks.fields import (
+    NormaliserOf,
+    check_choices,
+    check_type,
+    check_writable,
+)
 from syncbridge.mapping.checks.lookups import check_lookups, check_owner, check_reference
 from syncbridge.mapping.checks.related import Identities, check_related, old_columns
 from syncbridge.mapping.checks.remote import (
@@ -29,6 +34,7 @@ from syncbridge.mapping.checks.source import (
     check_table,
     queries,
 )
+from syncbridge.mapping.checks.way_back import check_read_only, check_shared_columns
 from syncbridge.mapping.names import near
 from syncbridge.mapping.related import Related, faults, relate
 from syncbridge.mapping.spec import MappingSpec
@@ -117,6 +123,8 @@ def check_one(
         yield from check_related(spec, related, catalog, identities=identities)
         yield from check_columns(spec, related)
         yield from check_sql(spec, subject.described)
+        if spec.direction == "both":
+            yield from check_shared_columns(spec, related.root)
     yield from check_lookups(spec, known, catalog, related, all_known=all_known)
     if subject.remote is not None:
         yield from check_external_id(spec, subject.remote, table)
@@ -150,6 +158,9 @@ def _check_fields(
             yield Finding("error", where, f"{label}: {remote.name} has no field {name!r}{perhaps}")
             continue
         if spec.direction == "to_postgres":
+            continue
+        if target.read_only and spec.direction == "both":
+            yield from check_read_only(spec, name, source, related.root if related is not None else None, target)
             continue
         yield from check_writable(where, label, target)
         yield from check_owner(spec, name, source, target)

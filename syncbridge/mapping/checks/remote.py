@@ -114,6 +114,9 @@ def check_match_on(spec: MappingSpec, remote: RemoteObject) -> Iterator[Finding]
         if not field.filterable or field.kind in _NOT_SEARCHED:
             message = f"match_on: {remote.name} records cannot be found by {field.name}, which is {_KINDS[field.kind]}"
             yield Finding("error", where, message, "Match on a field of short text, an email, a phone or a number.")
+        elif field.read_only:
+            message = f"match_on: {name} is filled by the destination, so that no row can be told by it"
+            yield Finding("error", where, message, "Match on a field that is filled from the row.")
         elif source.constant is not None:
             message = f"match_on: {name} is a constant: it agrees with every record of ours, and tells none apart"
             yield Finding("error", where, message, "Match on a field that is filled from the row.")

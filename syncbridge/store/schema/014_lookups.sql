@@ -9,3 +9,11 @@ create table syncbridge.parent_wait (
     late             boolean not null default false,  -- it came so late that the child is held
     primary key (mapping_id, remote_id, field)
 );
+
+-- How far the fields that a destination calculates were read of all records.
+create table syncbridge.formula_round (
+    mapping_id integer primary key,
+    began_at   timestamptz not null default now(),
+    after      text collate "C",              -- the key of the last entity that was read; null: none yet
+    done       boolean not null default false
+);

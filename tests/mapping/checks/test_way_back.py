@@ -1,0 +1,62 @@
+"""What `check` says of mappings with a way back: fields that only the destination fills, columns of several fields."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncbridge.errors import Finding
+from tests.mapping.checks.fix_people import HEAD, findings
+
+BOTH = HEAD + "  LINE\ndirection: both\n"
+
+
+def told(line: str) -> list[Finding]:
+    return [
+        found
+        for found in findings(BOTH.replace("LINE", line))
+        if ("Formula__c" in found.message or "Hidden" in found.message) and "put back" not in found.message
+    ]
+
+
+@pytest.mark.parametrize("line", ["Formula__c: nickname", "Formula__c: {column: nickname, owner: destination}"])
+def test_a_calculated_field_may_come_into_a_column(line: str) -> None:
+    assert told(line) == []
+    assert told("Hidden__c: nickname") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "severity", "message", "remedy"),
+    [
+        ("Formula__c: {column: nickname, owner: postgres}", "error", "so that Postgres cannot own it", "Leave `owner`"),
+        ("Formula__c: {sql: upper(nickname)}", "error", "it can only come from there", "Give it a column of the table"),
+        ("Formula__c: {constant: x}", "error", "it can only come from there", "Give it a column of the table"),
+        ("Formula__c: last_name", "error", "it can only come from there", "that no other field writes"),
+        ("Formula__c: vip", "", "", ""),
+        ("Formula__c: data", "error", "jsonb does not fit a field of type string", ""),
+        ("Formula__c: {column: nickname, default: x}", "warning", "so that nothing is ever sent", "Leave it out."),
+        ("Hidden__c: {constant: x}", "error", "lets nobody write this field, so that it can only come", ""),
+    ],
+)
+def test_a_field_that_cannot_be_written_and_says_otherwise_is_told(
+    line: str, severity: str, message: str, remedy: str
+) -> None:
+    found = told(line)
+    assert [each.severity for each in found] == ([severity] if severity else [])
+    for each in found:
+        assert message in each.message
+        assert remedy in each.remedy
+
+
+def test_no_record_is_matched_by_a_calculated_field() -> None:
+    (found,) = told("Formula__c: nickname\nmatch_on: Formula__c")
+    assert (found.severity, found.where.rpartition(":")[2]) == ("error", "9")
+    assert "is filled by the destination" in found.message
+
+
+def test_of_two_fields_over_one_column_the_second_is_told_to_be_put_back() -> None:
+    lines = "FirstName: nickname\n  About__c: {}"
+    (found,) = [each for each in findings(BOTH.replace("LINE", lines.format("nickname"))) if "put back" in each.message]
+    assert found.severity == "warning"
+    assert "fields.About__c: nickname takes changes of FirstName" in found.message
+    silent = findings(BOTH.replace("LINE", lines.format("{column: nickname, owner: postgres}")))
+    assert [each for each in silent if "put back" in each.message] == []
