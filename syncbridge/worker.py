@@ -21,6 +21,7 @@ from syncbridge.loops.deliver import DeliveryLoop
 from syncbridge.loops.fan_out import FanOutLoop
 from syncbridge.loops.housekeeping import SILENCE, HousekeepingLoop
 from syncbridge.loops.listen import ListenLoop
+from syncbridge.loops.load import LoadLoop
 from syncbridge.loops.loop import Loop, Signal, Surroundings
 from syncbridge.loops.poll import PollLoop
 from syncbridge.loops.reconcile import ReconcileLoop
@@ -175,6 +176,8 @@ class Worker:
             ("fan-out", lambda: FanOutLoop(around)),
             *([("reconcile", lambda: ReconcileLoop(around))] if scheduled else []),
         ]
+        if any(mapping.two_way is not None for mapping in around.compiled.values()):
+            loops.append(("loads", lambda: LoadLoop(around)))
         for mapping_id, mapping in around.compiled.items():
             for lane in range(self.project.settings.worker.lanes):
                 name = f"deliver-{mapping.name}" + (f"-{lane + 1}" if lane else "")

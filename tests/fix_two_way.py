@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
+from syncbridge.inbound.load import Loader
 from syncbridge.inbound.poll import Poller
 from syncbridge.model import Fields
-from syncbridge.store import held_changes, links, rechecks, sync_log
+from syncbridge.store import held_changes, links, loads, rechecks, runs, sync_log
 from syncbridge.store.held_changes import HeldChange
+from syncbridge.store.runs import Run
 from syncbridge.store.sync_log import Logged
 from tests.fix_delivery import SmallProject, Start
 from tests.fix_store import MOMENT
@@ -29,6 +31,7 @@ class TwoWayProject:
     out: SmallProject
     poller: Poller
     now: datetime
+    waited: float = 0.0  # seconds of the clock of loads
 
     def poll(self) -> None:
         """Poll to the end of what changed."""
@@ -36,6 +39,35 @@ class TwoWayProject:
             if self.poller.step() > 0:
                 return
         raise AssertionError("polling does not come to an end")
+
+    def ask_first_load(self) -> int:
+        """Ask for the mapping's first load, as `apply` does; the run's id."""
+        run_id = loads.ask_first(self.out.store, self.out.mapping_id)
+        runs.open_asked(self.out.store, barrier="0")
+        return run_id
+
+    def ask_resync(self, where: str = "") -> int:
+        return loads.request(self.out.store, self.out.mapping_id, filter=where)
+
+    def run(self, run_id: int) -> Run:
+        return runs.read(self.out.store, run_id)
+
+    def loader(self, part: int = 5000) -> Loader:
+        """Carries loads, on a poller of its own, as a worker's loop does."""
+        mine = self.poller
+        poller = Poller(
+            mine.mapping_id, mine.mapping, mine.two_way, mine.destination, mine.store, mine.source, kin=mine.kin
+        )
+        return Loader(poller, part=part, clock=lambda: self.waited)
+
+    def load(self, run_id: int, loader: Loader | None = None) -> Run:
+        """Carry a run to its end."""
+        loader = loader or self.loader()
+        for _ in range(200):
+            if self.run(run_id).status != "pending":
+                return self.run(run_id)
+            self.waited += loader.step(self.run(run_id))
+        raise AssertionError("the load does not come to an end")
 
     def settle(self) -> None:
         """Let both directions work until neither has anything to do."""

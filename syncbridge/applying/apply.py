@@ -32,10 +32,12 @@ from syncbridge.store import (
     fan_out,
     forget,
     links,
+    loads,
     mappings,
     runs,
     sync_log,
 )
+from syncbridge.store.runs import Direction
 
 #: Old records that are deleted before the next look whether all is well.
 DELETE_AT_ONCE = 1000
@@ -174,6 +176,10 @@ class _Applying:
         if change.compose:
             first = change.kind in (Kind.NEW, Kind.MOVED)
             runs.ask(self.store, number, Reason.FIRST_SYNC if first else Reason.RESYNC)
+        if mapping.two_way is None:
+            loads.cancel(self.store, number)
+        elif change.kind is not Kind.CHANGED or change.before is None or change.before.direction == "to_destination":
+            loads.ask_first(self.store, number)
 
     def _children(self, name: str) -> list[int]:
         """Mappings in force that look up this one: they hold the ids of its records."""
@@ -243,6 +249,9 @@ class _Applying:
             return
         runs.open_asked(self.store, barrier=rows.next_transaction(self.source))
         for run in asked:
+            if run.direction is Direction.IN:
+                self.applied.did(f"mapping {run.mapping}: first load asked for; nothing is sent before it is over")
+                continue
             self.applied.runs[run.mapping] = run.id
             first = run.reason is Reason.FIRST_SYNC
             told = "first sync asked for" if first else "every record will be compared again"

@@ -6,18 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Self
 
 import click
 import psycopg
 from psycopg import Connection
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from syncbridge import resync as records
 from syncbridge.answers.status import in_words
 from syncbridge.cli.keys import spelled_by_source
+from syncbridge.cli.read_again import read_again
 from syncbridge.cli.report import as_json, console, find_mapping, open_project, print_json
-from syncbridge.cli.status import run_name
+from syncbridge.cli.run_progress import RunProgress
 from syncbridge.errors import ConfigurationError, SchemaDrift, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Priority, Reason
@@ -59,18 +58,37 @@ class Parts:
 )
 @click.option("--where", help="Just rows for which this SQL holds.")
 @click.option("--force", is_flag=True, help="Send every field, whether or not it differs from what was sent last.")
+@click.option(
+    "--from",
+    "from_",
+    type=click.Choice(["postgres", "destination"]),
+    default="postgres",
+    show_default=True,
+    help="destination: read the records there again instead, for a mapping whose changes come back.",
+)
 @as_json
 @click.pass_context
 def resync(
-    context: click.Context, mapping: str, keys: tuple[str, ...], where: str | None, force: bool, json: bool
+    context: click.Context,
+    mapping: str,
+    keys: tuple[str, ...],
+    where: str | None,
+    force: bool,
+    from_: str,
+    json: bool,
 ) -> None:
     """Look at every record of MAPPING again: what differs from what was last delivered is sent.
 
     It enqueues keys, behind live changes, and the worker does the rest. Ctrl-C leaves the resync where it is: the
     worker, or the same command again, goes on with it. Records given by --key are looked at at once.
+
+    With --from destination all records of the object go through the mapping's rules of conflict again, and linked ones
+    that are gone are found; with --key or --where, the records of these rows. The worker reads them.
     """
     if keys and where is not None:
         raise click.UsageError("give --key or --where, not both")
+    if force and from_ == "destination":
+        raise click.UsageError("--force is about what is sent: leave --from destination away")
     with open_project(context) as project:
         with (
             project.store("resync") as store,
@@ -79,10 +97,11 @@ def resync(
         ):
             find_mapping(store, mapping)
             parts = Parts(store, source, *project.compiled(store, catalog, mapping))
-            if keys:
-                asked = _enqueue(parts, [spelled_by_source(catalog, parts.mapping, key) for key in keys], force=force)
-            else:
-                asked = _run(parts, where or "", force=force, quiet=json)
+            wanted = [spelled_by_source(catalog, parts.mapping, key) for key in keys]
+            if from_ == "destination":
+                read_again(store, source, parts.applied, parts.mapping, wanted, where or "", json=json)
+                return
+            asked = _enqueue(parts, wanted, force=force) if keys else _run(parts, where or "", force=force, quiet=json)
             if json:
                 print_json(asdict(asked))
             else:
@@ -113,7 +132,7 @@ def _run(parts: Parts, where: str, *, force: bool, quiet: bool) -> Asked:
     run_id = runs.request(parts.store, parts.applied.id, Reason.RESYNC, filter=where, resend=force)
     if total is not None:
         runs.set_total(parts.store, run_id, total)
-    with _Shown(quiet=quiet) as shown:
+    with RunProgress(quiet=quiet) as shown:
         try:
             run = _carry(parts, run_id, shown.update, time.sleep)
         except KeyboardInterrupt:
@@ -198,42 +217,3 @@ def _tell(parts: Parts, asked: Asked, *, force: bool) -> None:
     lines.append(_hindrance(parts) or f"To wait for it: syncbridge wait {asked.mapping}")
     for line in lines:
         terminal.print(line, soft_wrap=True, markup=False)
-
-
-class _Shown:
-    """How far the run is: a bar on a terminal, else a line for every tenth."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._terminal = console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self._terminal,
-            disable=quiet or not self._terminal.is_terminal,
-            transient=True,
-        )
-        self._task = self._bar.add_task("enqueuing", total=None)
-        self._tenth = 0
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
-
-    def update(self, run: Run) -> None:
-        """Show how the run stands."""
-        self._bar.update(self._task, completed=run.enqueued, total=run.total, description=run_name(run))
-        tenth = run.enqueued * 10 // run.total if run.total else 0
-        if tenth > self._tenth and not self._terminal.is_terminal:
-            self._tenth = tenth
-            self.say(f"{run.enqueued:,} of {run.total:,} keys enqueued")
-
-    def say(self, line: str) -> None:
-        """A line of its own."""
-        if not self._quiet:
-            self._terminal.print(line, soft_wrap=True, markup=False)

@@ -38,14 +38,14 @@ from syncbridge.cli.report import (
     table,
 )
 from syncbridge.errors import Finding, RetryLater, SyncbridgeError
-from syncbridge.model import MappingStatus
+from syncbridge.model import MappingStatus, Reason
 from syncbridge.project import Project
 from syncbridge.source.refusals import first_line
 from syncbridge.store.bulk_jobs import Job
 from syncbridge.store.call_counts import Cost
 from syncbridge.store.gaps import Gap
 from syncbridge.store.reconciliations import Reconciliation
-from syncbridge.store.runs import Run
+from syncbridge.store.runs import Direction, Run
 
 #: Seconds between two looks of --watch; links are counted only at every so many of them.
 EVERY = 2.0
@@ -251,17 +251,28 @@ def _per_thousand(cost: Cost) -> str:
 
 def run_name(run: Run) -> str:
     """`first sync`, `resync`, `resync in full where ...`"""
-    name = run.reason.value.replace("_", " ")
+    if run.direction is Direction.IN:
+        name = "first load" if run.reason is Reason.FIRST_SYNC else "resync from the destination"
+    else:
+        name = run.reason.value.replace("_", " ")
     return name + " in full" * run.resend + (f" where {run.filter}" if run.filter else "")
 
 
+def counted(run: Run) -> str:
+    """What the run's number counts."""
+    return "records read" if run.direction is Direction.IN else "keys enqueued"
+
+
 def _progress(run: Run) -> str:
-    if run.after is None and not run.enqueued:
+    what = counted(run)
+    if run.after is None and run.position is None and not run.enqueued:
         return "asked for, not begun"
+    if run.phase == "missing":
+        return f"{run.enqueued:,} {what}; looking for those that are gone"
     if run.total is None:
-        return f"{run.enqueued:,} keys enqueued"
+        return f"{run.enqueued:,} {what}"
     part = f", {min(1.0, run.enqueued / run.total):.0%}" if run.total else ""
-    return f"{run.enqueued:,} of {run.total:,} keys enqueued{part}"
+    return f"{run.enqueued:,} of {run.total:,} {what}{part}"
 
 
 def _capture(capture: CaptureState) -> RenderableType:

@@ -90,8 +90,8 @@ def missing(waited: Waited) -> str:
         counts += [f"{each.dead:,} dead letter{'s' * (each.dead != 1)}"] if each.dead else []
         counts += [f"{each.held:,} held"] if each.held else []
         counts += [f"{each.waiting:,} waiting for other records"] if each.waiting else []
-        counts += ["a first sync or resync still enqueues"] if each.runs else []
-        counts += [f"a first sync or resync failed: {each.failed}"] if each.failed else []
+        counts += ["a first sync, load or resync goes on"] if each.runs else []
+        counts += [f"a first sync, load or resync failed: {each.failed}"] if each.failed else []
         standing = "" if each.status is MappingStatus.ACTIVE else f" ({in_words(each.status)})"
         if each.status is MappingStatus.WAITING and each.reason:
             standing = f" (waiting: {each.reason})"

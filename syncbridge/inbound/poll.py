@@ -28,7 +28,7 @@ from syncbridge.mapping.kinship import Kin
 from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import MappingStatus
 from syncbridge.policy import directive
-from syncbridge.store import database, mappings, parent_waits, rechecks, watermarks
+from syncbridge.store import database, loads, mappings, parent_waits, rechecks, watermarks
 
 log = logging.getLogger("syncbridge.poll")
 
@@ -54,9 +54,9 @@ class Poller:
     rng: random.Random = field(default_factory=random.Random)
     clock: Callable[[], float] = time.monotonic
     kin: Kin = field(default_factory=Kin)  # what lookups tie it to
+    failures: int = 0  # in a row
     _writer: PageWriter | None = None
     _leads: bool = False
-    _failures: int = 0
     _next_poll: float = float("-inf")
     _refreshing: bool = False  # what the destination calculates is just being read
     _parents_at: float = float("-inf")  # when to look next for parents that have come
@@ -81,19 +81,22 @@ class Poller:
             message = str(error).split("\n", 1)[0]
             raise RetryLater(f"Postgres is not available: {message}") from error
         except Exception as error:
-            return self._stop_for(error)
-        self._failures = 0
+            return self.stop_for(error)
+        self.failures = 0
         return max(0.0, self._next_poll - self.clock())
 
     def _may_poll(self) -> bool:
         self._leads = self._leads or watermarks.lead(self.store, self.mapping_id)
-        return self._leads and mappings.is_active(self.store, self.mapping_id)
+        if not (self._leads and mappings.is_active(self.store, self.mapping_id)):
+            return False
+        loading = loads.first_pending(self.store, self.mapping_id)
+        return not loading or watermarks.read(self.store, self.mapping_id) is None  # what changes meanwhile comes after
 
     def _poll(self) -> bool:
         """Whether there is more to read now."""
         self._look_for_parents()
         more = self._look_again()
-        columns = self._ready().columns
+        columns = self.writer().columns
         position = watermarks.read(self.store, self.mapping_id)
         asked = database.now(self.store)
         names = (columns.external_id, *columns.names)
@@ -105,7 +108,7 @@ class Poller:
 
     def _refresh(self) -> bool:
         """Look at a page of what the destination calculates, where that is due; whether there is more."""
-        names = self._ready().columns.formulas
+        names = self.writer().columns.formulas
         if self.two_way.formulas is None or not names:
             return False
         look = formulas.look(
@@ -131,7 +134,7 @@ class Poller:
         due = database.transact(self.store, lambda: rechecks.due(self.store, self.mapping_id, RECHECKED))
         if not due:
             return False
-        columns = self._ready().columns
+        columns = self.writer().columns
         asked = database.now(self.store)
         names = (columns.external_id, *columns.names)
         found = self.destination.current(self.mapping.object, due, names, lane=self.mapping.name)
@@ -139,9 +142,10 @@ class Poller:
         return len(due) == RECHECKED and len(page.postponed) < len(found)
 
     def _write(self, changes: Sequence[RemoteChange], asked: datetime, *, current: bool = False) -> Page:
-        return self._ready().write(changes, asked, current=current) if changes else Page()
+        return self.writer().write(changes, asked, current=current) if changes else Page()
 
-    def _ready(self) -> PageWriter:
+    def writer(self) -> PageWriter:
+        """What writes its pages, made at the first call."""
         if self._writer is None:
             remote = self.destination.describe(self.mapping.object)
             columns = Columns(self.mapping, self.two_way, remote, self.destination)
@@ -150,11 +154,11 @@ class Poller:
             )
         return self._writer
 
-    def _stop_for(self, error: Exception) -> float:
-        """Wait, or halt the mapping, by the remedy of the error."""
-        self._failures += 1
+    def stop_for(self, error: Exception) -> float:
+        """Wait, or halt the mapping, by the remedy of the error; seconds until the next try."""
+        self.failures += 1
         self._writer = None
-        chosen = directive(error, self._failures, rng=self.rng)
+        chosen = directive(error, self.failures, rng=self.rng)
         message = error.message if isinstance(error, SyncbridgeError) else f"unexpected {type(error).__name__}"
         if not isinstance(error, SyncbridgeError):
             log.exception("mapping %s: polling met an unexpected error", self.mapping.name)

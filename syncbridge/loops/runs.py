@@ -9,7 +9,7 @@ from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Priority, Reason
 from syncbridge.project import lost
 from syncbridge.store import bulk_jobs, outbox, runs
-from syncbridge.store.runs import Run
+from syncbridge.store.runs import Direction, Run
 
 #: Seconds for which lanes leave a first sync to bulk jobs, which look at the backlog every second.
 OPENING = 5.0
@@ -24,7 +24,7 @@ class RunLoop(Connected):
 
     def step(self) -> float:
         wait = IDLE
-        for run in runs.pending(self._state):
+        for run in runs.pending(self._state, Direction.OUT):
             mapping = self.around.compiled.get(run.mapping_id)
             if mapping is None:
                 continue

@@ -58,7 +58,7 @@ with next as materialized (
                and available_at > coalesce(r.before, '-infinity')
                and available_at <= coalesce(%(until)s::timestamptz, now())
                and (lease_until is null or lease_until <= now())
-               and (select m.status = 'active' and m.digest = coalesce(%(digest)s, m.digest)
+               and (select m.status = 'active' and not m.loading and m.digest = coalesce(%(digest)s, m.digest)
                       from syncbridge.mapping m where m.id = %(mapping)s)
              order by available_at
              limit %(limit)s
@@ -78,7 +78,7 @@ returning o.key, o.version, o.lsn::text, o.commit_time, o.reason, o.attempts, o.
 """
 
 _CLAIM_KEYS = (
-    _CLAIM.replace("m.status = 'active' and", "")
+    _CLAIM.replace("m.status = 'active' and not m.loading and", "")
     .replace(
         "             order by available_at",
         "               and key = any(%(keys)s)\n             order by available_at",

@@ -33,6 +33,10 @@ def records(connection: Connection, mapping_id: int) -> None:
     for table in _RECORDS:
         connection.execute(f"delete from syncbridge.{table} where mapping_id = %s", (mapping_id,))  # noqa: S608 - constants
     connection.execute(
+        "delete from syncbridge.scanned where run_id in (select id from syncbridge.run where mapping_id = %s)",
+        (mapping_id,),
+    )
+    connection.execute(
         "update syncbridge.run set status = 'cancelled', finished_at = now()"
         " where mapping_id = %s and status in ('asked', 'pending')",
         (mapping_id,),

@@ -1,14 +1,25 @@
-"""Runs: first syncs and resyncs, each a bounded stream of keys into the outbox that goes on where it stopped."""
+"""Runs: first syncs and resyncs, each a bounded stream that goes on where it stopped.
+
+Outward a run puts keys into the outbox; inward it is a load, all records of the destination (`loads`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from psycopg import Connection
 
 from syncbridge.errors import SettingsError
 from syncbridge.model import Reason
+
+
+class Direction(StrEnum):
+    """Which way a run goes."""
+
+    OUT = "out"
+    IN = "in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +33,24 @@ class Run:
     filter: str
     resend: bool
     barrier: str | None  # transaction id of the source that every running transaction has to pass first
-    phase: str  # rows: those in the table; links: linked entities whose row is gone; done
+    phase: str  # rows: those in the table; links: linked entities whose row is gone; done. Of a load see `loads`
     after: str | None
     total: int | None
-    enqueued: int
+    enqueued: int  # keys; of a load, records that were read
     status: str
     error: str | None
     requested_at: datetime
     finished_at: datetime | None
     digest: str  # of the mapping that is in force
+    direction: Direction
+    position: str | None  # of a load's scan
+    started_at: datetime | None
 
 
 _SELECT = """
 select r.id, r.mapping_id, m.name, r.reason, r.filter, r.resend, r.barrier::text, r.phase, r.after, r.total,
        r.enqueued, r.status,
-       r.error, r.requested_at, r.finished_at, m.digest
+       r.error, r.requested_at, r.finished_at, m.digest, r.direction, r.position, r.started_at
   from syncbridge.run r join syncbridge.mapping m on m.id = r.mapping_id
 """
 
@@ -44,6 +58,7 @@ select r.id, r.mapping_id, m.name, r.reason, r.filter, r.resend, r.barrier::text
 def _from_row(row: tuple[object, ...]) -> Run:
     values: list[object] = list(row)
     values[3] = Reason(str(values[3]))
+    values[16] = Direction(str(values[16]))
     return Run(*values)  # type: ignore[arg-type]
 
 
@@ -56,6 +71,7 @@ def request(
     resend: bool = False,
     barrier: str | None = None,
     fresh: bool = False,
+    direction: Direction = Direction.OUT,
 ) -> int:
     """Ask for a run, or take up the pending one that asks for just the same; its id.
 
@@ -67,8 +83,9 @@ def request(
         which = "and started_at is null order by id limit 1 for update skip locked" if fresh else "order by id limit 1"
         known = connection.execute(
             "select id from syncbridge.run"  # noqa: S608 - constants
-            f" where mapping_id = %s and status = 'pending' and filter = %s and resend = %s and reason = %s {which}",
-            (mapping_id, filter, resend, reason.value),
+            " where mapping_id = %s and status = 'pending' and filter = %s and resend = %s and reason = %s"
+            f" and direction = %s {which}",
+            (mapping_id, filter, resend, reason.value, direction.value),
         ).fetchone()
         if known is not None:
             if fresh and barrier is not None:
@@ -78,9 +95,9 @@ def request(
                 )
             return int(known[0])
         row = connection.execute(
-            "insert into syncbridge.run (mapping_id, reason, filter, resend, barrier)"
-            " values (%s, %s, %s, %s, %s::text::xid8) returning id",
-            (mapping_id, reason.value, filter, resend, barrier),
+            "insert into syncbridge.run (mapping_id, reason, filter, resend, barrier, direction)"
+            " values (%s, %s, %s, %s, %s::text::xid8, %s) returning id",
+            (mapping_id, reason.value, filter, resend, barrier, direction.value),
         ).fetchone()
         assert row is not None  # insert ... returning gives a row
         return int(row[0])
@@ -102,7 +119,14 @@ def find(connection: Connection, run_id: int) -> Run | None:
     return None if row is None else _from_row(row)
 
 
-def ask(connection: Connection, mapping_id: int, reason: Reason, *, barrier: str | None = None) -> int:
+def ask(
+    connection: Connection,
+    mapping_id: int,
+    reason: Reason,
+    *,
+    barrier: str | None = None,
+    direction: Direction = Direction.OUT,
+) -> int:
     """Ask for a run over all rows; its id. In the transaction that makes it necessary.
 
     It begins with `open_asked`, or with a `barrier` once all transactions before that have ended.
@@ -113,19 +137,20 @@ def ask(connection: Connection, mapping_id: int, reason: Reason, *, barrier: str
     if reason is Reason.RECOVERY and _first_sync_pending(connection, mapping_id):
         reason = Reason.FIRST_SYNC
     known = connection.execute(
-        "select id from syncbridge.run where mapping_id = %s and status = 'asked'", (mapping_id,)
+        "select id from syncbridge.run where mapping_id = %s and status = 'asked' and direction = %s",
+        (mapping_id, direction.value),
     ).fetchone()
     if known is not None:
         return int(known[0])
     connection.execute(
         "update syncbridge.run set status = 'cancelled', finished_at = now()"
-        " where mapping_id = %s and status = 'pending' and filter = '' and not resend",
-        (mapping_id,),
+        " where mapping_id = %s and status = 'pending' and filter = '' and not resend and direction = %s",
+        (mapping_id, direction.value),
     )
     row = connection.execute(
-        "insert into syncbridge.run (mapping_id, reason, status, barrier)"
-        " values (%s, %s, %s, %s::text::xid8) returning id",
-        (mapping_id, reason.value, "asked" if barrier is None else "pending", barrier),
+        "insert into syncbridge.run (mapping_id, reason, status, barrier, direction)"
+        " values (%s, %s, %s, %s::text::xid8, %s) returning id",
+        (mapping_id, reason.value, "asked" if barrier is None else "pending", barrier, direction.value),
     ).fetchone()
     assert row is not None  # insert ... returning gives a row
     return int(row[0])
@@ -133,7 +158,8 @@ def ask(connection: Connection, mapping_id: int, reason: Reason, *, barrier: str
 
 def _first_sync_pending(connection: Connection, mapping_id: int) -> bool:
     row = connection.execute(
-        "select exists (select from syncbridge.run where mapping_id = %s and status = 'pending' and reason = %s)",
+        "select exists (select from syncbridge.run"
+        " where mapping_id = %s and status = 'pending' and reason = %s and direction = 'out')",
         (mapping_id, Reason.FIRST_SYNC.value),
     ).fetchone()
     return row == (True,)
@@ -152,16 +178,20 @@ def open_asked(connection: Connection, *, barrier: str) -> None:
     )
 
 
-def pending(connection: Connection) -> list[Run]:
-    """Runs that are not over, oldest first; also those that may not begin yet."""
-    rows = connection.execute(_SELECT + " where r.status in ('asked', 'pending') order by r.id")
+def pending(connection: Connection, direction: Direction | None = None) -> list[Run]:
+    """Runs that are not over, of one direction or of both, oldest first; also those that may not begin yet."""
+    rows = connection.execute(
+        _SELECT + " where r.status in ('asked', 'pending') and r.direction = coalesce(%s, r.direction) order by r.id",
+        (direction,),
+    )
     return [_from_row(row) for row in rows]
 
 
 def is_pending(connection: Connection, mapping_id: int) -> bool:
-    """Whether a run of this mapping is not over."""
+    """Whether a run that enqueues keys of this mapping is not over."""
     row = connection.execute(
-        "select exists (select from syncbridge.run where mapping_id = %s and status = 'pending')", (mapping_id,)
+        "select exists (select from syncbridge.run where mapping_id = %s and status = 'pending' and direction = 'out')",
+        (mapping_id,),
     ).fetchone()
     return row == (True,)
 
