@@ -34,19 +34,21 @@ HEAD = """\
 
 What happens to a value between a Postgres column and a Salesforce field, in both directions. This page is made
 from the table that `syncbridge check` and the conversions go by, and every example on it is a test: from a real
-column over HTTP into the [sandbox](sandbox.md), read again, and into a real column again. The way back is for
-two-way mappings, which this version cannot run yet.
+column over HTTP into the [sandbox](sandbox.md), read again, and into a real column again; and once more through a
+[two-way mapping](mapping.md#the-way-back) that runs, from what somebody enters in Salesforce.
 
 Five rules hold for all types:
 
 * **Compared in normal form.** What counts is what Salesforce stores and returns. A value whose normal form did
   not change is not sent, and nothing is written back: blanks, capitals of an email, parts of a second that
-  Salesforce does not keep stay in Postgres until somebody changes the field in Salesforce.
+  Salesforce does not keep stay in Postgres until somebody changes the field in Salesforce. Only a number, a boolean
+  or a uuid that somebody enters in a text field is sent back once, in its column's spelling: `0042` becomes `42`.
 * **Refused, not bent.** A value that the other side cannot hold refuses its own record, with a code, and no
   other record. The way there rounds only numbers, to the field's digits, and cuts seconds; each is said below.
   The way back rounds and cuts nothing, because the rounded value would then go out and change what somebody has
   just entered.
-* **Null** is null on both sides; `default:` in the mapping says otherwise. Salesforce knows no `''`: an empty
+* **Null** is null on both sides; where the mapping has a `default:`, null goes there as the default, and the default
+  comes back as null, unless the column is `not null`. Salesforce knows no `''`: an empty
   text becomes null. Back, null is null; where the column is `not null`, it is `''` in a text, `{}` in an array,
   and refused in others.
 * **No setting matters:** neither the zone of a session nor its `DateStyle`, `lc_monetary` or `bytea_output`.

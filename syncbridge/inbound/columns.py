@@ -11,6 +11,7 @@ from syncbridge.inbound.parents import LookupWay, Parents
 from syncbridge.inbound.resolve import Rule
 from syncbridge.mapping.compile import CompiledField, CompiledMapping
 from syncbridge.mapping.two_way import TwoWay
+from syncbridge.mapping.types.casts import selected_type
 from syncbridge.mapping.types.reading import field_reader
 from syncbridge.mapping.types.writing import Writer, field_writer, input_sql
 from syncbridge.model import Fields, Normaliser, Value
@@ -100,7 +101,7 @@ def _way(mapped: CompiledField, column: Column, field: RemoteField, destination:
     return _Way(
         field.name,
         column,
-        field_reader(mapped, column.base_type),
+        field_reader(mapped, selected_type(column.base_type)),
         normalise,
         field_writer(mapped, column, field, normalise),
     )

@@ -61,6 +61,11 @@ def selected(expression: str, base_type: str) -> str:
     return expression if through is None else f"{expression}::pg_catalog.{through}"
 
 
+def selected_type(base_type: str) -> str:
+    """The base type of what `selected` reads of a column of this type."""
+    return CAST_COLUMNS.get(base_type, base_type)
+
+
 def by_text(values: Mapping[str, Scalar | None] | None, column: Column | None) -> Mapping[str, Scalar | None] | None:
     """`values` of a field by what Postgres writes: booleans as `t` and `f`, where people write true and false."""
     if values is None:

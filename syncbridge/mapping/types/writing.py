@@ -43,10 +43,10 @@ def field_writer(mapped: CompiledField, column: Column, field: RemoteField, norm
     """The function of one mapped field from normal form to text, or None for null: through its `values`, if it has any.
 
     A remote value that is on no right side refuses its record. Null, and what stands for null on the way there (the
-    default, or false in a checkbox), comes back as null unless it is on a right side itself.
+    default, or with `values` false in a checkbox), comes back as null unless it is on a right side itself.
     """
     if mapped.values is None:
-        return writer(column, field, normalise)
+        return _without_default(writer(column, field, normalise), mapped, column, normalise)
     table, shared = reverse(mapped.values, normalise, boolean=column.base_type == "bool")
     ambiguous = {normal for normal, _ in shared}
     blank = normalise(mapped.default)
@@ -65,6 +65,14 @@ def field_writer(mapped: CompiledField, column: Column, field: RemoteField, norm
         _refuse(field, "VALUE_NOT_MAPPED", "the value is not on a right side under values:")
 
     return translated
+
+
+def _without_default(write: Writer, mapped: CompiledField, column: Column, normalise: Normaliser) -> Writer:
+    """The default that was sent for null is null again, where the column may hold that."""
+    if mapped.default is None or column.not_null:
+        return write
+    default = normalise(mapped.default)
+    return lambda value: None if value == default else write(value)
 
 
 def writer(column: Column, field: RemoteField, normalise: Normaliser) -> Writer:
