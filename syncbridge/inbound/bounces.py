@@ -126,7 +126,7 @@ def _digest_of(fields: Fields | None, name: str) -> str:
 
 
 def _still_held(decision: Decision, held: HeldChange | None) -> set[str]:
-    """Fields that were stopped before, and in which neither side holds anything new."""
+    """Fields that were stopped before, in which neither side holds anything new, and that nobody decided about."""
     if held is None or held.kind != "bounce":
         return set()
     pair = decision.pair
@@ -134,6 +134,7 @@ def _still_held(decision: Decision, held: HeldChange | None) -> set[str]:
         name
         for name, sides in held.fields.items()
         if decision.verdicts.get(name) in _MOVES
+        and name not in pair.taken.sides
         and name not in pair.taken.sides
         and (pair.local or {}).get(name) in sides.values()
         and pair.change.fields.get(name) in sides.values()

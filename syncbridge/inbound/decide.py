@@ -30,6 +30,7 @@ class Pair:
     local: Fields | None  # None: there is no row, or it is no entity
     committed: datetime | None  # when the row changed last, as far as capture knows
     taken: Taken = NOTHING_TAKEN  # what a person decided about it
+    ours: Fields = field(default_factory=dict)  # of the remote values, those that we sent and had no answer to
 
 
 class Action(StrEnum):
@@ -70,7 +71,7 @@ def decide(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
         return _row_gone(pair, pair.taken.conflict(conflict))
     remote = {name: value for name, value in pair.change.fields.items() if _matters(pair, name, value)}
     last = newer(pair.committed, pair.change.modified)
-    merged = merge(pair.base, pair.local, remote, pair.taken.rules(rules), last)
+    merged = merge(_agreed(pair), pair.local, remote, pair.taken.rules(rules), last)
     return Decision(
         pair,
         action=Action.UPDATE if merged.write else Action.NOTHING,
@@ -80,6 +81,11 @@ def decide(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
         held=merged.held,
         verdicts=merged.verdicts,
     )
+
+
+def _agreed(pair: Pair) -> Fields | None:
+    """The base, and beyond it what nobody but we changed there."""
+    return {**(pair.base or {}), **pair.ours} if pair.ours else pair.base
 
 
 def _matters(pair: Pair, name: str, value: Normal) -> bool:

@@ -171,7 +171,8 @@ class PageWriter:
             local = self.columns.local(rows[key], family, untouched) if key in rows else None
             change = replace(ready[key], fields=self._mapped(ready[key]))
             committed = touched[key].changed_at if key in touched else None
-            pair = Pair(key, change, base, local, committed, taken(held.get(key), base, local, change))
+            ours = _ours(touched[key], change.fields) if key in touched else {}
+            pair = Pair(key, change, base, local, committed, taken(held.get(key), base, local, change), ours)
             decision = decide(pair, self.columns.rules, Rule(self.two_way.conflict))
             decisions.append(withhold(decision, self.columns.lookups, family))
         return decisions, family
@@ -233,6 +234,15 @@ class _Group:
 
     keys: list[str] = field(default_factory=list)
     values: list[list[str | None]] = field(default_factory=list)
+
+
+def _ours(touched: Touched, remote: Fields) -> Fields:
+    """Of these remote values, those that we sent without being told whether they were stored."""
+    return {
+        name: value
+        for name, value in remote.items()
+        if any(name in sent and sent[name] == value for sent in touched.sent)
+    }
 
 
 def _was_refused(held: HeldChange | None, news: Fields) -> bool:

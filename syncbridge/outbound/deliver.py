@@ -16,6 +16,7 @@ from psycopg import Connection
 from syncbridge.destinations.base import Delivered, Destination
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
+from syncbridge.model import Operation
 from syncbridge.outbound import held_rows
 from syncbridge.outbound.comparing import Comparer
 from syncbridge.outbound.first_contact import FirstContact
@@ -27,7 +28,7 @@ from syncbridge.outbound.plan import Planned
 from syncbridge.outbound.recording import Counts, Recorder
 from syncbridge.outbound.reread import Reread
 from syncbridge.outbound.send import Exchange, Sender
-from syncbridge.store import claims
+from syncbridge.store import claims, unanswered
 from syncbridge.store.claims import Claimed
 
 #: Seconds of a lease that composing may take at least; the rest is for calls.
@@ -135,6 +136,7 @@ class Deliverer:
             self._mask.cover(sending)
             reserved = self._guard.reserve(sending)
             if reserved is not None:
+                self._remember(claim, sending)
                 self._sender.send(sending, self._comparer.composer.converter, exchange, deadline)
         except psycopg.OperationalError:
             raise
@@ -143,6 +145,12 @@ class Deliverer:
         self._recorder.record(claim, claimed, planned, exchange, stopped)
         self._guard.release(reserved or {}, lambda key: isinstance(exchange.answers.get(key), Delivered))
         return len(claimed)
+
+    def _remember(self, claim: int, sending: list[Planned]) -> None:
+        """What comes back must be known as ours, also if no answer comes."""
+        if self.mapping.two_way is not None:
+            written = {p.key: p.fields for p in sending if p.operation is not Operation.DELETE}
+            unanswered.remember(self.store, self.mapping_id, claim, written)
 
     def _fit_claims(self, claimed: int, sending: int) -> None:
         """Claim more at once while nothing has to be sent, as in a resync of equal records: then only SQL costs."""

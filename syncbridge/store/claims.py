@@ -114,7 +114,7 @@ returning o.key
 _RELEASE_CHANGED = """
 update syncbridge.outbox o
    set claim = null, lease_until = null, job = null, available_at = now(), attempts = 0,
-       resend = o.after_resend, after_resend = false,
+       resend = o.after_resend, after_resend = false, sent = null,
        error_code = null, error = null, error_at = null,
        since_lsn = coalesce(after_lsn, lsn), since = coalesce(after, commit_time), after_lsn = null, after = null
   from unnest(%(keys)s) as done (key) cross join lateral
@@ -134,6 +134,7 @@ update syncbridge.outbox o
        available_at = case when o.version = kept.version then now() + kept.delay * interval '1 ms'
                            else now() end,
        resend = o.resend or o.after_resend or kept.resend, after_resend = false,
+       sent = case when o.resend or kept.resend then o.sent end,
        error_code = coalesce(kept.code, o.error_code), error = coalesce(kept.message, o.error),
        error_at = case when kept.message is null then o.error_at else clock_timestamp() end,
        since_lsn = least(o.since_lsn, o.after_lsn), since = least(o.since, o.after), after_lsn = null, after = null

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from psycopg import Connection
 
 from syncbridge.arrays import from_microseconds, lsn_array, text_array, time_array, to_microseconds
-from syncbridge.model import Lsn, Priority, Reason
+from syncbridge.model import Fields, Lsn, Priority, Reason
 
 #: Channel that wakes deliverers when something was enqueued.
 CHANNEL = "syncbridge_outbox"
@@ -98,11 +98,13 @@ class Touched(NamedTuple):
     changed_at: datetime | None  # the last commit that changed the entity's own row, as far as capture knows
     status: str
     on_its_way: bool  # it is being sent
+    sent: Sequence[Fields]  # what was sent, and perhaps stored, of which no answer came
 
 
 _LOCK = """
 select found.* from unnest(%(keys)s) as wanted (key) cross join lateral
-       (select key, changed_at, status, job is not null or coalesce(lease_until > clock_timestamp(), false)
+       (select key, changed_at, status, job is not null or coalesce(lease_until > clock_timestamp(), false),
+               case when sent is not null and (resend or claim is not null) then sent else '[]' end
           from syncbridge.outbox
          where mapping_id = %(mapping)s and key = wanted.key offset 0 for update) as found
 """

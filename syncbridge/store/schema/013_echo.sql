@@ -18,3 +18,7 @@ create table syncbridge.bounce (
 
 alter table syncbridge.held_change drop constraint held_change_kind_check,
     add constraint held_change_kind_check check (kind in ('conflict', 'bounce', 'delete', 'refused'));
+
+-- What was sent of a two-way record, a list of remote field -> value: until its answer is settled, nobody knows which
+-- of it the destination holds.
+alter table syncbridge.outbox add column sent jsonb;
