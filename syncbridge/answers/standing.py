@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from syncbridge.answers.held import HeldRemote
 from syncbridge.answers.status import in_words
 from syncbridge.answers.story import Story
 from syncbridge.model import MappingStatus, Operation
@@ -39,6 +40,8 @@ def stand(story: Story) -> Standing:
             remedy="A change of the row looks for existing records anew. To decide, run:"
             f" syncbridge conflicts resolve {_record(story)} --link REMOTE_ID, or with --create for a new record",
         )
+    if story.held is not None:
+        return _held(story, story.held)
     if waiting is not None:
         return _waits(story, waiting)
     if story.trouble:
@@ -48,6 +51,13 @@ def stand(story: Story) -> Standing:
     if story.row is not None:
         return _present(story)
     return _absent(story)
+
+
+def _held(story: Story, held: HeldRemote) -> Standing:
+    """A remote change is not in the row."""
+    if held.decision:
+        return Standing(f"held: {held.said}; it was decided, and a worker carries it out", in_order=True)
+    return Standing(f"held: {held.said}", False, f"Run: syncbridge conflicts show {_record(story)}")
 
 
 def _awaits(story: Story) -> Standing:
@@ -116,11 +126,15 @@ def _present(story: Story) -> Standing:
         fields = ", ".join(story.sends)
         remedy = f"Capture may see it in a moment. If it does not, run: {_resync(story)}"
         return Standing(f"differs in Postgres from what was delivered, and nothing waits: {fields}", False, remedy)
+    if story.remote_read and story.remote is None and story.two_way:
+        return Standing("the remote record is gone: the next poll does what the mapping says", in_order=True)
     if story.remote_read and story.remote is None:
         remedy = f"To create it again: {_resync(story)} --force"
         return Standing("the remote record is gone: it was deleted at the destination", False, remedy)
     if story.remote_changed:
         fields = ", ".join(story.remote_changed)
+        if story.two_way:
+            return Standing(f"was changed at the destination: {fields}; the next poll decides", in_order=True)
         remedy = f"To send ours again: {_resync(story)} --force"
         return Standing(f"was changed at the destination: {fields}", False, remedy)
     if story.record is None:

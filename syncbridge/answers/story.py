@@ -15,6 +15,8 @@ from typing import Any
 import orjson
 from psycopg import Connection
 
+from syncbridge.answers import held
+from syncbridge.answers.held import HeldRemote
 from syncbridge.destinations.base import RemoteRecord
 from syncbridge.errors import RecordRejected, SyncbridgeError
 from syncbridge.mapping.compile import CompiledField, CompiledMapping
@@ -27,7 +29,7 @@ from syncbridge.outbound.masking import masked
 from syncbridge.outbound.plan import plan
 from syncbridge.project import Project
 from syncbridge.source import rows
-from syncbridge.store import backlog, conflicts, links, mappings, parents, runs, sync_log, workers
+from syncbridge.store import backlog, conflicts, links, mappings, parents, rechecks, runs, sync_log, workers
 from syncbridge.store.backlog import Waiting
 from syncbridge.store.claims import Claimed
 from syncbridge.store.conflicts import Conflict
@@ -74,6 +76,9 @@ class Story:
     remote_trouble: str = ""  # why the remote record could not be read
     parents: tuple[Parent, ...] = ()  # records of other mappings that it waits for, or was sent without
     remote_changed: tuple[str, ...] = ()  # fields that somebody changed at the destination
+    two_way: bool = False  # remote changes come back
+    held: HeldRemote | None = None  # a remote change that is not in the row, until a person decides
+    recheck: bool = False  # the poller looks at the record again
 
 
 def tell(project: Project, name: str, key: str, *, offline: bool = False) -> Story:
@@ -89,6 +94,27 @@ def tell(project: Project, name: str, key: str, *, offline: bool = False) -> Sto
         told = _Telling(project, applied, key, link, offline=offline)
         story = told.complete(store, story)
     return _masked(story, applied)
+
+
+def entity_of(
+    project: Project, store: Connection, applied: AppliedMapping, remote_id: str, *, offline: bool = False
+) -> str | None:
+    """The key of the entity that is linked to a remote record, or that the record names; None when there is none.
+
+    The destination is asked unless it is linked under this very id, or `offline`.
+    """
+    holder = links.holders(store, applied.id, [remote_id]).get(remote_id)
+    if holder is not None or offline:
+        return holder
+    external = applied.definition["external_id"]
+    (record,) = project.destination(applied.destination).read(
+        applied.object, [remote_id], [external], lane=applied.name
+    )
+    if record is None:
+        return None
+    key = next((value for name, value in record.fields.items() if name.lower() == external.lower()), None)
+    named = None if key in (None, "") else str(key)
+    return links.holders(store, applied.id, [record.remote_id]).get(record.remote_id, named)
 
 
 def _from_state(store: Connection, applied: AppliedMapping, key: str, link: Link | None) -> Story:
@@ -108,6 +134,9 @@ def _from_state(store: Connection, applied: AppliedMapping, key: str, link: Link
         conflict=conflicts.read(store, applied.id, key),
         history=tuple(sync_log.read(store, mapping=applied.name, key=key, limit=HISTORY)),
         parents=parents.of_entity(store, applied.id, key),
+        two_way=applied.two_way,
+        held=held.read(store, applied, key),
+        recheck=link is not None and rechecks.asked(store, applied.id, link.remote_id),
         remote_id=link.remote_id if link is not None else None,
         delivered_at=link.delivered_at if link is not None else None,
         base=link.base if link is not None else None,

@@ -13,6 +13,7 @@ from psycopg import Connection
 from rich.table import Table
 from rich.text import Text
 
+from syncbridge.cli.decided import in_words
 from syncbridge.cli.keys import spelled
 from syncbridge.cli.report import (
     console,
@@ -55,11 +56,20 @@ class Wanted:
 
     mapping: str | None = None
     key: str | None = None
+    direction: str | None = None
     outcome: str | None = None
 
     def read(self, store: Connection, *, since: datetime | None, limit: int) -> list[Logged]:
         """The newest of them, oldest first."""
-        return sync_log.read(store, mapping=self.mapping, key=self.key, outcome=self.outcome, since=since, limit=limit)
+        return sync_log.read(
+            store,
+            mapping=self.mapping,
+            key=self.key,
+            direction=self.direction,
+            outcome=self.outcome,
+            since=since,
+            limit=limit,
+        )
 
 
 def _read_outcome(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -72,11 +82,12 @@ def _read_outcome(context: click.Context, parameter: click.Parameter, value: str
 @click.command(short_help="Show what happened to records.")
 @click.argument("mapping", required=False)
 @click.option("--key", help="Just this record. Of several columns: a JSON list.")
+@click.option("--direction", type=click.Choice(["in", "out"]), help="Just what came in, or what went out.")
 @click.option(
     "--outcome",
     callback=_read_outcome,
     metavar="OUTCOME",
-    help=f"Just deliveries that ended so: {', '.join(Outcome)}.",
+    help=f"Just what ended so: {', '.join(Outcome)}.",
 )
 @click.option("--since", callback=read_duration, help="Just the last 30s, 5m, 2h, 7d.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="At most so many, the newest.")
@@ -87,13 +98,17 @@ def log(
     context: click.Context,
     mapping: str | None,
     key: str | None,
+    direction: str | None,
     outcome: str | None,
     since: timedelta | None,
     limit: int,
     follow: bool,
     json: bool,
 ) -> None:
-    """Show what was sent for each record and what was answered, newest last. It holds names of fields, never values.
+    """Show what was sent for each record and what was answered, and what remote changes came to, newest last.
+
+    It holds names of fields, and values only where it was decided between both sides: then rule, times and values of
+    both are told, of fields that the mapping calls sensitive only the rule.
 
     Records that equal what was delivered before leave no trace: nothing was sent.
     """
@@ -101,7 +116,8 @@ def log(
         raise click.UsageError("--key needs a MAPPING")
     with open_project(context) as project, project.store("log") as store:
         applied = find_mapping(store, mapping) if mapping is not None else None
-        wanted = Wanted(mapping, spelled(applied, key) if applied and key is not None else None, outcome)
+        chosen = spelled(applied, key) if applied and key is not None else None
+        wanted = Wanted(mapping, chosen, direction, outcome)
         earliest = datetime.now(UTC) - since if since is not None else None
         shown = _Shown(json=json)
         entries = wanted.read(store, since=earliest, limit=limit)
@@ -140,7 +156,7 @@ class _Shown:
 
     def __init__(self, *, json: bool) -> None:
         self._json = json
-        self._widths = [8, 6, 3, 6, 9]
+        self._widths = [8, 6, 3, 3, 6, 9]
 
     def print(self, entries: Sequence[Logged]) -> None:
         if self._json:
@@ -151,7 +167,8 @@ class _Shown:
 
     def _table(self, entries: Sequence[Logged]) -> Table:
         rows = [
-            (moment_text(entry.at), entry.mapping, entry.key, operation_text(entry), entry.outcome) for entry in entries
+            (moment_text(entry.at), entry.mapping, entry.key, entry.direction, operation_text(entry), entry.outcome)
+            for entry in entries
         ]
         self._widths = [max(width, *(len(row[i]) for row in rows)) for i, width in enumerate(self._widths)]
         made = Table.grid(padding=(0, 2))
@@ -170,13 +187,17 @@ def operation_text(entry: Logged) -> str:
 
 
 def described(entry: Logged) -> Text:
-    """What was sent, or why not: fields and remote id, or code and message."""
+    """What was sent or written, or why not: fields and remote id, or code and message; and what was decided."""
+    return Text("\n").join([_described(entry), *(Text(line, "dim") for line in in_words(entry.decision))])
+
+
+def _described(entry: Logged) -> Text:
     if entry.code or (entry.message and not entry.fields):
         attempt = f" (attempt {entry.attempt})" if entry.attempt > 1 else ""
         return Text(": ".join(part for part in (entry.code, entry.message) if part) + attempt)
     parts = [part for part in (entry.remote_id, entry.fields) if part]
     parts += [entry.message] if entry.message else []
     said = Text("  ".join(parts))
-    if entry.reason not in ("", "change"):
+    if entry.reason not in ("", "change") and entry.direction == "out":
         said.append(f"  ({reason_text(entry.reason)})", "dim")
     return said

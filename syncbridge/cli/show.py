@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from syncbridge.answers.standing import Standing, stand
-from syncbridge.answers.story import Story, tell
+from syncbridge.answers.story import Story, entity_of, tell
 from syncbridge.cli.keys import spelled, spelled_by_source
 from syncbridge.cli.log import STYLES, described, operation_text
 from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json, reason_text
-from syncbridge.errors import SyncbridgeError
+from syncbridge.errors import SettingsError, SyncbridgeError
 from syncbridge.model import Operation, Outcome
 from syncbridge.project import Project
 
@@ -26,19 +26,27 @@ _LONGEST = 120
 
 @click.command(short_help="Tell one record's whole story.")
 @click.argument("mapping")
-@click.argument("key")
+@click.argument("key", required=False)
+@click.option("--remote-id", metavar="ID", help="The entity of this remote record, instead of KEY.")
 @click.option("--offline", is_flag=True, help="Ask nothing of the destination.")
 @as_json
 @click.pass_context
-def show(context: click.Context, mapping: str, key: str, offline: bool, json: bool) -> None:
+def show(
+    context: click.Context, mapping: str, key: str | None, remote_id: str | None, offline: bool, json: bool
+) -> None:
     """Tell where the record of KEY in MAPPING stands: the row, what would be sent now, what both sides last agreed on,
-    the remote record as it is now, what waits, and what happened before.
+    the remote record as it is now, what waits or is held, and what happened before, in both directions.
 
     A KEY of several columns is a JSON list. Values of fields that the mapping calls sensitive are shown as ***. Exit
     code 0 when nobody has to do anything about it, else 1.
     """
+    if (key is None) == (remote_id is None):
+        raise click.UsageError("give KEY or --remote-id")
     with open_project(context) as project:
-        story = tell(project, mapping, _spelled(project, mapping, key), offline=offline)
+        chosen = _of_record(project, mapping, remote_id or "", offline=offline) if key is None else key
+        story = tell(
+            project, mapping, _spelled(project, mapping, chosen) if key is not None else chosen, offline=offline
+        )
     standing = stand(story)
     if json:
         print_json({"standing": standing, **asdict(story)})
@@ -47,6 +55,17 @@ def show(context: click.Context, mapping: str, key: str, offline: bool, json: bo
         for part in _page(story, standing, offline=offline):
             terminal.print(part, soft_wrap=isinstance(part, Text))
     context.exit(0 if standing.in_order else 1)
+
+
+def _of_record(project: Project, name: str, remote_id: str, *, offline: bool) -> str:
+    """The key of the entity that has a remote record; SettingsError when none has."""
+    with project.store("show") as store:
+        applied = find_mapping(store, name)
+        found = entity_of(project, store, applied, remote_id, offline=offline)
+    if found is None:
+        hint = "Only linked records are looked for: --offline asks nothing of the destination." if offline else ""
+        raise SettingsError(f"no entity of {name} has the record {remote_id!r}", hint=hint)
+    return found
 
 
 def _spelled(project: Project, name: str, key: str) -> str:
@@ -129,7 +148,15 @@ def _facts(story: Story, *, offline: bool) -> Iterator[RenderableType]:
     made.add_row("now", Text(_would(story, offline=offline)))
     made.add_row("remote", Text(_remote(story, offline=offline)))
     made.add_row("outbox", Text(_outbox(story)))
+    if story.two_way:
+        made.add_row("way back", Text(_way_back(story)))
     yield made
+
+
+def _way_back(story: Story) -> str:
+    if story.held is not None:
+        return f"held since {moment_text(story.held.since)}: {story.held.said}"
+    return "the record is looked at again with the next poll" if story.recheck else "nothing is held"
 
 
 def _would(story: Story, *, offline: bool) -> str:
@@ -181,6 +208,7 @@ def _history(story: Story) -> Table:
     for turn, entry in enumerate(story.history):
         outcome = Text(entry.outcome, STYLES[Outcome(entry.outcome)])
         title = "" if turn else "history"
-        made.add_row(Text(title, "bold"), moment_text(entry.at), operation_text(entry), outcome, described(entry))
+        cells = (moment_text(entry.at), entry.direction, operation_text(entry), outcome, described(entry))
+        made.add_row(Text(title, "bold"), *cells)
     made.columns[-1].overflow = "fold"
     return made

@@ -153,8 +153,9 @@ def account(
     if decision.fate is not None:
         rule = PERSON if WHOLE in taken.sides else conflict.value
         deleted = Side.DESTINATION if pair.change.deleted else Side.POSTGRES
-        fate: dict[str, Normal] = {"verdict": decision.fate.value, "rule": rule, "deleted": deleted.value}
-        accounts[WHOLE] = {**fate, **_times(pair, rule)}
+        fate: dict[str, Normal] = {"verdict": decision.fate.value, "deleted": deleted.value}
+        met = not pair.change.deleted or rule == PERSON or _changed(pair, rules)  # else no rule was needed
+        accounts[WHOLE] = {**fate, "rule": rule, **_times(pair, rule)} if met else fate
     return accounts
 
 

@@ -35,6 +35,11 @@ class AppliedMapping:
     approved_lsn: Lsn | None  # the guard lets pass changes up to here
 
     @property
+    def two_way(self) -> bool:
+        """Whether remote changes come back."""
+        return self.definition.get("direction") == "both"
+
+    @property
     def sensitive(self) -> frozenset[str]:
         """Remote fields whose values nobody is shown, in small letters."""
         return frozenset(name.lower() for name, each in self.definition["fields"].items() if each.get("sensitive"))

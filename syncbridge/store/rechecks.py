@@ -94,6 +94,14 @@ def among(connection: Connection, mapping_id: int, remote_ids: Iterable[str]) ->
     return {remote_id for (remote_id,) in rows}
 
 
+def asked(connection: Connection, mapping_id: int, remote_id: str) -> bool:
+    """Whether a record waits for another look."""
+    row = connection.execute(
+        "select 1 from syncbridge.recheck where mapping_id = %s and remote_id = %s", (mapping_id, remote_id)
+    ).fetchone()
+    return row is not None
+
+
 def remove(connection: Connection, mapping_id: int, remote_ids: Iterable[str]) -> None:
     """These were looked at."""
     connection.execute(

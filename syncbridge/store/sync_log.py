@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from psycopg import Connection
@@ -60,6 +60,7 @@ class Logged:
     attempt: int
     code: str | None
     message: str | None
+    decision: Mapping[str, Mapping[str, Any]] | None = None  # as of `Incoming`
 
 
 _APPEND = """
@@ -128,6 +129,7 @@ def read(
     *,
     mapping: str | None = None,
     key: str | None = None,
+    direction: str | None = None,
     outcome: str | None = None,
     since: datetime | None = None,
     after_id: int | None = None,
@@ -142,17 +144,26 @@ def read(
         """
         select * from (
             select l.at, l.id, m.name, l.key, l.direction, l.operation, l.outcome, l.reason, l.remote_id, l.fields,
-                   l.attempt, l.code, l.message
+                   l.attempt, l.code, l.message, l.decision
               from syncbridge.sync_log l join syncbridge.mapping m on m.id = l.mapping_id
              where (%(mapping)s::text is null or m.name = %(mapping)s)
                and (%(key)s::text is null or l.key = %(key)s)
+               and (%(direction)s::text is null or l.direction = %(direction)s)
                and (%(outcome)s::text is null or l.outcome = %(outcome)s)
                and (%(since)s::timestamptz is null or l.at >= %(since)s)
                and (%(after)s::bigint is null or l.id > %(after)s)
              order by l.at desc, l.id desc limit %(limit)s) as newest
         order by at, id
         """,
-        {"mapping": mapping, "key": key, "outcome": outcome, "since": since, "after": after_id, "limit": limit},
+        {
+            "mapping": mapping,
+            "key": key,
+            "direction": direction,
+            "outcome": outcome,
+            "since": since,
+            "after": after_id,
+            "limit": limit,
+        },
     )
     return [Logged(*row) for row in rows]
 

@@ -173,3 +173,35 @@ def test_what_is_not_held_is_told(cli: CliProject) -> None:
     assert (ran.code, ran.out) == (
         1, "nothing is decided: people 1 is not held. See: syncbridge conflicts people\n"
     )  # fmt: skip
+
+
+def test_the_log_tells_directions_and_decisions_in_words(held: CliProject) -> None:
+    held.run("conflicts", "take", "local", "people", "1")
+    held.poll()
+    held.deliver()
+    out = held.run("log", "people", "--key", "1").out
+    assert "FirstName: both sides changed it; a person decided at" in out
+    assert "the row has its way; agreed was Ada, row had Ours, record had Theirs" in out
+    assert "values are sensitive" in out
+    assert "example.com" not in out
+    lines = held.run("log", "people", "--direction", "in", "--json").lines
+    assert [(line["direction"], line["outcome"]) for line in lines] == [("in", "held"), ("in", "kept")]
+    assert lines[1]["decision"]["FirstName"]["rule"] == "a person"
+    assert {line["direction"] for line in held.run("log", "--direction", "out", "--json").lines} == {"out"}
+    assert [line["outcome"] for line in held.run("log", "--outcome", "kept", "--json").lines] == ["kept"]
+
+
+def test_show_tells_what_is_held_and_finds_an_entity_by_its_record(held: CliProject) -> None:
+    link = links.read(held.store, held.applied().id, "1")
+    assert link is not None
+    ran = held.run("show", "people", "--remote-id", link.remote_id[:15])
+    assert ran.code == 1
+    assert "held: both sides changed FirstName, Email" in ran.out
+    assert "Run: syncbridge conflicts show people 1" in ran.out
+    assert "example.com" not in ran.out
+    shown = held.run("show", "people", "--remote-id", link.remote_id, "--json").json
+    assert (shown["key"], shown["held"]["kind"], shown["standing"]["in_order"]) == ("1", "conflict", False)
+    held.run("conflicts", "take", "local", "people", "1")
+    assert "it was decided, and a worker carries it out" in held.run("show", "people", "1").out
+    assert held.run("show", "people", "--remote-id", link.remote_id[:14] + "9").code == 2
+    assert held.run("show", "people").code == 2

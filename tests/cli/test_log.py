@@ -33,9 +33,9 @@ def test_it_shows_what_happened_newest_last(logged: CliProject) -> None:
     ran = logged.run("log")
     assert ran.code == 0
     assert [words(line) for line in ran.out.splitlines()] == [
-        ["people", "1", "create", "delivered", "m00000001", "FirstName,", "LastName,", "Email"],
-        ["people", "2", "create", "dead", "STRING_TOO_LONG:", "refused:", "STRING_TOO_LONG"],
-        ["parts", '["acme",', '"7"]', "create", "delivered", "m00000002", "Name"],
+        ["people", "1", "out", "create", "delivered", "m00000001", "FirstName,", "LastName,", "Email"],
+        ["people", "2", "out", "create", "dead", "STRING_TOO_LONG:", "refused:", "STRING_TOO_LONG"],
+        ["parts", '["acme",', '"7"]', "out", "create", "delivered", "m00000002", "Name"],
     ]
 
 
