@@ -195,8 +195,9 @@ class CliProject:
         self.store.execute("update syncbridge.checkpoint set end_lsn = pg_current_wal_insert_lsn() + 1000000000")
 
     def finish_runs(self) -> None:
-        """Forget the first syncs that `apply` asked for: what they would find is no part of the test."""
+        """Forget first syncs and loads that `apply` asked for: what they would find is no part of the test."""
         self.store.execute("update syncbridge.run set status = 'done', finished_at = now()")
+        self.store.execute("update syncbridge.mapping set loading = false")
 
     def worker(self, *, roles: Sequence[str] = ("capture", "deliver"), **facts: Any) -> int:
         """Sign a worker in that says these facts of itself."""
