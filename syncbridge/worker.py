@@ -14,7 +14,7 @@ import psycopg
 
 from syncbridge.alerts import targets
 from syncbridge.alerts.loop import AlertLoop
-from syncbridge.applying import positions
+from syncbridge.applying import positions, restored
 from syncbridge.errors import NeedsOperator, PositionLost, RetryLater, SyncbridgeError
 from syncbridge.loops.bulk import BulkLoop, BulkResultsLoop
 from syncbridge.loops.deliver import DeliveryLoop
@@ -28,7 +28,7 @@ from syncbridge.loops.reconcile import ReconcileLoop
 from syncbridge.loops.runs import RunLoop
 from syncbridge.loops.spending import Spending
 from syncbridge.mapping.kinship import kinship
-from syncbridge.model import MappingStatus, Reason
+from syncbridge.model import Lsn, MappingStatus, Reason
 from syncbridge.outbound.bulk_turn import Turn
 from syncbridge.outbound.capture import Capture, CaptureSettings
 from syncbridge.outbound.capture_session import Pace
@@ -68,6 +68,7 @@ class Worker:
         self.capture_stopped = ""  # why capture cannot go on until a person acts
         self._changed = threading.Event()
         self._rng = random.Random()
+        self._known = Lsn(0)  # the highest checkpoint that this process saw
         self._id = 0
         self._numbers: Iterator[int] = iter(())
         self._spending = Spending(project)
@@ -110,6 +111,7 @@ class Worker:
 
         Changes of a halted one are not captured, so all of its records are compared once it fits again.
         """
+        self._halt_if_restored()
         with self.project.store("worker") as store, self.project.source_admin("worker") as source:
             compiled, broken = self.project.in_force(store, source)
             for mapping, error in broken:
@@ -193,6 +195,8 @@ class Worker:
         failures = 0
         while not ending.is_set():
             try:
+                if failures:
+                    self._halt_if_restored()
                 with make() as loop:
                     while not ending.is_set():
                         wait = loop.step()
@@ -210,6 +214,16 @@ class Worker:
                 log.exception("unexpected error; trying again")
             if failures:
                 ending.wait(backoff(failures, base=0.5, cap=30.0, rng=self._rng))
+
+    def _halt_if_restored(self) -> None:
+        """Before anything is sent or written through a new connection: is it still the database that we know?"""
+        if self.capture is not None:
+            self._known = max(self._known, self.capture.figures().checkpoint)
+        try:
+            restored.refuse(self.project, known=self._known)
+        except PositionLost as error:
+            self._known = Lsn(0)  # a person decides once
+            log.error("every mapping is halted: %s %s", error.message, error.hint)
 
     def _carry_capture(self, around: Surroundings, ending: threading.Event) -> None:
         """Capture until told to stop. What a person must mend is logged and looked at again, ever more seldom."""

@@ -24,6 +24,7 @@ from syncbridge.model import MappingStatus, Reason
 from syncbridge.outbound.bulk_follow import remote_job
 from syncbridge.project import Project
 from syncbridge.source import publication, rows
+from syncbridge.source.startup import Standing
 from syncbridge.store import (
     backlog,
     bulk_jobs,
@@ -120,7 +121,9 @@ class _Applying:
         if outlook.checkpoint is not None and not anew:
             return
         conninfo = self.project.settings.source.conninfo()
-        position = NewPosition(conninfo, name, outlook.checkpoint, tuple(known.id for known in outlook.known.values()))
+        in_force = tuple(known.id for known in outlook.known.values())
+        behind = outlook.verdict is not None and outlook.verdict.standing is Standing.GAP
+        position = NewPosition(conninfo, name, outlook.checkpoint, in_force, resend=behind)
         if outlook.slot_there:
             position.drop(self.source, self.store)
             self.applied.did(f"slot {name}: dropped")

@@ -13,6 +13,7 @@ from functools import partial
 
 from psycopg import Connection
 
+from syncbridge.applying import restored
 from syncbridge.errors import NeedsOperator, PositionLost, SettingsError, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping, payload_digest
 from syncbridge.mapping.files import restore_mapping
@@ -22,6 +23,7 @@ from syncbridge.project import Project, compile_over
 from syncbridge.schemas import Catalog, Watch
 from syncbridge.source import publication, slot
 from syncbridge.source.publication import Publication, PublishedTable
+from syncbridge.source.startup import Loss, Verdict
 from syncbridge.store import checkpoints, database, mappings, runs
 from syncbridge.store.checkpoints import Checkpoint
 from syncbridge.store.mappings import AppliedMapping
@@ -83,6 +85,7 @@ class Outlook:
     checkpoint: Checkpoint | None
     slot_there: bool
     slot_intended: bool  # its making was interrupted
+    verdict: Verdict | None  # of the checkpoint, where the slot is gone or is to be made anew
     asked: tuple[Run, ...] = ()  # runs that an interrupted `apply` left
 
     def changed(self, *kinds: Kind) -> list[Change]:
@@ -100,17 +103,20 @@ def look(project: Project, source: Connection, store: Connection, decisions: Dec
         project.destination(spec.destination)
     ready = database.exists(store)
     known = mappings.read_all(store) if ready else {}
-    restored = {name: old for name, applied in known.items() if (old := _restored(applied)) is not None}
-    catalog = project.catalog([*specs, *restored.values()], source)
+    before = {name: old for name, applied in known.items() if (old := _restored(applied)) is not None}
+    catalog = project.catalog([*specs, *before.values()], source)
     compiled = tuple(compile_over(spec, catalog.tables) for spec in specs)
-    changes = tuple(_changes(specs, compiled, known, restored, decisions))
+    changes = tuple(_changes(specs, compiled, known, before, decisions))
     missing = database.missing(store)
     settled = ready and not missing
     name = project.settings.source.slot
+    checkpoint = checkpoints.read(store, name) if settled else None
+    slot_there = slot.inspect(source, name) is not None
+    judged = settled and (decisions.recreate_slot or not slot_there)
     watches = [watch for mapping in compiled for watch in mapping.watches(0)]
     rest = [each.name for each in changes if each.kind is Kind.RESTS and each.name not in decisions.remove]
     wanted = partial(publication.wanted_tables, tables=catalog.tables, server_version=catalog.server_version)
-    staying = watches + _watched([restored[each] for each in rest if each in restored], catalog, wanted)
+    staying = watches + _watched([before[each] for each in rest if each in before], catalog, wanted)
     return Outlook(
         specs=specs,
         compiled=compiled,
@@ -120,10 +126,11 @@ def look(project: Project, source: Connection, store: Connection, decisions: Dec
         schema_files=tuple(missing),
         published=publication.inspect(source, project.settings.source.publication),
         wanted=wanted(staying),
-        meanwhile=wanted(staying + _watched(restored.values(), catalog, wanted)),
-        checkpoint=checkpoints.read(store, name) if ready else None,
-        slot_there=slot.inspect(source, name) is not None,
+        meanwhile=wanted(staying + _watched(before.values(), catalog, wanted)),
+        checkpoint=checkpoint,
+        slot_there=slot_there,
         slot_intended=settled and checkpoints.intended(store, name),
+        verdict=restored.look(project, source, store) if judged else None,
         asked=tuple(runs.asked(store)) if ready else (),
     )
 
@@ -273,6 +280,9 @@ def _wrong_destination(name: str, outlook: Outlook, decisions: Decisions) -> Ite
 def _slot_obstacles(
     project: Project, outlook: Outlook, decisions: Decisions
 ) -> Iterable[NeedsOperator | SettingsError]:
+    if outlook.verdict is not None and outlook.verdict.loss is Loss.RESTORED:
+        yield outlook.verdict.error()
+        return
     if decisions.recreate_slot or outlook.slot_intended:
         return
     name, known = project.settings.source.slot, outlook.checkpoint

@@ -17,7 +17,7 @@ from syncbridge.project import Project
 from syncbridge.source import rows, slot
 from syncbridge.source.replication import connect, identify
 from syncbridge.source.slot import NewSlot
-from syncbridge.source.startup import Loss, Standing, Verdict, database_oid, examine, judge
+from syncbridge.source.startup import Loss, Standing, database_oid, examine, judge
 from syncbridge.store import checkpoints, database, gaps, mappings, runs
 from syncbridge.store.checkpoints import Checkpoint
 
@@ -31,7 +31,8 @@ class NewPosition:
     conninfo: str  # of the source
     slot: str
     before: Checkpoint | None
-    mappings: tuple[int, ...]  # in force: their records are compared
+    mappings: tuple[int, ...]  # whose records are compared
+    resend: bool = False  # their bases may be old: every field is sent
 
     def drop(self, source: Connection, store: Connection) -> None:
         """Drop the old slot. Raises SlotInUse while a worker streams from it."""
@@ -56,7 +57,7 @@ class NewPosition:
             if self.before is not None:
                 gaps.record(store, self.slot, self.before.end_lsn, self.before.commit_time, place, why)
             for mapping_id in self.mappings:
-                runs.ask(store, mapping_id, Reason.RECOVERY, barrier=barrier)
+                runs.ask(store, mapping_id, Reason.RECOVERY, barrier=barrier, resend=self.resend)
         return place
 
     def _create(self, store: Connection) -> NewSlot:
@@ -76,10 +77,12 @@ def recover(project: Project) -> bool:
     settings = project.settings.source
     with project.source_admin("recovery") as source, project.store("recovery") as store:
         database.one_at_a_time(store)
+        facts = examine(source, slot=settings.slot, publication=settings.publication, watches=())
         checkpoint = checkpoints.read(store, settings.slot)
         if checkpoint is None:
             return False
-        verdict = _verdict(project, source, checkpoint)
+        with connect(settings.conninfo()) as replication:
+            verdict = judge(facts, identify(replication), position_of(checkpoint))
         if verdict.loss is Loss.NOTHING:
             return True
         interrupted = verdict.standing is Standing.GAP and checkpoints.intended(store, settings.slot)
@@ -95,11 +98,3 @@ def recover(project: Project) -> bool:
             gaps.newest(store, settings.slot),
         )
     return True
-
-
-def _verdict(project: Project, source: Connection, checkpoint: Checkpoint) -> Verdict:
-    """The start-up verdict as of now; what is watched matters only once the slot is there."""
-    settings = project.settings.source
-    facts = examine(source, slot=settings.slot, publication=settings.publication, watches=())
-    with connect(settings.conninfo()) as replication:
-        return judge(facts, identify(replication), position_of(checkpoint))

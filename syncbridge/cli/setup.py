@@ -6,6 +6,7 @@ import click
 
 from syncbridge.applying.apply import apply
 from syncbridge.applying.planning import Decisions
+from syncbridge.applying.restored import begin_anew
 from syncbridge.cli.report import as_json, console, open_project, print_json
 from syncbridge.errors import SettingsError
 from syncbridge.project import Project
@@ -18,15 +19,23 @@ from syncbridge.store import database, mappings
     is_flag=True,
     help="Drop a replication slot that is lost or behind, make it anew, and compare every record again.",
 )
+@click.option(
+    "--restored",
+    is_flag=True,
+    help="Postgres or the state was restored: make a new slot, pause every mapping, and forget what waits.",
+)
 @click.option("--paused", is_flag=True, help="New mappings deliver nothing until `syncbridge resume`.")
 @as_json
 @click.pass_context
-def setup(context: click.Context, recreate_slot: bool, paused: bool, json: bool) -> None:
+def setup(context: click.Context, recreate_slot: bool, restored: bool, paused: bool, json: bool) -> None:
     """Create or upgrade the state schema, the publication and the replication slot, and begin with the mapping files.
 
     It asks nothing and is fit for scripts. Later changes of mapping files are for `syncbridge plan` and `syncbridge
     apply`. Running it again changes nothing.
     """
+    if restored:
+        _begin_anew(context, json=json)
+        return
     with open_project(context) as project:
         if not recreate_slot:  # which compares every record anyway
             _leave_changes_to_apply(project)
@@ -38,6 +47,17 @@ def setup(context: click.Context, recreate_slot: bool, paused: bool, json: bool)
     for step in applied.steps:
         terminal.print(step, soft_wrap=True, markup=False)
     terminal.print("in force." if applied.steps else "everything is in force already.")
+
+
+def _begin_anew(context: click.Context, *, json: bool) -> None:
+    with open_project(context) as project:
+        steps = begin_anew(project)
+    if json:
+        print_json({"steps": steps, "runs": {}})
+        return
+    hint = "Compare each mapping (`syncbridge reconcile MAPPING`), and let it go on: `syncbridge resume MAPPING`."
+    for line in (*steps, hint):
+        console().print(line, soft_wrap=True, markup=False)
 
 
 def _leave_changes_to_apply(project: Project) -> None:

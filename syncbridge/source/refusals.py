@@ -26,6 +26,14 @@ RECREATE = (
     " only differences are sent."
 )
 
+#: Said where Postgres, or the state, may be older than what was delivered, or another one.
+RESTORED = (
+    "Nothing goes either way until you decide which side is right. `syncbridge setup --restored` makes a new slot and"
+    " pauses every mapping; then `syncbridge reconcile MAPPING` shows what differs, and mends it as you decide with"
+    " --repair; `syncbridge resume MAPPING` goes on. Is this a copy of another database? Then drop its schema"
+    " `syncbridge`, and give it destinations of its own."
+)
+
 _LOGICAL = (
     "Run `ALTER SYSTEM SET wal_level = logical;` and restart the server (managed services: a parameter such as"
     " rds.logical_replication)."

@@ -49,6 +49,7 @@ class SlotFacts:
     invalidation_reason: str = ""
     two_phase: bool = False
     failover: bool = False
+    synced: bool = False  # it came along with a standby that was promoted
     temporary: bool = False
 
     @property
@@ -91,6 +92,7 @@ def _facts(shown: Mapping[str, Any], server_lsn: str, retained: int | None, lag:
         invalidation_reason=invalid,
         two_phase=bool(shown["two_phase"]),
         failover=bool(shown.get("failover")),
+        synced=bool(shown.get("synced")),
         temporary=bool(shown["temporary"]),
     )
 

@@ -19,7 +19,7 @@ from syncbridge.model import Lsn
 from syncbridge.schemas import Watch
 from syncbridge.source import publication as publications
 from syncbridge.source.publication import Publication
-from syncbridge.source.refusals import RECREATE
+from syncbridge.source.refusals import RECREATE, RESTORED
 from syncbridge.source.replication import SystemIdentity
 from syncbridge.source.slot import SlotFacts, inspect
 
@@ -54,6 +54,7 @@ class Position(NamedTuple):
     database_oid: int | None = None  # None: not known
     commit_time: datetime | None = None  # of the last captured change
     copied: bool = False
+    known: Lsn | None = None  # the highest one that this process ever saw there
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,15 @@ class Verdict:
     def require(self) -> None:
         """Return when capture may go on; else raise PositionLost or SourceUnusable, saying what to do."""
         if self.standing in (Standing.GAP, Standing.LOST):
-            raise PositionLost(
-                f"changes may be missing, {self._range()}: {self.why}", code=self.standing.value, hint=RECREATE
-            )
+            raise self.error()
         self.facts.require_coverage()
+
+    def error(self) -> PositionLost:
+        """What is lost, since when, and what to do about it."""
+        message, hint = f"changes may be missing, {self._range()}: {self.why}", RECREATE
+        if self.loss is Loss.RESTORED:
+            message, hint = f"this may not be what was synced, {self._range()}: {self.why}", RESTORED
+        return PositionLost(message, code=self.standing.value, hint=hint)
 
     def _range(self) -> str:
         """From where to where nothing is known of changes."""
@@ -127,6 +133,16 @@ def database_oid(connection: Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
+def here(connection: Connection) -> SystemIdentity:
+    """What IDENTIFY_SYSTEM says, by an ordinary connection. psycopg's InsufficientPrivilege where that may not ask."""
+    row = connection.execute(
+        "select system_identifier::text, ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::int, lsn::text"
+        " from pg_control_system(), pg_current_wal_flush_lsn() as lsn"
+    ).fetchone()
+    assert row is not None  # it always gives a row
+    return SystemIdentity(row[0], row[1], Lsn.parse(row[2]))
+
+
 def judge(facts: Facts, system: SystemIdentity, checkpoint: Position) -> Verdict:
     """Compare what the server says with what we remember. Pure."""
     slot = facts.slot
@@ -142,11 +158,12 @@ def judge(facts: Facts, system: SystemIdentity, checkpoint: Position) -> Verdict
     apart = checkpoint.end_lsn - slot.confirmed_lsn
     promoted = checkpoint.timeline != system.timeline
     if apart < 0:
+        loss = Loss.RESTORED if checkpoint.copied else Loss.SETUP
         why = (
             f"the slot {slot.name!r} was confirmed up to {slot.confirmed_lsn}, {-apart} bytes past the checkpoint"
             f" {checkpoint.end_lsn}; another program used it, or the state was restored from a backup"
         )
-        return Verdict(Standing.GAP, facts, system, checkpoint, -apart, why, promoted, Loss.RESTORED)
+        return Verdict(Standing.GAP, facts, system, checkpoint, -apart, why, promoted, loss)
     return Verdict(Standing.REPLAY if apart else Standing.OK, facts, system, checkpoint, apart, "", promoted)
 
 
@@ -158,7 +175,9 @@ def _why_restored(facts: Facts, system: SystemIdentity, checkpoint: Position) ->
         return f"the server is another one: system {system.system_id} instead of {checkpoint.system_id}"
     if checkpoint.end_lsn > system.lsn:
         return f"the server's log ends at {system.lsn}, before the checkpoint {checkpoint.end_lsn}"
-    if checkpoint.timeline != system.timeline and (slot is None or not slot.failover):
+    if checkpoint.known is not None and checkpoint.known > checkpoint.end_lsn:
+        return f"the state says {checkpoint.end_lsn}, and had come to {checkpoint.known} before"
+    if checkpoint.timeline != system.timeline and (slot is None or not (slot.failover and slot.synced)):
         return f"the server is on timeline {system.timeline} instead of {checkpoint.timeline}, without a failover slot"
     if gone and checkpoint.database_oid not in (None, facts.database_oid):
         return f"the database {facts.database!r} was made anew since, and has no slot"

@@ -43,6 +43,22 @@ def records(connection: Connection, mapping_id: int) -> None:
     )
 
 
+def waiting(connection: Connection, mapping_id: int) -> None:
+    """What waits to be delivered, with its bulk jobs and runs, and what a person let pass. In a transaction.
+
+    Links stay. Positions of another server's log would mean nothing, or something else, in the new one.
+    """
+    for table in ("fan_out", "outbox", "awaited", "bulk_job", "bulk_reserve"):
+        connection.execute(f"delete from syncbridge.{table} where mapping_id = %s", (mapping_id,))  # noqa: S608 - constants
+    connection.execute("update syncbridge.mapping set approved_lsn = null where id = %s", (mapping_id,))
+    connection.execute(
+        "update syncbridge.run set barrier = null, status = case direction when 'out' then 'cancelled' else status end,"
+        " finished_at = case direction when 'out' then now() end"
+        " where mapping_id = %s and status in ('asked', 'pending')",
+        (mapping_id,),
+    )
+
+
 def mapping(connection: Connection, mapping_id: int) -> None:
     """A mapping with all that is known of it but its log. In a transaction."""
     records(connection, mapping_id)

@@ -126,13 +126,14 @@ def ask(
     *,
     barrier: str | None = None,
     direction: Direction = Direction.OUT,
+    resend: bool = False,
 ) -> int:
     """Ask for a run over all rows; its id. In the transaction that makes it necessary.
 
     It begins with `open_asked`, or with a `barrier` once all transactions before that have ended.
 
     Runs over all rows that are under way looked by what was in force before: this one takes their place. A first sync
-    stays one.
+    stays one. With `resend` every field is sent.
     """
     if reason is Reason.RECOVERY and _first_sync_pending(connection, mapping_id):
         reason = Reason.FIRST_SYNC
@@ -148,9 +149,9 @@ def ask(
         (mapping_id, direction.value),
     )
     row = connection.execute(
-        "insert into syncbridge.run (mapping_id, reason, status, barrier, direction)"
-        " values (%s, %s, %s, %s::text::xid8, %s) returning id",
-        (mapping_id, reason.value, "asked" if barrier is None else "pending", barrier, direction.value),
+        "insert into syncbridge.run (mapping_id, reason, status, barrier, direction, resend)"
+        " values (%s, %s, %s, %s::text::xid8, %s, %s) returning id",
+        (mapping_id, reason.value, "asked" if barrier is None else "pending", barrier, direction.value, resend),
     ).fetchone()
     assert row is not None  # insert ... returning gives a row
     return int(row[0])

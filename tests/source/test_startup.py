@@ -44,6 +44,12 @@ LOST = {
     "log removed": (replace(HEALTHY, slot=replace(SLOT, wal_status="lost")), SYSTEM, HERE),
     "invalidated": (replace(HEALTHY, slot=replace(SLOT, invalidation_reason="idle_timeout")), SYSTEM, HERE),
     "promoted without a failover slot": (HEALTHY, SYSTEM._replace(timeline=2), HERE),
+    "another timeline with a slot that came with a backup": (
+        replace(HEALTHY, slot=replace(SLOT, failover=True)),
+        SYSTEM._replace(timeline=2),
+        HERE,
+    ),
+    "the state is older than we know it": (HEALTHY, SYSTEM, HERE._replace(known=Lsn(501))),
     "the log ends before us": (HEALTHY, SYSTEM, HERE._replace(end_lsn=Lsn(1001))),
     "no publication": (replace(HEALTHY, publication=None), SYSTEM, HERE),
 }
@@ -55,7 +61,8 @@ def test_a_position_that_cannot_be_trusted_is_lost(case: str) -> None:
     assert verdict.standing is Standing.LOST
     with pytest.raises(PositionLost) as caught:
         verdict.require()
-    assert "setup --recreate-slot" in caught.value.hint
+    command = "setup --restored" if verdict.loss is Loss.RESTORED else "setup --recreate-slot"
+    assert command in caught.value.hint
 
 
 CHANGED = ("another plugin", "another database", "temporary", "two-phase", "no publication")
@@ -90,6 +97,11 @@ def test_a_state_that_was_moved_with_care_goes_on_because_the_slot_proves_it_up_
     assert (verdict.standing, verdict.loss) == (Standing.OK, Loss.NOTHING)
 
 
+@pytest.mark.parametrize(("copied", "loss"), [(False, Loss.SETUP), (True, Loss.RESTORED)])
+def test_a_slot_past_us_was_used_by_somebody_unless_the_state_is_a_copy(copied: bool, loss: Loss) -> None:
+    assert judge(HEALTHY, SYSTEM, HERE._replace(end_lsn=Lsn(400), copied=copied)).loss is loss
+
+
 def test_the_message_names_the_range() -> None:
     here = HERE._replace(end_lsn=Lsn(400), commit_time=datetime(2026, 11, 1, 12, 30, tzinfo=UTC))
     with pytest.raises(PositionLost, match=r"after 0/190 \(a change of 2026-11-01 12:30:00 UTC\) and up to 0/1F4"):
@@ -97,7 +109,7 @@ def test_the_message_names_the_range() -> None:
 
 
 def test_a_promotion_that_brought_the_slot_along_is_accepted() -> None:
-    facts = replace(HEALTHY, slot=replace(SLOT, failover=True))
+    facts = replace(HEALTHY, slot=replace(SLOT, failover=True, synced=True))
     verdict = judge(facts, SYSTEM._replace(timeline=2), HERE)
     assert verdict.promoted
     verdict.require()
