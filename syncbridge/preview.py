@@ -156,7 +156,9 @@ class Preview:
         if self.store is not None and converter.lookups:
             kin = Kin(parents={each.mapping: self.parents.get(each.mapping, 0) for each in converter.lookups})
             Lookups(self.mapping_id or 0, self.mapping.name, kin, self.store).resolve(entities, converter.lookups)
-        return plan(claimed, entities, gone=converter.gone, owned=converter.owned), entities.records
+        return plan(
+            claimed, entities, gone=converter.gone, owned=converter.owned, external=converter.external_field
+        ), entities.records
 
     def _masked(self, previewed: Previewed) -> Previewed:
         if not self.mapping.sensitive:

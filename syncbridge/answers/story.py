@@ -195,7 +195,9 @@ class _Telling:
             reason=waiting.reason if waiting is not None else "",
             resend=waiting is not None and waiting.resend,
         )
-        planned = plan([claimed], entities, gone=converter.gone, owned=converter.owned)[0]
+        planned = plan(
+            [claimed], entities, gone=converter.gone, owned=converter.owned, external=converter.external_field
+        )[0]
         refusal = f"{planned.refusal.code}: {planned.refusal.message}" if planned.refusal else story.refusal
         return replace(
             story,

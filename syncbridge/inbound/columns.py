@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from syncbridge.destinations.base import Destination
 from syncbridge.errors import RecordRejected, SchemaDrift
@@ -14,7 +15,7 @@ from syncbridge.mapping.two_way import TwoWay
 from syncbridge.mapping.types.casts import selected_type
 from syncbridge.mapping.types.reading import field_reader
 from syncbridge.mapping.types.writing import Writer, field_writer, input_sql
-from syncbridge.model import Fields, Normaliser, Value
+from syncbridge.model import Fields, Normal, Normaliser, Value
 from syncbridge.schemas import Column, RemoteField, RemoteObject
 
 
@@ -29,6 +30,32 @@ class _Way:
     write: Writer
 
 
+class Matched(NamedTuple):
+    """A field of `match_on`, and the column that holds it."""
+
+    field: RemoteField
+    way: _Way
+
+    @property
+    def name(self) -> str:
+        return self.field.name
+
+    def text(self, value: Normal) -> str | None:
+        """What its column would hold; None where it would hold nothing, or not this."""
+        try:
+            return None if value is None or value == "" else self.way.write(value)
+        except RecordRejected:
+            return None
+
+    def same(self, text: str, value: Normal) -> bool:
+        """Whether the text of a column and a remote value are equal there."""
+        try:
+            local = self.way.normalise(self.way.read(text))
+        except RecordRejected:
+            return False
+        return self.field.comparable(local) == self.field.comparable(value)
+
+
 class Columns:
     """What is known of a mapping's fields on the way back. SchemaDrift where a field or its type does not fit."""
 
@@ -37,7 +64,11 @@ class Columns:
     ) -> None:
         fields = [field for field in mapping.fields if two_way.returns(field.remote) or not field.owned]
         found = {field.remote: _field_of(remote, field.remote) for field in fields}
-        self.external_id = _field_of(remote, mapping.external_id).name
+        external = _field_of(remote, mapping.external_id) if mapping.external_id else None
+        self.external_id = external.name if external is not None else ""  # the field that carries the key, if any does
+        self._external, self._external_form = external, destination.normaliser(external) if external else None
+        self.sends_keys = external is not None and two_way.sends
+        self._match_on = tuple(_field_of(remote, name) for name in mapping.match_on)
         self.names = tuple(field.name for field in found.values())  # of all that is mapped: what a poll asks for
         self.rules = {found[field.remote].name: _rule(two_way, field, found[field.remote]) for field in fields}
         self.sensitive = frozenset(found[f.remote].name for f in fields if f.sensitive)
@@ -58,6 +89,44 @@ class Columns:
         )
         self._columns = {way.column.name: way.column for way in self._ways}
         self._columns |= {column.name: column for way in self.lookups.values() for column in way.columns}
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Fields that a poll asks for."""
+        return (self.external_id, *self.names) if self.external_id else self.names
+
+    def seen(self, fields: Fields, external: Sequence[Normal]) -> Fields:
+        """What was read of a record: its mapped fields, and what its external id field holds, if that was read."""
+        return {**fields, self.external_id: external[0]} if external else fields
+
+    def carries(self, value: Normal, key: str) -> bool:
+        """Whether a record whose external id field holds `value` says that it is the one of this entity."""
+        if self._external is None or self._external_form is None:
+            return True
+        try:
+            return value is not None and self._external.comparable(value) == self._external.comparable(
+                self._external_form(key)
+            )
+        except RecordRejected:
+            return False
+
+    @property
+    def matched(self) -> tuple[Matched, ...]:
+        """The fields of `match_on`; empty where there is none, or one that no column holds."""
+        if any(field.name not in self._by_name for field in self._match_on):
+            return ()
+        ways = (self._by_name[field.name] for field in self._match_on)
+        return tuple(Matched(field, way) for field, way in zip(self._match_on, ways, strict=True))
+
+    def for_new(self, fields: Fields) -> Fields:
+        """What a new row is made of: not a null where the column may hold none, and has a default."""
+        ways = self._by_name
+        return {
+            name: value
+            for name, value in fields.items()
+            if name in self.lookups
+            or (name in ways and not (value is None and ways[name].column.not_null and ways[name].column.has_default))
+        }
 
     def parent_keys(self, texts: Sequence[str | None]) -> Sequence[str | None]:
         """Keys of the parents that a row of `TwoWay.lock_sql` looks up, in the order of `lookups`."""

@@ -31,6 +31,7 @@ class Pair:
     committed: datetime | None  # when the row changed last, as far as capture knows
     taken: Taken = NOTHING_TAKEN  # what a person decided about it
     ours: Fields = field(default_factory=dict)  # of the remote values, those that we sent and had no answer to
+    external: tuple[Normal] | tuple[()] = ()  # what the record's external id field holds, where that was read
 
 
 class Action(StrEnum):
@@ -38,6 +39,7 @@ class Action(StrEnum):
 
     NOTHING = "nothing"
     UPDATE = "update"
+    CREATE = "create"  # the record is new
     INSERT = "insert"  # it was deleted, and the remote change stands
     DELETE = "delete"  # by the mapping's rule for deletes
 
@@ -56,6 +58,7 @@ class Decision:
     held_whole: str = ""  # why nothing of it was done, and a person decides
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     fate: Fate | None = None  # of a pair of which one side is gone
+    new: bool = False  # its row was never there
     waiting: Mapping[str, str] = field(default_factory=dict)  # lookup -> remote id of a parent that has no row yet
 
     @property
@@ -86,6 +89,11 @@ def decide(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
 def _agreed(pair: Pair) -> Fields | None:
     """The base, and beyond it what nobody but we changed there."""
     return {**(pair.base or {}), **pair.ours} if pair.ours else pair.base
+
+
+def create(pair: Pair) -> Decision:
+    """A new remote record becomes a row, and both sides agree on all that it holds."""
+    return Decision(pair, Action.CREATE, write=pair.change.fields, base=pair.change.fields, new=True)
 
 
 def _matters(pair: Pair, name: str, value: Normal) -> bool:

@@ -99,7 +99,7 @@ class Loader:
         began = run.started_at or database.now(store)
         writer = self.poller.writer()
         if self._page is None:
-            names = (writer.columns.external_id, *writer.columns.names)
+            names = writer.columns.asked
             mapping = self.poller.mapping
             self._page = self.poller.destination.scan(mapping.object, names, run.position, lane=mapping.name)
             self._written = 0
@@ -162,7 +162,7 @@ class Loader:
             return
         writer, mapping = self.poller.writer(), self.poller.mapping
         asked = database.now(self.poller.store)
-        names = (writer.columns.external_id, *writer.columns.names)
+        names = writer.columns.asked
         found = self.poller.destination.current(mapping.object, remote_ids, names, lane=mapping.name)
         for start in range(0, len(found), self.part):
             writer.write(found[start : start + self.part], asked, current=True)

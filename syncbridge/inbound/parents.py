@@ -19,6 +19,8 @@ from syncbridge.model import Fields, Normal, Normaliser
 from syncbridge.schemas import Column
 from syncbridge.store import links
 
+_MAKES = (Action.CREATE, Action.INSERT)
+
 
 @dataclass(frozen=True, slots=True)
 class LookupWay:
@@ -134,14 +136,14 @@ def withhold(decision: Decision, ways: Mapping[str, LookupWay], parents: Parents
     if not missing:
         return decision
     base = decision.pair.base
-    if decision.action is Action.INSERT and any(ways[name].required for name in missing):
-        return Decision(decision.pair, base=base, waiting=missing)
+    if decision.action in _MAKES and any(ways[name].required for name in missing):
+        return Decision(decision.pair, base=base, waiting=missing, new=decision.new)
     write = {name: value for name, value in decision.write.items() if name not in missing}
     kept = {name: value for name, value in (decision.base or {}).items() if name not in missing}
     kept |= {name: base[name] for name in missing if base is not None and name in base}
     return replace(
         decision,
-        action=decision.action if write or decision.action is Action.INSERT else Action.NOTHING,
+        action=decision.action if write or decision.action in _MAKES else Action.NOTHING,
         write=write,
         base=kept,
         verdicts={name: verdict for name, verdict in decision.verdicts.items() if name not in missing},

@@ -96,11 +96,11 @@ class Poller:
         """Whether there is more to read now."""
         self._look_for_parents()
         more = self._look_again()
-        columns = self.writer().columns
         position = watermarks.read(self.store, self.mapping_id)
         asked = database.now(self.store)
-        names = (columns.external_id, *columns.names)
-        page = self.destination.changes(self.mapping.object, names, position, lane=self.mapping.name)
+        page = self.destination.changes(
+            self.mapping.object, self.writer().columns.asked, position, lane=self.mapping.name
+        )
         if self._write(page.changes, asked).postponed:
             more |= self._look_again()
         moved = watermarks.advance(self.store, self.mapping_id, page.position, after=position, caught_up=not page.more)
@@ -134,9 +134,8 @@ class Poller:
         due = database.transact(self.store, lambda: rechecks.due(self.store, self.mapping_id, RECHECKED))
         if not due:
             return False
-        columns = self.writer().columns
         asked = database.now(self.store)
-        names = (columns.external_id, *columns.names)
+        names = self.writer().columns.asked
         found = self.destination.current(self.mapping.object, due, names, lane=self.mapping.name)
         page = self._write(found, asked, current=True)
         return len(due) == RECHECKED and len(page.postponed) < len(found)

@@ -17,8 +17,9 @@ from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import Fields, Lsn, Operation, Outcome, Priority, Reason
 from syncbridge.source import rows
 from syncbridge.source.row_writes import Refusal
-from syncbridge.store import database, held_changes, links, outbox, sync_log
+from syncbridge.store import database, held_changes, held_records, links, outbox, sync_log
 from syncbridge.store.held_changes import WHOLE, HeldChange, Kind
+from syncbridge.store.held_records import HeldRecord
 from syncbridge.store.outbox import Touched
 from syncbridge.store.sync_log import Incoming
 
@@ -34,7 +35,9 @@ class Page:
 
     decisions: list[Decision] = field(default_factory=list)
     refused: dict[str, Refusal] = field(default_factory=dict)  # by key: what Postgres, or a column, did not take
+    held_records: list[HeldRecord] = field(default_factory=list)  # new records that are no row
     postponed: set[str] = field(default_factory=set)  # remote ids to look at again
+    gone: set[str] = field(default_factory=set)  # remote ids of those that were deleted
     touched: Mapping[str, Touched] = field(default_factory=dict)  # outbox rows of its keys
     parents: Parents = field(default_factory=Parents)  # of its rows and records
     waiting: Waiting = field(default_factory=Waiting)  # for rows of parents
@@ -45,6 +48,8 @@ def record(
 ) -> None:
     """Write it all; in the transaction that locks the outbox rows of its keys."""
     done = [decision for decision in page.decisions if decision.key not in page.refused]
+    not_made = [d for d in page.decisions if d.new and (d.key in page.refused or d.action is not Action.CREATE)]
+    _record_new(store, mapping_id, columns, page, done, not_made)
     held = list(
         {each.key: each for each in (*page.waiting.held, *_refused(page), *filter(None, map(_held, done)))}.values()
     )
@@ -52,7 +57,7 @@ def record(
     held_keys = {each.key for each in held}
     held_changes.release(store, mapping_id, [d.key for d in done if d.key not in held_keys])
     links.upsert(store, mapping_id, _linked(done))
-    links.remove(store, mapping_id, [d.key for d in done if d.base is None and d.pair.base is not None])
+    links.remove(store, mapping_id, [d.key for d in done if d.base is None and d.pair.base is not None and not d.new])
     # it may wait for just this
     outbox.make_due(store, mapping_id, [d.key for d in done if d.key in page.touched and not d.waiting])
     _send(store, source, mapping_id, [d.key for d in done if d.send and d.key not in page.touched])
@@ -60,9 +65,42 @@ def record(
     sync_log.append_incoming(store, mapping_id, told)
 
 
+def _record_new(
+    store: Connection, mapping_id: int, columns: Columns, page: Page, done: list[Decision], not_made: list[Decision]
+) -> None:
+    """New records that did not become rows, by their remote ids; those that did, or are gone, are held no longer."""
+    page.held_records += page.waiting.records
+    page.held_records += [_not_made(d, page.refused[d.key], columns) for d in not_made if d.key in page.refused]
+    newly = held_records.hold(store, mapping_id, page.held_records)
+    ended = page.gone | {d.pair.change.remote_id for d in done if not d.pair.base}
+    held_records.release(store, mapping_id, ended - {each.remote_id for each in page.held_records})
+    links.withdraw(store, mapping_id, [d.key for d in not_made if d.pair.base is not None])
+    sync_log.append_incoming(store, mapping_id, _log_held(page, newly))
+
+
 def _linked(done: list[Decision]) -> dict[str, tuple[str, Fields]]:
     """Links that are new, or whose base moved."""
     return {d.key: (d.pair.change.remote_id, d.base) for d in done if d.base is not None and d.base != d.pair.base}
+
+
+def _not_made(decision: Decision, refusal: Refusal, columns: Columns) -> HeldRecord:
+    change = decision.pair.change
+    return HeldRecord(
+        change.remote_id,
+        columns.seen(change.fields, decision.pair.external),
+        refusal.code,
+        refusal.message,
+        change.modified,
+    )
+
+
+def _log_held(page: Page, newly: set[str]) -> list[Incoming]:
+    """They have no key."""
+    return [
+        Incoming("", Operation.CREATE, Outcome.HELD, each.remote_id, code=each.code, message=each.message)
+        for each in page.held_records
+        if each.remote_id in newly
+    ]
 
 
 def _send(store: Connection, source: Connection, mapping_id: int, keys: list[str]) -> None:
@@ -78,7 +116,7 @@ def _refused(page: Page) -> list[HeldChange]:
     held = []
     for decision in page.decisions:
         refusal, pair = page.refused.get(decision.key), decision.pair
-        if refusal is not None:
+        if refusal is not None and decision.action is not Action.CREATE:
             base = pair.base or {}
             news = [name for name, value in pair.change.fields.items() if name not in base or base[name] != value]
             fields = {name: values(pair, name) for name in news}
@@ -179,12 +217,15 @@ def _log_bounce(decision: Decision, columns: Columns, two_way: TwoWay) -> Incomi
 def _operation(decision: Decision) -> Operation:
     if decision.pair.change.deleted:
         return Operation.DELETE
-    return {Action.UPDATE: Operation.UPDATE, Action.INSERT: Operation.CREATE}.get(decision.action, Operation.NOTHING)
+    made = (Action.CREATE, Action.INSERT)
+    return {Action.UPDATE: Operation.UPDATE, **dict.fromkeys(made, Operation.CREATE)}.get(
+        decision.action, Operation.NOTHING
+    )
 
 
 def _outcome(decision: Decision, newly: set[str], deletes: str) -> Outcome | None:
     """None where there is nothing to tell: both sides agree, or what is held was told before."""
-    if decision.action in (Action.UPDATE, Action.INSERT):
+    if decision.action in (Action.UPDATE, Action.CREATE, Action.INSERT):
         return Outcome.WRITTEN
     if decision.action is Action.DELETE:
         return Outcome.IGNORED if deletes == "ignore" else Outcome.WRITTEN

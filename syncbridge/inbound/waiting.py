@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from psycopg import Connection
 
 from syncbridge.inbound.columns import Columns
-from syncbridge.inbound.decide import Decision, values
+from syncbridge.inbound.decide import Action, Decision, values
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Operation, Outcome
 from syncbridge.store import parent_waits
 from syncbridge.store.held_changes import HeldChange
+from syncbridge.store.held_records import HeldRecord
 from syncbridge.store.parent_waits import ParentWait
 from syncbridge.store.sync_log import Incoming
 
@@ -32,6 +33,7 @@ class Waiting:
 
     held: Sequence[HeldChange] = ()
     told: Sequence[Incoming] = field(default=())
+    records: Sequence[HeldRecord] = ()  # of held ones, those that have no row yet
 
 
 def write(
@@ -52,19 +54,27 @@ def write(
     ]
     newly = parent_waits.record(store, mapping_id, looked_at, waits)
     late = parent_waits.late(store, mapping_id, [wait.remote_id for wait in waits]) if waits else set()
-    told, held = [], []
+    told, held, records = [], [], []
     for decision in decisions:
         remote_id = decision.pair.change.remote_id
         if names := [name for name in decision.waiting if (remote_id, name) in newly]:
             told.append(_told(decision, names, columns))
         if names := [name for name in decision.waiting if (remote_id, name) in late]:
-            held.append(_held(decision, names, columns))
-    return Waiting(held, told)
+            if not_made(decision):
+                records.append(_held_record(decision, names, columns))
+            else:
+                held.append(_held(decision, names, columns))
+    return Waiting(held, told, records)
+
+
+def not_made(decision: Decision) -> bool:
+    """Whether it is a new record that waits in whole: its key says nothing yet."""
+    return decision.new and decision.action is not Action.CREATE
 
 
 def _told(decision: Decision, names: list[str], columns: Columns) -> Incoming:
     return Incoming(
-        decision.key,
+        "" if not_made(decision) else decision.key,
         Operation.NOTHING,
         Outcome.WAITING,
         decision.pair.change.remote_id,
@@ -79,6 +89,17 @@ def _held(decision: Decision, names: list[str], columns: Columns) -> HeldChange:
     fields = {name: values(decision.pair, name) for name in names}
     message = _message(decision, names, columns)
     return HeldChange(decision.key, change.remote_id, "refused", change.modified, fields, NO_PARENT, message)
+
+
+def _held_record(decision: Decision, names: list[str], columns: Columns) -> HeldRecord:
+    change = decision.pair.change
+    return HeldRecord(
+        change.remote_id,
+        columns.seen(change.fields, decision.pair.external),
+        NO_PARENT,
+        _message(decision, names, columns),
+        change.modified,
+    )
 
 
 def _message(decision: Decision, names: list[str], columns: Columns) -> str:

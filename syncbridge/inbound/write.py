@@ -19,11 +19,12 @@ from datetime import datetime, timedelta
 from psycopg import Connection
 
 from syncbridge.destinations.feed import RemoteChange
-from syncbridge.errors import RecordRejected
-from syncbridge.inbound import parents, waiting
+from syncbridge.inbound import parents, row_changes, waiting
+from syncbridge.inbound.arrivals import Arrivals, promised
 from syncbridge.inbound.bounces import Bounces
 from syncbridge.inbound.columns import Columns
-from syncbridge.inbound.decide import Action, Decision, Pair, decide
+from syncbridge.inbound.decide import Decision, Pair, create, decide
+from syncbridge.inbound.keys import key_differs, keyed
 from syncbridge.inbound.order import layers
 from syncbridge.inbound.parents import Parents, withhold
 from syncbridge.inbound.recording import Page, record
@@ -34,8 +35,8 @@ from syncbridge.mapping.kinship import Kin
 from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import Fields
 from syncbridge.source import row_writes
-from syncbridge.source.row_writes import Refusal, Row
-from syncbridge.store import database, held_changes, links, outbox, rechecks
+from syncbridge.source.row_writes import Row
+from syncbridge.store import database, held_changes, links, outbox, rechecks, watermarks
 from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.links import Link
 from syncbridge.store.outbox import Touched
@@ -70,6 +71,8 @@ class PageWriter:
         latest = {change.remote_id: change for change in changes}
         whole = Page()
         for part in self._parents_first(latest):
+            if self.source is not self.store:
+                database.transact(self.store, lambda part=part: self._promise(part, asked, current=current))  # type: ignore[misc]
             page = database.transact(self.store, lambda part=part: self._write(part, asked, current=current))  # type: ignore[misc]
             whole.decisions += page.decisions
             whole.refused |= page.refused
@@ -83,15 +86,34 @@ class PageWriter:
             return [latest]
         return layers(latest, itself, latest.keys() - links.holders(self.store, self.mapping_id, sorted(latest)))
 
+    def _promise(self, latest: Mapping[str, RemoteChange], asked: datetime, *, current: bool) -> None:
+        """Before rows are made in another database: link new records to the keys that they will have.
+
+        Rows of a write that died before it was recorded are then known, and not made twice.
+        """
+        settled = asked if current else asked - LATE
+        self._alone()
+        _, unlinked = self._wanted(latest, all=current)
+        fresh = self._arrivals().sort(unlinked, settled, all=current).fresh
+        links.upsert(self.store, self.mapping_id, {key: (change.remote_id, {}) for key, change in fresh.items()})
+
     def _write(self, latest: Mapping[str, RemoteChange], asked: datetime, *, current: bool) -> Page:
         page = Page()
-        wanted = self._wanted(latest, all=current)
+        settled = asked if current else asked - LATE
+        self._alone()
+        wanted, unlinked = self._wanted(latest, all=current)
+        arrived = self._arrivals().sort(unlinked, settled, all=current)
+        if self.source is not self.store:  # what was not promised a key waits for the next look
+            arrived.postponed |= {change.remote_id for change in arrived.fresh.values()}
+            arrived.fresh = {}
+        wanted = {**arrived.named, **wanted}
+        page.postponed |= arrived.postponed
+        page.held_records = arrived.held
         keys = sorted(wanted)
         touched = outbox.lock(self.store, self.mapping_id, keys)
         held = held_changes.lock(self.store, self.mapping_id, keys)
         known = {link.key: link for link in links.of_records(self.store, self.mapping_id, latest)}
         owned = links.remote_ids(self.store, self.mapping_id, keys)
-        settled = asked if current else asked - LATE
         ready: dict[str, RemoteChange] = {}
         postponed: list[Postponed] = []
         for key in keys:
@@ -104,34 +126,45 @@ class PageWriter:
             else:
                 ready[key] = change
         with self.source.transaction():
-            decisions, page.parents = self._decide(ready, known, touched, held)
-            page.decisions = self._stop_bounces(decisions, known, held)
-            self._apply(page)
+            decisions = self._decide(ready, _Known(known, touched, held), arrived.fresh, page)
+            page.decisions = [keyed(each, self.columns) for each in self._stop_bounces(decisions, known, held)]
+            row_changes.apply(page, self.mapping, self.two_way, self.columns, self.source)
         page.touched = touched
-        looked_at = latest.keys() - page.postponed if current else {change.remote_id for change in ready.values()}
+        page.gone = {remote_id for remote_id, change in latest.items() if change.deleted}
+        looked_at = latest.keys() - page.postponed if current else {d.pair.change.remote_id for d in page.decisions}
         page.waiting = waiting.write(self.store, self.mapping_id, self.kin, self.columns, page.decisions, looked_at)
         record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way)
+        rechecks.add(self.store, self.mapping_id, page.postponed - {each.remote_id for each in postponed})
         rechecks.postpone(self.store, self.mapping_id, postponed)
         if current:
             rechecks.remove(self.store, self.mapping_id, latest.keys() - page.postponed)
         return page
 
-    def _wanted(self, latest: Mapping[str, RemoteChange], *, all: bool) -> dict[str, RemoteChange]:
-        """Changes that may say something new, by the key of their entity."""
+    def _alone(self) -> None:
+        """A first load and a poller must not make two rows of one record."""
+        if self.two_way.creates:
+            watermarks.make_alone(self.store, self.mapping_id)
+
+    def _arrivals(self) -> Arrivals:
+        return Arrivals(self.mapping_id, self.mapping, self.two_way, self.columns, self.store, self.source)
+
+    def _wanted(
+        self, latest: Mapping[str, RemoteChange], *, all: bool
+    ) -> tuple[dict[str, RemoteChange], list[RemoteChange]]:
+        """Changes that may say something new, by the key of their entity; and records that are linked to none."""
         wanted: dict[str, RemoteChange] = {}
         linked = links.of_records(self.store, self.mapping_id, latest)
         held = held_changes.read(self.store, self.mapping_id, [link.key for link in linked])
         for link in linked:
             change = latest[link.remote_id]
             news = self._news(link.base, change)
-            if all or ((change.deleted or news or link.key in held) and not _was_refused(held.get(link.key), news)):
+            odd = change.deleted or news or link.key in held
+            odd = odd or key_differs(self.columns, link.base, change.fields, link.key)
+            if all or (odd and not _was_refused(held.get(link.key), news)):
                 wanted[link.key] = change
         linked_ids = {link.remote_id for link in linked}
-        for remote_id, change in latest.items():
-            key = change.fields.get(self.columns.external_id)
-            if remote_id not in linked_ids and not change.deleted and key is not None:
-                wanted.setdefault(str(key), change)
-        return wanted
+        unlinked = [c for remote_id, c in latest.items() if remote_id not in linked_ids and not c.deleted]
+        return wanted, unlinked
 
     def _mapped(self, change: RemoteChange) -> Fields:
         return {name: value for name, value in change.fields.items() if name in self.columns.rules}
@@ -139,6 +172,7 @@ class PageWriter:
     def _postponed(self, key: str, change: RemoteChange, link: Link | None) -> Postponed:
         """What shows nothing new was wanted for another reason, and is looked at whatever becomes of its base."""
         told = not change.deleted and (link is None or self._news(link.base, change))
+        told = told and self.columns.carries(change.fields.get(self.columns.external_id), key)
         return Postponed(change.remote_id, key, self._mapped(change) if told else None)
 
     def _news(self, base: Fields, change: RemoteChange) -> Fields:
@@ -150,32 +184,29 @@ class PageWriter:
         }
 
     def _decide(
-        self,
-        ready: Mapping[str, RemoteChange],
-        known: Mapping[str, Link],
-        touched: Mapping[str, Touched],
-        held: Mapping[str, HeldChange],
-    ) -> tuple[list[Decision], Parents]:
+        self, ready: Mapping[str, RemoteChange], known: _Known, fresh: Mapping[str, RemoteChange], page: Page
+    ) -> list[Decision]:
         keys = sorted(ready)
-        rows = row_writes.lock(self.source, self.two_way.lock_sql, keys) if keys else {}
+        locked = row_writes.lock(self.source, self.two_way.lock_sql, keys) if keys else {}
+        rows = locked
         if self.two_way.filtered and rows:
             there = row_writes.entities(self.source, self.mapping.compose_sql, keys)
-            rows = {key: row for key, row in rows.items() if key in there}
-        family = self._parents(rows, ready, known)
+            rows = {key: row for key, row in locked.items() if key in there}
+        family = page.parents = self._parents(rows, {**ready, **fresh}, known.links)
         decisions = []
         for key in keys:
-            if key not in rows and key not in known:
-                continue  # a key that no row has: nothing of ours
-            base = known[key].base if key in known else None
-            untouched = base if base is not None and key not in touched else {}
-            local = self.columns.local(rows[key], family, untouched) if key in rows else None
-            change = replace(ready[key], fields=self._mapped(ready[key]))
-            committed = touched[key].changed_at if key in touched else None
-            ours = _ours(touched[key], change.fields) if key in touched else {}
-            pair = Pair(key, change, base, local, committed, taken(held.get(key), base, local, change), ours)
-            decision = decide(pair, self.columns.rules, Rule(self.two_way.conflict))
-            decisions.append(withhold(decision, self.columns.lookups, family))
-        return decisions, family
+            pair = self._pair(key, ready[key], known, rows.get(key), family)
+            made = pair.base is not None and not promised(pair.base, self.columns.rules)
+            if key in rows or made:
+                decisions.append(decide(pair, self.columns.rules, Rule(self.two_way.conflict)))
+            elif not self.two_way.creates or key in locked or pair.change.deleted:
+                continue  # nothing of ours, or a row that is no entity
+            elif key in known.touched and known.touched[key].status != "dead":
+                page.postponed.add(pair.change.remote_id)  # its row was there before: perhaps that is being told now
+            else:
+                decisions.append(create(pair))
+        decisions += [create(self._pair(key, change, _Known())) for key, change in fresh.items()]
+        return [withhold(each, self.columns.lookups, family) for each in decisions]
 
     def _parents(
         self, rows: Mapping[str, Row], ready: Mapping[str, RemoteChange], known: Mapping[str, Link]
@@ -192,48 +223,28 @@ class PageWriter:
             return decisions
         return Bounces(self.mapping_id, self.store, self.two_way.every).stop(decisions, known, held)
 
-    # -- rows ---------------------------------------------------------------------------------------------------------
-
-    def _apply(self, page: Page) -> None:
-        """Change the rows, in groups of one statement; what Postgres or a column refuses is left for `record`."""
-        groups: dict[tuple[Action, tuple[str, ...]], _Group] = {}
-        for decision in page.decisions:
-            if decision.action in (Action.UPDATE, Action.INSERT):
-                try:
-                    texts = self.columns.texts(self._writable(decision.write), page.parents)
-                except RecordRejected as rejected:
-                    page.refused[decision.key] = Refusal(rejected.code, rejected.message)
-                    continue
-                group = groups.setdefault((decision.action, tuple(texts)), _Group())
-                group.keys.append(decision.key)
-                group.values.append(list(texts.values()))
-        for (action, names), group in groups.items():
-            assignments = self.columns.assignments(names)
-            make = self.two_way.update_sql if action is Action.UPDATE else self.two_way.insert_sql
-            page.refused |= row_writes.change(self.source, make(assignments), group.keys, group.values).refused
-        deletes = [decision.key for decision in page.decisions if decision.action is Action.DELETE]
-        page.refused |= self._delete(deletes)
-
-    def _writable(self, write: Fields) -> Fields:
-        """Without what no column holds; a row that is made anew gets the rest from outbound's next look."""
-        return {name: value for name, value in write.items() if name in self.columns.written}
-
-    def _delete(self, keys: Sequence[str]) -> dict[str, Refusal]:
-        rule = self.two_way.deletes
-        if not keys or rule.action == "ignore":
-            return {}
-        if rule.action == "delete":
-            return row_writes.change(self.source, self.two_way.delete_sql, keys).refused
-        assignments, texts = self.columns.constants(self.two_way)
-        return row_writes.change(self.source, self.two_way.update_sql(assignments), keys, [texts] * len(keys)).refused
+    def _pair(
+        self, key: str, change: RemoteChange, known: _Known, row: Row | None = None, family: Parents | None = None
+    ) -> Pair:
+        base = known.links[key].base if key in known.links else None
+        untouched = base if base is not None and key not in known.touched else {}
+        local = self.columns.local(row, family or Parents(), untouched) if row is not None else None
+        committed = known.touched[key].changed_at if key in known.touched else None
+        external = self.columns.external_id
+        carried = (change.fields[external],) if external in change.fields else ()
+        change = replace(change, fields=self._mapped(change))
+        decided = taken(known.held.get(key), base, local, change)
+        ours = _ours(known.touched[key], change.fields) if key in known.touched else {}
+        return Pair(key, change, base, local, committed, decided, ours, carried)
 
 
-@dataclass(slots=True)
-class _Group:
-    """Rows that one statement changes in the same columns."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the state says of the entities of a page, by key."""
 
-    keys: list[str] = field(default_factory=list)
-    values: list[list[str | None]] = field(default_factory=list)
+    links: Mapping[str, Link] = field(default_factory=dict)
+    touched: Mapping[str, Touched] = field(default_factory=dict)
+    held: Mapping[str, HeldChange] = field(default_factory=dict)
 
 
 def _ours(touched: Touched, remote: Fields) -> Fields:

@@ -12,7 +12,7 @@ from typing import Any
 
 from syncbridge.loops.loop import Connected
 from syncbridge.model import MappingStatus
-from syncbridge.store import bounces, claims, guard_counts, mappings, sync_log, workers
+from syncbridge.store import bounces, claims, departures, guard_counts, mappings, sync_log, workers
 
 log = logging.getLogger("syncbridge.worker")
 
@@ -58,6 +58,7 @@ class HousekeepingLoop(Connected):
         sync_log.keep_partitions(self._state, today=datetime.now(UTC).date(), retention_days=retention)
         guard_counts.prune(self._state)
         bounces.prune(self._state)
+        departures.prune(self._state)
         self.around.spending.prune(self._state)
 
     def _free_orphans(self) -> None:

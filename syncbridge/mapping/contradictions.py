@@ -13,7 +13,7 @@ from syncbridge.mapping.tree import grow
 _SOURCES = ("column", "sql", "constant", "lookup")
 #: What a field may say beside what fills it.
 _BESIDE = {"constant": ("default", "values", "key", "missing"), "lookup": ("default", "values")}
-_INBOUND = ("conflict", "poll")
+_INBOUND = ("conflict", "creates", "poll")
 
 
 class Contradiction(NamedTuple):

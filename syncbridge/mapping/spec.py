@@ -36,6 +36,7 @@ _TIME_OF_DAY = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", e
 _SECONDS_OR_OFF = Annotated[str, Field(pattern="^([0-9]{1,6} ?[smhd]|off)$", examples=["1h", "off"])]
 _SIDES = Literal["to_destination", "to_postgres", "both"]
 _WINNERS = Literal["newest", "postgres", "destination", "hold"]
+_NEW = Literal["insert", "ignore"]
 
 
 class _Set(BaseModel):
@@ -70,6 +71,7 @@ Conflict = Annotated[_WINNERS, PlainValidator(forms.one_of(*get_args(_WINNERS)),
 OnDelete = Annotated[
     Literal["delete", "ignore"] | dict[str, Any], PlainValidator(forms.on_delete, Literal["delete", "ignore"] | _Set)
 ]
+OnCreate = Annotated[_NEW, PlainValidator(forms.one_of(*get_args(_NEW)), _NEW)]
 OptionalRate = Annotated[Rate | None, PlainValidator(forms.rate, _RATE | None)]
 OptionalShare = Annotated[Share | None, PlainValidator(forms.share, _SHARE | None)]
 
@@ -152,6 +154,13 @@ class DeletesSpec(Part):
     """With direction both or to_postgres: delete, ignore, or `{set: {column: value}}`."""
 
 
+class CreatesSpec(Part):
+    """What happens on one side when the other side has a new record."""
+
+    to_postgres: OnCreate = "insert"
+    """With direction both or to_postgres: insert a row for a new remote record, or ignore it."""
+
+
 class GuardSpec(Part):
     """Above these rates the mapping stops and asks. None: no limit."""
 
@@ -206,6 +215,8 @@ class MappingSpec(Part):
     """What fills the remote fields: `Remote_Field: column`, or one of the longer forms."""
     require: dict[Alias, Fragment] = {}
     """Rules of data quality: name -> SQL condition that must be true for an entity to be sent."""
+    creates: CreatesSpec = CreatesSpec()
+    """What happens when there is a new record."""
     deletes: DeletesSpec = DeletesSpec()
     """What happens when a row is gone."""
     poll: PollSpec = PollSpec()

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from syncbridge.errors import SchemaDrift
+from syncbridge.mapping.key_forms import is_key
 from syncbridge.mapping.key_sql import GIVEN, KEY, KEYS, PLAIN_KEYS, key_parts, key_text
 from syncbridge.mapping.lookup_sql import LookupKey
 from syncbridge.mapping.spec import FieldSpec, MappingSpec, Scalar
@@ -53,6 +54,8 @@ class TwoWay:
     lookups: Mapping[str, TwoWayLookup]  # by remote field
     owners: Mapping[str, Owner]  # by remote field, where one side owns it
     deletes: TwoWayDeletes
+    creates: bool  # a new remote record becomes a row
+    sends: bool  # changes of rows go out: false with `direction: to_postgres`
     filtered: bool  # rows may be there that are no entities
     _table: str
     _alias: str
@@ -97,8 +100,12 @@ class TwoWay:
             f" where {escaped(self._match)} returning {KEY}"
         )
 
-    def insert_sql(self, assignments: Sequence[tuple[Column, str]]) -> str:
-        """Makes rows of these keys; parameters and `assignments` as of `update_sql`. A row that is there stays."""
+    def insert_sql(self, assignments: Sequence[tuple[Column, str]], *, new: bool = False) -> str:
+        """Makes rows of these keys; parameters and `assignments` as of `update_sql`.
+
+        A row that is there stays; where only `new` ones are expected it is a fault.
+        """
+        there = "" if new else " on conflict do nothing"
         names = [f"_value_{number}" for number in range(len(assignments))]
         given = ", ".join(["%s::text[]"] * (len(names) + 1))
         columns = ", ".join([KEY.partition(".")[2], *names])
@@ -108,8 +115,8 @@ class TwoWay:
             + [sql.replace("{}", f"{KEYS}.{name}") for (_, sql), name in zip(assignments, names, strict=True)]
         )
         return (
-            f"insert into {escaped(self._source)} ({escaped(targets)}) select {escaped(values)}"  # noqa: S608 - quoted names
-            f" from unnest({given}) as {KEYS} ({columns}) on conflict do nothing"
+            f"insert into {escaped(self._source)} ({escaped(targets)}) overriding system value"  # noqa: S608 - quoted names
+            f" select {escaped(values)} from unnest({given}) as {KEYS} ({columns}){there}"
             f" returning {escaped(key_text(self._alias, self._key))}"
         )
 
@@ -118,9 +125,60 @@ class TwoWay:
         """Deletes the rows of the keys; gives those that were there."""
         return f"delete from {escaped(self._source)} using {GIVEN} where {escaped(self._match)} returning {KEY}"  # noqa: S608 - quoted names
 
+    def is_key(self, text: str) -> bool:
+        """Whether a text from elsewhere is spelled as a key of this table."""
+        return is_key(text, self._key)
+
+    @property
+    def makes_keys(self) -> bool:
+        """Every column of the key has a default."""
+        return all(column.has_default for column in self._key)
+
+    @property
+    def keys_by_default(self) -> KeysByDefault:
+        """What the key's columns are by default."""
+        return KeysByDefault(self._table, tuple(column.name for column in self._key))
+
+    def match_sql(self, assignments: Sequence[tuple[Column, str]]) -> str:
+        """Rows of (place of a record from 1, key, texts of these columns) that hold the same.
+
+        `assignments` as of `update_sql`; parameters are an array of texts for each, in which every record has its
+        place. Texts are found whatever their case.
+        """
+        names = [f"_value_{number}" for number in range(len(assignments))]
+        given = ", ".join(["%s::text[]"] * len(names))
+        mine = [qualified(self._alias, column.name) for column, _ in assignments]
+        alike = [
+            _alike(column, own, sql.replace("{}", f"{KEYS}.{name}"))
+            for (column, sql), own, name in zip(assignments, mine, names, strict=True)
+        ]
+        texts = ", ".join(
+            f"pg_catalog.concat({selected(own, column.base_type)})"
+            for (column, _), own in zip(assignments, mine, strict=True)
+        )
+        return (
+            f"select {KEYS}._place, {escaped(key_text(self._alias, self._key))}, {escaped(texts)}"  # noqa: S608 - quoted names
+            f" from unnest({given}) with ordinality as {KEYS} ({', '.join(names)}, _place)"
+            f" join {escaped(self._source)} on {escaped(' and '.join(alike))}"
+        )
+
     @property
     def _source(self) -> str:
         return f"{self._table} as {quoted(self._alias)}"
+
+
+class KeysByDefault(NamedTuple):
+    """Whose defaults give a new row its key."""
+
+    table: str  # as SQL names it
+    columns: tuple[str, ...]
+
+
+def _alike(column: Column, own: str, given: str) -> str:
+    """The condition that a column holds what the SQL `given` says."""
+    if column.base_type in ("text", "varchar", "bpchar", "citext"):
+        return f"pg_catalog.lower({own}::pg_catalog.text) = pg_catalog.lower({given}::pg_catalog.text)"
+    return f"{own} = {given}"
 
 
 def two_way(spec: MappingSpec, table: Table, key: Sequence[Column]) -> TwoWay | None:
@@ -146,6 +204,8 @@ def two_way(spec: MappingSpec, table: Table, key: Sequence[Column]) -> TwoWay | 
         },
         owners=owners | {remote: "postgres" for remote in columns if remote not in written},
         deletes=_deletes(spec, table),
+        creates=spec.creates.to_postgres == "insert",
+        sends=spec.direction == "both",
         filtered=spec.entity.where is not None,
         _table=qualified(schema, name),
         _alias=name,

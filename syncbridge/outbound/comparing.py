@@ -36,7 +36,14 @@ class Comparer:
         """What each row comes to, in order. Raises what concerns all of them, by remedy."""
         entities = self._compose(claimed)
         converter = self.composer.converter
-        planned = plan(claimed, entities, gone=converter.gone, owned=converter.owned, put_back=converter.put_back)
+        planned = plan(
+            claimed,
+            entities,
+            gone=converter.gone,
+            owned=converter.owned,
+            put_back=converter.put_back,
+            external=converter.external_field,
+        )
         self.lookups.postpone_deletes(planned, self.destination)
         return planned
 

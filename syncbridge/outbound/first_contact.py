@@ -23,9 +23,6 @@ from syncbridge.outbound.plan import Planned
 from syncbridge.store import conflicts, links
 from syncbridge.store.conflicts import Held
 
-#: First half of the advisory lock of one mapping's first contact, "meet" as ASCII; the second is the mapping's id.
-_LOCK = 0x6D656574
-
 #: Of the records that one entity could be, so many are remembered.
 MOST_CANDIDATES = 100
 
@@ -86,7 +83,7 @@ class FirstContact:
     def release(self) -> None:
         """Let other lanes meet records: what this one took and held is settled. Harmless when nothing is locked."""
         if self._locked and not self.store.closed:
-            self.store.execute("select pg_advisory_unlock(%s, %s)", (_LOCK, self.mapping_id))
+            self.store.execute("select pg_advisory_unlock(%s, %s)", (conflicts.MEET_LOCK, self.mapping_id))
         self._locked = False
 
     def _lock(self, patience: float) -> None:
@@ -94,7 +91,7 @@ class FirstContact:
             with self.store.transaction():
                 limit = f"{max(1, int(patience * 1000))}ms"
                 self.store.execute("select set_config('lock_timeout', %s, true)", (limit,))
-                self.store.execute("select pg_advisory_lock(%s, %s)", (_LOCK, self.mapping_id))
+                self.store.execute("select pg_advisory_lock(%s, %s)", (conflicts.MEET_LOCK, self.mapping_id))
         except psycopg.errors.LockNotAvailable:
             raise RetryLater("another lane is still at first contact with existing records") from None
         self._locked = True

@@ -88,7 +88,9 @@ class Guard:
 
     def _counted(self, sending: Sequence[Planned]) -> Reservation:
         deletes = [p for p in sending if p.vanished]
+        keys_alone = {p.key for p in sending if p.keyless and not p.fields}  # written back to new records
         changes = [p for p in sending if not p.vanished and p.claimed.reason not in _ASKED_FOR]
+        changes = [p for p in changes if p.key not in keys_alone]
         if self.mapping.guard.changes is None:
             changes = []
         approved = mappings.approved_until(self.store, self.mapping_id) if deletes or changes else None

@@ -28,6 +28,7 @@ class Planned:
     base: Fields
     full: bool = True
     vanished: bool = False
+    keyless: bool = False  # its record does not carry the key: it is written by its remote id, and the key with it
     refusal: RecordRejected | None = None
     matched: str = ""  # how the existing record was found that it is linked to, for the log
     missing: Sequence[Missing] = ()  # records that it waits for, or is sent without
@@ -55,15 +56,17 @@ def plan(
     gone: Fields | None,
     owned: Collection[str] = (),
     put_back: Collection[str] = (),
+    external: str = "",
 ) -> list[Planned]:
     """Compare every claimed entity with its base, in order.
 
     `gone` are the fields to set for an entity that is no more (`deletes: {set: ...}`), None to delete its record.
     `owned` are fields of the destination's own: they go into new records only, and are never compared. Of these,
-    `put_back` are those in which a row gets back what the record holds.
+    `put_back` are those in which a row gets back what the record holds. `external` is the external id field: a base
+    that speaks of it is that of a record which does not carry its key.
     """
     records, refused, missing = entities.records, entities.refused, entities.missing
-    planned = []
+    planned: list[Planned] = []
     for row in claimed:
         record = records.get(row.key)
         if record is not None:
@@ -77,7 +80,23 @@ def plan(
             planned.append(Planned(row, Operation.NOTHING, {}, {}, missing=missing[row.key]))
         else:
             planned.append(_vanished(row, gone))
+        if row.base is not None and external and f'"{external}"' in row.base:
+            _without_key(planned[-1], external)
     return planned
+
+
+def _without_key(planned: Planned, external: str) -> None:
+    """Write by the remote id; the base that follows speaks of the key no longer."""
+    base: Fields = orjson.loads(planned.claimed.base or "{}")
+    if external not in base:
+        return
+    planned.keyless = True
+    planned.base = {name: value for name, value in planned.base.items() if name != external}
+    if planned.vanished:
+        if planned.operation is Operation.DELETE and len(base) == 1:
+            planned.operation = Operation.NOTHING  # the row that it was promised to is yet to be made
+    elif planned.operation is Operation.NOTHING and planned.refusal is None and not planned.missing:
+        planned.operation = Operation.UPDATE
 
 
 def _existing(row: Claimed, record: Fields, owned: Collection[str]) -> Planned:

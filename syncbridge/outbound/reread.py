@@ -102,9 +102,11 @@ class Reread:
         if planned.undecided:  # our write would move the record's time of change, by which `newest` goes
             for name in sent:
                 _restore(kept, base, name)
-            sent = {}
+            sent, kept = {}, kept | {name: base[name] for name in base if name not in kept}
         planned.full = planned.full and len(sent) == len(planned.fields)
         planned.fields, planned.base = sent, kept
+        if planned.keyless and not planned.undecided:
+            return False  # its key is written in any case
         if not sent:
             planned.operation = Operation.NOTHING
             planned.rebased = kept != base
@@ -130,7 +132,9 @@ def _is_known(planned: Planned) -> bool:
     operation, claimed = planned.operation, planned.claimed
     if claimed.remote_id is None or claimed.base is None:
         return False
-    return operation is Operation.DELETE or (operation is Operation.UPDATE and not planned.vanished)
+    if operation is Operation.UPDATE:
+        return bool(planned.fields) and not planned.vanished  # not to write the key alone
+    return operation is Operation.DELETE
 
 
 def _is_delete(planned: Planned) -> bool:

@@ -50,6 +50,9 @@ class Sender:
         upserts = [p for p in sending if p.operation in (Operation.CREATE, Operation.UPDATE)]
         if any(p.operation is Operation.CREATE for p in upserts):
             upserts = self._meet(upserts, converter, exchange, deadline)
+        if keyless := [p for p in upserts if p.keyless]:
+            self._write_keys(keyless, converter, exchange)
+            upserts = [p for p in upserts if not p.keyless]
         if upserts:
             self._upsert(upserts, converter, exchange)
 
@@ -64,6 +67,14 @@ class Sender:
         exchange.attempted.update(p.key for p in upserts)
         answers = self.destination.upsert(self.mapping.object, external, records, lane=self.mapping.name)
         exchange.answers.update((p.key, answer) for p, answer in zip(upserts, answers, strict=True))
+
+    def _write_keys(self, keyless: Sequence[Planned], converter: Converter, exchange: Exchange) -> None:
+        """Records that do not carry their key yet: an upsert by it would make them anew."""
+        exchange.attempted.update(p.key for p in keyless)
+        records = [(str(p.claimed.remote_id), p) for p in keyless]
+        for p in keyless:
+            p.matched = f"wrote its key into {converter.external_field}"
+        exchange.answers.update(self.contact.link(records, converter))
 
     def _meet(
         self, upserts: Sequence[Planned], converter: Converter, exchange: Exchange, deadline: float

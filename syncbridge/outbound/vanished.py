@@ -19,10 +19,10 @@ def find_vanished(
 
     Where an answer was lost the record is looked up: it was perhaps created, or, after a delete whose answer was
     lost too, created anew, so that the link names one that is gone. So is one to be marked: to write to a record
-    that somebody deleted would bring it back.
+    that somebody deleted would bring it back. One that does not carry its key is known by its remote id alone.
     """
     ids = {p.key: p.claimed.remote_id for p in vanished if p.operation is Operation.DELETE and p.claimed.remote_id}
-    unknown = [p for p in vanished if p.claimed.resend or p.key not in ids]
+    unknown = [p for p in vanished if (p.claimed.resend or p.key not in ids) and not p.keyless]
     absent: set[str] = set()
     if unknown:
         ids.update(_look_up(mapping, destination, converter, [p.key for p in unknown]))

@@ -52,6 +52,57 @@ def entities(connection: Connection, compose_sql: str, keys: Sequence[str]) -> s
         raise _classified(error) from error
 
 
+_DEFAULTS = """
+select '(' || case when a.attidentity = '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+            else pg_catalog.format('nextval(%%L::regclass)',
+                                   pg_catalog.pg_get_serial_sequence(%(table)s::text, a.attname::text))
+       end || ')::' || pg_catalog.format_type(a.atttypid, a.atttypmod)
+  from pg_catalog.unnest(%(columns)s::text[]) with ordinality as asked (name, place)
+  join pg_catalog.pg_attribute a on a.attrelid = %(table)s::text::regclass and a.attname = asked.name
+  left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+ order by asked.place
+"""
+
+
+def defaults(connection: Connection, table: str, columns: Sequence[str]) -> list[str]:
+    """The SQL of the defaults of these columns, which is good in this session; `table` is as SQL names it.
+
+    SchemaDrift when one has none.
+    """
+    found = [sql for (sql,) in connection.execute(_DEFAULTS, {"table": table, "columns": list(columns)})]
+    if len(found) < len(columns) or None in found:
+        raise SchemaDrift(f"{table}: {', '.join(columns)} has no default any more", hint="Run `syncbridge check`.")
+    return found
+
+
+def evaluate(connection: Connection, sql: str, times: int) -> list[str]:
+    """The text of an expression (escaped), as often as asked: keys of rows that are to be made."""
+    try:
+        rows = connection.execute(f"select {sql} from pg_catalog.generate_series(1, %s)".encode(), (times,))  # noqa: S608 - from the catalog
+        return [text for (text,) in rows]
+    except psycopg.Error as error:
+        raise _classified(error) from error
+
+
+def matches(connection: Connection, sql: str, values: Sequence[Row]) -> list[tuple[int, str, Row]]:
+    """What `TwoWay.match_sql` finds for these records: (place of the record from 0, key, texts of the row).
+
+    A record with a text that a column does not take finds nothing.
+    """
+    columns = [text_array(column) for column in zip(*values, strict=True)]
+    try:
+        with connection.transaction():
+            return [(row[0] - 1, row[1], row[2:]) for row in connection.execute(sql, columns)]
+    except psycopg.Error as error:
+        if not (error.sqlstate or "").startswith(_ROW_FAULTS):
+            raise _classified(error) from error
+    if len(values) == 1:
+        return []
+    middle = len(values) // 2
+    later = [(place + middle, key, row) for place, key, row in matches(connection, sql, values[middle:])]
+    return [*matches(connection, sql, values[:middle]), *later]
+
+
 def change(connection: Connection, sql: str, keys: Sequence[str], values: Sequence[Row] = ()) -> Done:
     """Run a statement over these keys, and over `values`, a row for each key, as further arrays by column.
 
@@ -90,7 +141,7 @@ def _classified(error: psycopg.Error) -> SyncbridgeError:
     if isinstance(error, psycopg.OperationalError) or state.startswith(("08", "40", "53", "55", "57")):
         return RetryLater(f"Postgres is not available: {text}", code=state)
     if state == "42501":
-        hint = "Grant SELECT, INSERT, UPDATE and DELETE on the table to the login of [source]."
+        hint = "Grant the login of [source] SELECT, INSERT, UPDATE and DELETE on the table, USAGE on its sequences."
         return NeedsOperator(f"Postgres refuses to write: {text}", code=state, hint=hint)
     if state.startswith(("42", "3F")):
         hint = "Run `syncbridge check`, mend mapping or table, then `syncbridge setup` and `syncbridge resume`."

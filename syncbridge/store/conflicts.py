@@ -60,6 +60,16 @@ select m.name, c.key, c.since, c.candidates, c.detail, c.decision, c.decided_at
 """
 
 
+#: First half of the advisory lock of one mapping's first contact, "meet" as ASCII; the second is the mapping's id.
+MEET_LOCK = 0x6D656574
+
+
+def try_meet(connection: Connection, mapping_id: int) -> bool:
+    """Be alone in giving records to the mapping's entities until this transaction ends; False while others do."""
+    row = connection.execute("select pg_try_advisory_xact_lock(%s, %s)", (MEET_LOCK, mapping_id)).fetchone()
+    return row == (True,)
+
+
 def hold(connection: Connection, mapping_id: int, held: Mapping[str, Held]) -> None:
     """Record key -> why it is held; in the transaction that parks its row of the outbox."""
     if not held:

@@ -19,6 +19,8 @@ _RECORDS = (
     "bulk_reserve",
     "held_change",
     "bounce",
+    "held_record",
+    "departure",
     "recheck",
     "parent_wait",
     "formula_round",

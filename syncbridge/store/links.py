@@ -76,8 +76,26 @@ def changing(
     return [(remote_id, key) for remote_id, key in rows]
 
 
+_REMOVE = """
+with gone as (
+    delete from syncbridge.link where mapping_id = %(mapping)s and key = any(%(keys)s) returning key, remote_id
+)
+insert into syncbridge.departure (mapping_id, key, remote_id)
+select %(mapping)s, wanted.key, gone.remote_id from unnest(%(keys)s) as wanted (key) left join gone using (key)
+ where exists (select from syncbridge.watermark where mapping_id = %(mapping)s)
+ order by wanted.key collate "C"
+on conflict (mapping_id, key) do update set remote_id = excluded.remote_id, at = excluded.at
+"""
+
+
 def remove(connection: Connection, mapping_id: int, keys: Sequence[str]) -> None:
-    """Forget links whose remote record is gone."""
+    """Forget links whose remote record is gone. Where changes are polled, that they departed is remembered a while."""
+    if keys:
+        connection.execute(_REMOVE, {"mapping": mapping_id, "keys": text_array(sorted(set(keys)))})
+
+
+def withdraw(connection: Connection, mapping_id: int, keys: Sequence[str]) -> None:
+    """Forget links of rows that were not made after all; their records are still there."""
     if keys:
         connection.execute(
             "delete from syncbridge.link where mapping_id = %s and key = any(%s)",

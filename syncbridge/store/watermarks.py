@@ -9,6 +9,9 @@ from psycopg import Connection
 #: First half of the advisory lock of whoever polls a mapping; its id is the second.
 _POLL_LOCK = 0x73796E66
 
+#: First half of the advisory lock of whoever makes rows of a mapping's new records.
+_MAKE_LOCK = 0x73796E67
+
 
 def read(connection: Connection, mapping_id: int) -> str | None:
     """The position to go on from; None before the first poll."""
@@ -47,3 +50,8 @@ def lead(connection: Connection, mapping_id: int) -> bool:
     """Be the one who polls this mapping, until the connection is closed; False while somebody else is."""
     row = connection.execute("select pg_try_advisory_lock(%s, %s)", (_POLL_LOCK, mapping_id)).fetchone()
     return row == (True,)
+
+
+def make_alone(connection: Connection, mapping_id: int) -> None:
+    """Be the only one who makes rows of this mapping's new records, until this transaction ends."""
+    connection.execute("select pg_advisory_xact_lock(%s, %s)", (_MAKE_LOCK, mapping_id))

@@ -11,6 +11,7 @@ from syncbridge.errors import MappingError
 from syncbridge.mapping.document import parse_document
 from syncbridge.mapping.files import parse_mapping, read_mappings
 from syncbridge.mapping.spec import (
+    CreatesSpec,
     DeletesSpec,
     EntitySpec,
     FieldSpec,
@@ -23,6 +24,7 @@ from syncbridge.mapping.spec import (
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "mapping.md").read_text(encoding="utf-8")
+PARTS = [MappingSpec, EntitySpec, RelationSpec, FieldSpec, CreatesSpec, DeletesSpec, GuardSpec, PollSpec]
 SNIPPETS = re.findall(r"^```yaml *(\w*)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 HEAD = "mapping: m\ndestination: d\nobject: O\nentity: {table: t, key: id}\nexternal_id: K\n"
 
@@ -41,7 +43,7 @@ def test_there_are_examples() -> None:
     assert len(SNIPPETS) >= 8
 
 
-@pytest.mark.parametrize("part", [MappingSpec, EntitySpec, RelationSpec, FieldSpec, DeletesSpec, GuardSpec, PollSpec])
+@pytest.mark.parametrize("part", PARTS)
 def test_every_key_is_explained(part: type[Part]) -> None:
     assert [key for key in part.model_fields if f"`{key}`" not in TEXT and f"{{{key}: " not in TEXT] == []
 

@@ -1,0 +1,72 @@
+"""What was decided about a page is done to its rows: in groups of one statement, in the transaction that locks them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from psycopg import Connection
+
+from syncbridge.errors import RecordRejected
+from syncbridge.inbound.columns import Columns
+from syncbridge.inbound.decide import Action
+from syncbridge.inbound.new_rows import NewRows
+from syncbridge.inbound.recording import Page
+from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.two_way import TwoWay
+from syncbridge.model import Fields
+from syncbridge.source import row_writes
+from syncbridge.source.row_writes import Refusal
+
+
+def apply(page: Page, mapping: CompiledMapping, two_way: TwoWay, columns: Columns, source: Connection) -> None:
+    """Make, change and delete the rows of a page's decisions; what is refused is added to `page.refused`."""
+    if not page.decisions:
+        return
+    source.execute("set constraints all immediate")  # what is refused is refused here, and not at the commit
+    new = {d.key: d.write for d in page.decisions if d.action is Action.CREATE}
+    page.refused |= NewRows(mapping, two_way, columns, source).make(new, page.parents)
+    _change(page, two_way, columns, source)
+    deletes = [decision.key for decision in page.decisions if decision.action is Action.DELETE]
+    page.refused |= _delete(deletes, two_way, columns, source)
+
+
+@dataclass(slots=True)
+class _Group:
+    """Rows that one statement changes in the same columns."""
+
+    keys: list[str] = field(default_factory=list)
+    values: list[list[str | None]] = field(default_factory=list)
+
+
+def _change(page: Page, two_way: TwoWay, columns: Columns, source: Connection) -> None:
+    groups: dict[tuple[Action, tuple[str, ...]], _Group] = {}
+    for decision in page.decisions:
+        if decision.action in (Action.UPDATE, Action.INSERT):
+            try:
+                texts = columns.texts(_writable(decision.write, columns), page.parents)
+            except RecordRejected as rejected:
+                page.refused[decision.key] = Refusal(rejected.code, rejected.message)
+                continue
+            group = groups.setdefault((decision.action, tuple(texts)), _Group())
+            group.keys.append(decision.key)
+            group.values.append(list(texts.values()))
+    for (action, names), group in groups.items():
+        assignments = columns.assignments(names)
+        make = two_way.update_sql if action is Action.UPDATE else two_way.insert_sql
+        page.refused |= row_writes.change(source, make(assignments), group.keys, group.values).refused
+
+
+def _writable(write: Fields, columns: Columns) -> Fields:
+    """Without what no column holds; a row that is made anew gets the rest from outbound's next look."""
+    return {name: value for name, value in write.items() if name in columns.written}
+
+
+def _delete(keys: Sequence[str], two_way: TwoWay, columns: Columns, source: Connection) -> dict[str, Refusal]:
+    rule = two_way.deletes
+    if not keys or rule.action == "ignore":
+        return {}
+    if rule.action == "delete":
+        return row_writes.change(source, two_way.delete_sql, keys).refused
+    assignments, texts = columns.constants(two_way)
+    return row_writes.change(source, two_way.update_sql(assignments), keys, [texts] * len(keys)).refused
