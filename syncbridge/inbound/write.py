@@ -109,10 +109,14 @@ class PageWriter:
         wanted = {**arrived.named, **wanted}
         page.postponed |= arrived.postponed
         page.held_records = arrived.held
+        page.gone = {remote_id for remote_id, change in latest.items() if change.deleted}
+        if not (wanted or arrived.fresh or arrived.postponed or arrived.held or page.gone or current):
+            return page
         keys = sorted(wanted)
         touched = outbox.lock(self.store, self.mapping_id, keys)
         held = held_changes.lock(self.store, self.mapping_id, keys)
-        known = {link.key: link for link in links.of_records(self.store, self.mapping_id, latest)}
+        ids = {change.remote_id for change in wanted.values()}
+        known = {link.key: link for link in links.of_records(self.store, self.mapping_id, ids)}
         owned = links.remote_ids(self.store, self.mapping_id, keys)
         ready: dict[str, RemoteChange] = {}
         postponed: list[Postponed] = []
@@ -130,7 +134,6 @@ class PageWriter:
             page.decisions = [keyed(each, self.columns) for each in self._stop_bounces(decisions, known, held)]
             row_changes.apply(page, self.mapping, self.two_way, self.columns, self.source)
         page.touched = touched
-        page.gone = {remote_id for remote_id, change in latest.items() if change.deleted}
         looked_at = latest.keys() - page.postponed if current else {d.pair.change.remote_id for d in page.decisions}
         page.waiting = waiting.write(self.store, self.mapping_id, self.kin, self.columns, page.decisions, looked_at)
         record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way)

@@ -9,8 +9,10 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, TypeVar
 
+import orjson
 import psycopg
 from psycopg import Connection
+from psycopg.types.json import set_json_loads
 
 from syncbridge import arrays
 from syncbridge.errors import RetryLater, SettingsError, SourceUnusable
@@ -58,6 +60,7 @@ def connect(conninfo: str, *, purpose: str) -> Connection:
     except psycopg.Error as error:
         raise SettingsError(f"Postgres settings are wrong: {_unquoted(error)}", hint=_SETTINGS_HINT) from None
     arrays.register(connection)
+    set_json_loads(orjson.loads, connection)  # bases: a fifth of the time
     return connection
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tests.bench import bulk, capture, compose, fan_out, latency, machine, report, sandbox, sync
+from tests.bench import bulk, capture, compose, fan_out, latency, load, machine, poll, report, sandbox, sync
 from tests.bench.figures import Outcome
 
 DOCUMENT = Path(__file__).absolute().parents[2] / "docs" / "benchmarks.md"
@@ -22,6 +22,8 @@ BENCHES: dict[str, tuple[Callable[[], Outcome], Callable[[], Outcome]]] = {
     "fanout": (lambda: fan_out.bench(100_000), lambda: fan_out.bench(5_000)),
     "sandbox": (lambda: sandbox.bench(100_000, rounds=3), lambda: sandbox.bench(5_000, rounds=1)),
     "bulk": (lambda: bulk.bench(1_000_000), lambda: bulk.bench(10_000)),
+    "load": (lambda: load.bench(1_000_000), lambda: load.bench(12_000)),
+    "poll": (lambda: poll.bench(1_200, every=5), lambda: poll.bench(60, every=1)),
     "sync": (lambda: sync.bench(100_000, rounds=3), lambda: sync.bench(5_000, rounds=1)),
 }
 

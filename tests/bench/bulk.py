@@ -47,9 +47,9 @@ def bench(rows: int) -> Outcome:
         links = store.execute("select count(*) from syncbridge.link").fetchone()
         if links != (rows,):
             raise RuntimeError(f"{links} links after a first sync of {rows} rows")
-        calls = _calls(remote)
-    with ready("sandbox", rows) as (server, remote, _, folder, _):
-        theirs = _plain(server.dsn, remote, folder, rows)
+        calls = calls_of(remote)
+    with ready("sandbox", rows) as (server, remote, *_):
+        theirs = plain("plain_loader", server.dsn, remote, rows)
     _add(outcome, rows, ours, calls, theirs)
     outcome.ran(run="syncbridge", seconds=round(ours.seconds, 2), cpu=round(ours.worker_cpu, 1), calls=calls,
                 postgres_cpu=round(ours.postgres_cpu, 1), sandbox_cpu=round(sandbox_cpu, 1),
@@ -74,15 +74,17 @@ def _add(outcome: Outcome, rows: int, ours: Round, calls: dict[str, int], theirs
     outcome.add("first sync / plain loader", f"{ratio:.2f}", target="1", met=ratio >= 1 if full else None)
 
 
-def _calls(remote: Salesforce) -> dict[str, int]:
+def calls_of(remote: Salesforce) -> dict[str, int]:
+    """API calls that the sandbox has answered, by kind."""
     counted: dict[str, int] = remote.get("/sandbox/stats")["calls"]
     return counted
 
 
-def _plain(dsn: str, remote: Salesforce, folder: Path, rows: int) -> Loaded:
-    before = sum(_calls(remote).values())
+def plain(program: str, dsn: str, remote: Salesforce, rows: int) -> Loaded:
+    """Run a program that somebody writes without us (`plain_loader`, `plain_download`) over so many rows."""
+    before = sum(calls_of(remote).values())
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.plain_loader", dsn, remote.facts["url"]],
+        [sys.executable, "-m", f"tests.bench.{program}", dsn, remote.facts["url"]],
         input=remote.facts["token"] + "\n",
         env={**os.environ, "PYTHONPATH": str(Path(__file__).absolute().parents[2])},
         stdout=subprocess.PIPE,
@@ -91,5 +93,7 @@ def _plain(dsn: str, remote: Salesforce, folder: Path, rows: int) -> Loaded:
     )
     said: dict[str, Any] = json.loads(done.stdout)
     if said["records"] != rows:
-        raise RuntimeError(f"the plain loader loaded {said['records']} of {rows} rows")
-    return Loaded(said["seconds"], said["cpu"], said["memory"], sum(_calls(remote).values()) - before, said["jobs"])
+        raise RuntimeError(f"{program} did {said['records']} of {rows} rows")
+    return Loaded(
+        said["seconds"], said["cpu"], said["memory"], sum(calls_of(remote).values()) - before, said.get("jobs", 1)
+    )

@@ -73,12 +73,12 @@ def salesforce(kind: str, folder: Path, *options: str) -> Iterator[Salesforce]:
 
 
 @contextmanager
-def project(dsn: str, facts: Mapping[str, str]) -> Iterator[tuple[Project, Path]]:
+def project(dsn: str, facts: Mapping[str, str], mapping: str = people.MAPPING) -> Iterator[tuple[Project, Path]]:
     """A project with one mapping and no setting but where things are; with the folder it lies in."""
     folder = Path(tempfile.mkdtemp(prefix="syncbridge-bench-"))
     try:
         (folder / "mappings").mkdir()
-        (folder / "mappings" / "people.yaml").write_text(people.MAPPING)
+        (folder / "mappings" / "people.yaml").write_text(mapping)
         (folder / "syncbridge.toml").write_text(_SETTINGS.format(**{"bulk_from": "0", **facts}))
         with Project(config.load(folder / "syncbridge.toml", environment(dsn, facts))) as opened:
             yield opened, folder
