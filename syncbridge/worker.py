@@ -7,6 +7,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
@@ -43,6 +44,9 @@ from syncbridge.store import forget, mappings, runs, workers
 log = logging.getLogger("syncbridge.worker")
 
 ROLES = ("capture", "deliver")
+
+#: Seconds after which a failure of capture has nothing to do with the one before.
+CALM = 60.0
 
 
 class Worker:
@@ -231,16 +235,17 @@ class Worker:
         self.capture_stopped = ""
         while not ending.is_set():
             self.capture = Capture(self._capture_settings(), lambda: self._watches(around))
+            began = time.monotonic()
             try:
                 self.capture.run(ending)
             except NeedsOperator as error:
-                if self._recovered(error):
-                    failures = 0
-                    continue
-                if self._drifted(around):  # one mapping does not stop capture for the others
+                recovered = self._recovered(error)
+                if not recovered and self._drifted(around):  # one mapping does not stop capture for the others
                     self._changed.set()
                     return
-                failures += 1
+                failures = 1 if time.monotonic() - began > CALM else failures + 1
+                if recovered and failures == 1:
+                    continue
                 self.capture_stopped = f"{error.message} {error.hint}".strip()
                 log.error("capture stopped: %s %s", error.message, error.hint)
             except Exception:

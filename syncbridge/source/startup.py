@@ -12,9 +12,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+import psycopg
 from psycopg import Connection
 
-from syncbridge.errors import PositionLost, SourceUnusable
+from syncbridge.errors import PositionLost, RetryLater, SourceUnusable
 from syncbridge.model import Lsn
 from syncbridge.schemas import Watch
 from syncbridge.source import publication as publications
@@ -134,11 +135,17 @@ def database_oid(connection: Connection) -> int | None:
 
 
 def here(connection: Connection) -> SystemIdentity:
-    """What IDENTIFY_SYSTEM says, by an ordinary connection. psycopg's InsufficientPrivilege where that may not ask."""
-    row = connection.execute(
-        "select system_identifier::text, ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::int, lsn::text"
-        " from pg_control_system(), pg_current_wal_flush_lsn() as lsn"
-    ).fetchone()
+    """What IDENTIFY_SYSTEM says, by an ordinary connection. psycopg's InsufficientPrivilege where that may not ask.
+
+    Raises RetryLater while the server is in recovery.
+    """
+    try:
+        row = connection.execute(
+            "select system_identifier::text, ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::int, lsn::text"
+            " from pg_control_system(), pg_current_wal_flush_lsn() as lsn"
+        ).fetchone()
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        raise RetryLater("the source is in recovery", hint="Is it a standby? Name the primary.") from error
     assert row is not None  # it always gives a row
     return SystemIdentity(row[0], row[1], Lsn.parse(row[2]))
 

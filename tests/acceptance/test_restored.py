@@ -151,3 +151,34 @@ def test_a_volume_that_is_put_back_under_a_running_worker_is_noticed_by_what_tha
     assert "and had come to" in worker.log
     assert stamps(whole) == before
     assert whole.mapping("people").status.value == "halted"
+
+
+def test_with_a_state_elsewhere_old_rows_are_no_edits_and_the_destination_can_be_right(
+    salesforce: SandboxServer, tmp_path: Path, dsn: str
+) -> None:
+    """The rows are older than the bases: what is sent by comparison would undo what happened since."""
+    with _project(salesforce, tmp_path) as made, psycopg.connect(dsn, autocommit=True) as state:
+        whole = made.whole
+        whole.environment["SYNCBRIDGE_STORE__DSN"] = dsn
+        whole.write_mapping("people", BOTH)
+        whole.done("setup")
+        worker = whole.start()
+        whole.wait()
+        made.back_up()
+        whole.sql("update people set first_name = 'After the backup' where id = 1")
+        whole.wait()
+        worker.stop()
+        before = stamps(whole)
+        made.restore(recovered=True)
+        worker = whole.start()
+        until(lambda: "every mapping is halted" in worker.log, what="the worker stands still")
+        assert state.execute("select distinct status from syncbridge.mapping").fetchall() == [("halted",)]
+        worker.stop()
+        whole.done("setup", "--restored")
+        whole.start()
+        whole.done("reconcile", "people", "--repair", "destination", "--yes")
+        whole.done("resume", "--all")
+        until(lambda: whole.sql("select first_name from people where id = 1") == [("After the backup",)])
+        whole.wait()
+        whole.assert_equal()
+        assert stamps(whole) == before
