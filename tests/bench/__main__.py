@@ -9,7 +9,20 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tests.bench import bulk, capture, compose, fan_out, latency, load, machine, poll, report, sandbox, sync
+from tests.bench import (
+    bulk,
+    capture,
+    compose,
+    fan_out,
+    latency,
+    load,
+    machine,
+    poll,
+    reconcile,
+    report,
+    sandbox,
+    sync,
+)
 from tests.bench.figures import Outcome
 
 DOCUMENT = Path(__file__).absolute().parents[2] / "docs" / "benchmarks.md"
@@ -24,6 +37,7 @@ BENCHES: dict[str, tuple[Callable[[], Outcome], Callable[[], Outcome]]] = {
     "bulk": (lambda: bulk.bench(1_000_000), lambda: bulk.bench(10_000)),
     "load": (lambda: load.bench(1_000_000), lambda: load.bench(12_000)),
     "poll": (lambda: poll.bench(1_200, every=5), lambda: poll.bench(60, every=1)),
+    "reconcile": (lambda: reconcile.bench(1_000_000), lambda: reconcile.bench(10_000)),
     "sync": (lambda: sync.bench(100_000, rounds=3), lambda: sync.bench(5_000, rounds=1)),
 }
 

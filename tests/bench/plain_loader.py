@@ -20,7 +20,7 @@ from simple_salesforce.bulk2 import SFBulk2Handler
 
 from tests.plain_http import PlainHttp
 
-_COPY = """
+COPY = """
 copy (select id as "External_Key__c", first_name as "FirstName", last_name as "LastName", email as "Email",
              phone as "Phone", title as "Title", department as "Department", birthdate as "Birthdate",
              city as "MailingCity", about as "Description"
@@ -34,7 +34,7 @@ def load(dsn: str, url: str, token: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="syncbridge-bench-") as folder:
         file = Path(folder) / "people.csv"
         with psycopg.connect(dsn) as connection, file.open("wb") as target:
-            with connection.cursor().copy(_COPY) as copy:
+            with connection.cursor().copy(COPY) as copy:
                 for block in copy:
                     target.write(block)
         session = requests.Session()
