@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from psycopg import Connection
 
 from syncbridge.mapping.kinship import Kin
 from syncbridge.outbound.lookups import Lookups
@@ -23,13 +25,17 @@ class Reconciliations:
     """Compares the two sides of a small project, whose capture has seen everything."""
 
     out: SmallProject
+    store: Connection = field(init=False)
+    source: Connection = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store, self.source = self.out.stores(), self.out.stores()
+        rows.prepare(self.source)
 
     def reconciler(self, captured: Callable[[], bool] = lambda: True, **values: Any) -> Reconciler:
-        source = self.out.stores()
-        rows.prepare(source)
-        store = self.out.stores()
-        lookups = Lookups(self.out.mapping_id, self.out.mapping.name, Kin(), store)
-        sides = Sides(self.out.mapping_id, self.out.mapping, self.out.destination, store, source, lookups)
+        out = self.out
+        lookups = Lookups(out.mapping_id, out.mapping.name, Kin(), self.store)
+        sides = Sides(out.mapping_id, out.mapping, out.destination, self.store, self.source, lookups)
         return Reconciler(sides, captured, **{"pause": lambda seconds: None, "settle": 0.0, **values})
 
     def run(self, **values: Any) -> Report:

@@ -15,6 +15,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from syncbridge.answers.counts import SideCounts
+from syncbridge.answers.counts import count as count_sides
 from syncbridge.answers.diagnosis import diagnose
 from syncbridge.answers.status import (
     CaptureState,
@@ -63,9 +65,12 @@ _STYLES = {
 @click.command(short_help="Show lag, backlog, errors and API budget of every mapping.")
 @click.argument("mapping", required=False)
 @click.option("--watch", is_flag=True, help="Go on showing it, until Ctrl-C.")
+@click.option(
+    "--counts", is_flag=True, help="Count both sides too: an API call for each mapping, at most every 10 min."
+)
 @as_json
 @click.pass_context
-def status(context: click.Context, mapping: str | None, watch: bool, json: bool) -> None:
+def status(context: click.Context, mapping: str | None, watch: bool, counts: bool, json: bool) -> None:
     """Show how everything stands: what waits, how old it is, what went wrong, and what needs a person.
 
     "lag" is the age of the oldest change that is not delivered. Exit code 0 when nothing needs a person, 1 when
@@ -73,6 +78,8 @@ def status(context: click.Context, mapping: str | None, watch: bool, json: bool)
     worker, a slot at risk. A mapping that was paused, or that waits for a destination, goes on by itself or by your own
     decision.
     """
+    if watch and counts:
+        raise click.UsageError("--counts does not go with --watch")
     with open_project(context) as project:
         if mapping is not None:
             with project.store("status") as store:
@@ -81,12 +88,20 @@ def status(context: click.Context, mapping: str | None, watch: bool, json: bool)
             _watch(project, mapping, json=json, pause=time.sleep)
             return
         snapshot = gather(project, mapping=mapping)
+        counted = count_sides(project, [each.name for each in snapshot.mappings]) if counts else []
     findings = diagnose(snapshot)
     if json:
-        print_json({"findings": findings, **asdict(snapshot)})
+        print_json({"findings": findings, **asdict(snapshot), **({"counts": counted} if counts else {})})
     else:
         console().print(page(snapshot, findings))
+        if counted:
+            console().print(_counted(counted))
     context.exit(1 if findings else 0)
+
+
+def _counted(counted: Sequence[SideCounts]) -> Table:
+    headings = ("mapping", "entities", "records with a key", "counted", "")
+    return table("", headings, [(c.mapping, c.entities, c.records, moment_text(c.records_at), c.why) for c in counted])
 
 
 def _watch(project: Project, mapping: str | None, *, json: bool, pause: Callable[[float], None]) -> None:

@@ -297,6 +297,10 @@ class Destination(ABC):
         """
 
     @abstractmethod
+    def count(self, object: str, field: str, *, lane: str = "") -> int:
+        """How many records hold something in this field: one call."""
+
+    @abstractmethod
     def stop_scan(self, object: str, position: str, *, lane: str = "") -> None:
         """Nobody will go on from here: end what the destination still does for it, if anything."""
 

@@ -66,7 +66,7 @@ def _declared(name: str, kind: FieldKind) -> RemoteField:
 
 
 #: Kinds of calls that are named otherwise here.
-_KINDS = {"find": "query"}
+_KINDS = {"find": "query", "count": "query"}
 
 
 @dataclass(slots=True)
@@ -230,6 +230,13 @@ class MemoryDestination(Destination):
             ids, following, more, total = self.scans.page(position, self.batch_size)
             found = [self._changed(object, each, names) for each in ids]
             return ScanPage(tuple(each for each in found if not each.deleted), following, more, total=total)
+
+    def count(self, object: str, field: str, *, lane: str = "") -> int:
+        described = self.begin_call("count", object, 1, lane)
+        name = self._field(described, field).name
+        with self._lock:
+            stored = self._records[described.name.lower()].values()
+            return sum(each.fields.get(name) not in (None, "") for each in stored)
 
     def stop_scan(self, object: str, position: str, *, lane: str = "") -> None:
         self.scans.begun.pop(position.partition(":")[0], None)

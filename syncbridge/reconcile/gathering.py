@@ -49,6 +49,7 @@ class Gatherer:
     stopped: Callable[[], bool]
     shown: Callable[[Gathered], None]
     pause: Callable[[float], object] = time.sleep
+    clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
     gathered: Gathered = field(default_factory=Gathered)
 
@@ -62,8 +63,8 @@ class Gatherer:
                 page = self._page(position)
                 self._take(page)
                 position, more = page.position, page.more
-                if page.delay > 0 and more and not next(local, False):
-                    self.pause(page.delay)
+                if more and page.delay > 0:
+                    self._meanwhile(local, page.delay)
             position = None
         finally:
             if position is not None:
@@ -71,6 +72,14 @@ class Gatherer:
         for _ in local:
             self._look_up()
         return self.gathered
+
+    def _meanwhile(self, local: Iterator[bool], seconds: float) -> None:
+        """Read keys for so long; when there are no more, wait."""
+        until = self.clock() + seconds
+        while (left := until - self.clock()) > 0:
+            if not next(local, False):
+                self.pause(left)
+                return
 
     def _look_up(self) -> None:
         self.shown(self.gathered)

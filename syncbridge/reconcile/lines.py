@@ -8,8 +8,6 @@ everything. Of a record there is a digest instead of its values: nothing persona
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import groupby
 from typing import NamedTuple
 
 import orjson
@@ -26,13 +24,15 @@ class Carrier(NamedTuple):
     key: str  # as the record spells it
 
 
-@dataclass(slots=True)
 class Group:
     """All that belongs to one key, as the destination compares keys."""
 
-    keys: list[str] = field(default_factory=list)  # of rows
-    links: list[tuple[str, str]] = field(default_factory=list)  # key, remote id
-    records: list[Carrier] = field(default_factory=list)
+    __slots__ = ("keys", "links", "records")  # millions are made
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []  # of rows
+        self.links: list[tuple[str, str]] = []  # key, remote id
+        self.records: list[Carrier] = []
 
 
 def key_line(spelled: str, key: str) -> bytes:
@@ -68,19 +68,20 @@ def read(text: bytes) -> str:
 
 def groups(lines: Iterator[bytes]) -> Iterator[Group]:
     """Groups of sorted lines, in the order of their keys."""
-    for spelled, some in groupby(lines, _key_of):
-        group = Group()
-        for line in some:
-            parts = line[len(spelled) + 1 : -1].split(b"\t")
-            key = read(parts[1] or spelled)
-            if parts[0] == KEY:
-                group.keys.append(key)
-            elif parts[0] == LINK:
-                group.links.append((key, read(parts[2])))
-            else:
-                group.records.append(Carrier(read(parts[2]), parts[3], parts[4] == b"1", key))
+    current, text, group = b"", "", Group()
+    for line in lines:
+        spelled, kind, rest = line[:-1].split(b"\t", 2)
+        if spelled != current:
+            if group.keys or group.links or group.records:
+                yield group
+            current, text, group = spelled, read(spelled), Group()
+        if kind == KEY:
+            group.keys.append(read(rest) if rest else text)
+        elif kind == LINK:
+            key, remote_id = rest.split(b"\t")
+            group.links.append((read(key) if key else text, read(remote_id)))
+        else:
+            key, remote_id, digest, marked = rest.split(b"\t")
+            group.records.append(Carrier(read(remote_id), digest, marked == b"1", read(key) if key else text))
+    if group.keys or group.links or group.records:
         yield group
-
-
-def _key_of(line: bytes) -> bytes:
-    return line[: line.index(b"\t")]

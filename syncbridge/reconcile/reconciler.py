@@ -133,13 +133,16 @@ class Reconciler:
     def _compare(self, report: Report) -> Suspects:
         suspects = self._suspects()
         with Sorter() as sorter:
-            gathered = Gatherer(self.sides, sorter, self.stopped, self._show_gathered, self.pause).gather()
+            gathered = self._gatherer(sorter).gather()
             comparer = Comparer(self.sides)
             for page in comparer.suspects(groups(sorter.sorted())):
                 suspects.add(page)
                 self._show("comparing", comparer.compared.groups, max(gathered.rows, gathered.records))
         _take(report, gathered, comparer.compared)
         return suspects
+
+    def _gatherer(self, sorter: Sorter) -> Gatherer:
+        return Gatherer(self.sides, sorter, self.stopped, self._show_gathered, self.pause, self.clock)
 
     def _show_gathered(self, gathered: Gathered) -> None:
         self._show("reading", gathered.records, gathered.total)

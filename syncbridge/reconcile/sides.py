@@ -36,7 +36,10 @@ class Sides:
     lookups: Lookups
     rules: Rules = field(init=False)
     names: tuple[str, ...] = field(init=False)  # of the fields to ask the destination for
+    external_field: str = field(init=False)  # that carries the key, as the destination spells it
     _composer: Composer = field(init=False)
+    _external: Callable[[str], Normal] = field(init=False)
+    _comparable: Callable[[Normal], object] = field(init=False)
     _values: Callable[[Fields], Any] = field(init=False)
     _marked: Fields | None = field(init=False)
 
@@ -55,15 +58,12 @@ class Sides:
         self.names = tuple(dict.fromkeys((converter.external_field, *compared, *self.rules.gone)))
         self._values = itemgetter(*compared) if compared else lambda fields: ()
         self._marked = self.rules.gone or None
+        self.external_field = converter.external_field
+        self._external, self._comparable = converter.external_value, converter.comparable_key
 
     @property
     def converter(self) -> Converter:
         return self._composer.converter
-
-    @property
-    def external_field(self) -> str:
-        """The field that carries the key, as the destination spells it."""
-        return self.converter.external_field
 
     @property
     def lane(self) -> str:
@@ -86,11 +86,11 @@ class Sides:
 
     def spelled(self, value: Normal) -> str:
         """What a record's external id reads as, so that equal keys read the same."""
-        return str(self.converter.comparable_key(value))
+        return str(self._comparable(value))
 
     def spelled_key(self, key: str) -> str:
         """The same of an entity's key; a key that no record could carry as it is."""
         try:
-            return self.spelled(self.converter.external_value(key))
+            return str(self._comparable(self._external(key)))
         except RecordRejected:
             return key

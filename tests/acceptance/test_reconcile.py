@@ -93,6 +93,17 @@ def test_a_two_way_mapping_takes_what_the_records_hold(whole: WholeProject) -> N
     assert reconcile(whole)[0] == 0
 
 
+def test_both_sides_are_counted_when_somebody_asks_and_then_for_ten_minutes_at_no_call(running: WholeProject) -> None:
+    people = len(running.records())
+    running.salesforce.control.reset_stats()
+    counts = {each["mapping"]: each for each in running.run("status", "--counts", "--json").json["counts"]}
+    assert (counts["people"]["entities"], counts["people"]["records"]) == (people, people)
+    assert running.salesforce.control.calls("query") == len(counts)
+    told = running.run("status", "people", "--counts").out
+    assert "records with a key" in told
+    assert running.salesforce.control.calls("query") == len(counts)
+
+
 def test_what_cannot_be_asked_for_is_refused(running: WholeProject) -> None:
     for arguments, message in (
         (("--delete-extra",), "go with --repair"),

@@ -49,6 +49,16 @@ class ScanContract:
         assert (found["k2"].fields[remote.number], found["k2"].fields[remote.moment]) == (None, None)
         assert found["k1"].modified.tzinfo is not None
 
+    def test_records_that_hold_something_in_a_field_are_counted(self, remote: Remote) -> None:
+        assert remote.destination.count(remote.object, remote.key) == 0
+        one, _, _ = remote.create("k1", "k2", "k3")
+        remote.destination.update(remote.object, [(one, {remote.key: None})])
+        before = sum(remote.destination.calls_made().values())
+        assert remote.destination.count(remote.object, remote.key, lane="people") == 2
+        assert sum(remote.destination.calls_made().values()) == before + 1
+        with pytest.raises(SchemaDrift):
+            remote.destination.count(remote.object, "No_Such_Field__c")
+
     def test_an_object_without_records_has_one_empty_page(self, remote: Remote) -> None:
         assert self.scan(remote) == []
 

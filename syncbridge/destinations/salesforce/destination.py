@@ -250,6 +250,12 @@ class SalesforceDestination(Destination):
         except SyncbridgeError as error:
             raise self._explained(error, object) from None
 
+    def count(self, object: str, field: str, *, lane: str = "") -> int:
+        described = self.describe(object)
+        statement = f"SELECT COUNT() FROM {described.name} WHERE {field_of(described, field).name} != null"  # noqa: S608 - names were checked against the describe
+        answer = self._ask_for(object, lane, Request("query", "GET", "query", params={"q": statement}))
+        return int(answer["totalSize"])
+
     def stop_scan(self, object: str, position: str, *, lane: str = "") -> None:
         if job := job_of(position):
             self._query_jobs.abort(job, lane=lane)
