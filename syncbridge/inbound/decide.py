@@ -111,7 +111,11 @@ def _deleted(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
     if fate is Fate.HOLD:
         return Decision(pair, base=pair.base, held_whole=RECORD_DELETED, fate=fate)
     if pair.change.merged_into is not None and not decided:
-        why = f"the record was merged into {pair.change.merged_into}"
+        into = pair.change.merged_into
+        why = (
+            f"the record was merged into {into}, which has a row too: move what refers to this row to that one, and"
+            " delete this row"
+        )
         return Decision(pair, base=pair.base, held_whole=why, fate=Fate.HOLD)
     if fate is Fate.REVIVE:
         return Decision(pair, send=True, fate=fate)

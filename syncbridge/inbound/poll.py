@@ -20,6 +20,7 @@ from syncbridge.destinations.feed import RemoteChange
 from syncbridge.errors import RetryLater, SyncbridgeError
 from syncbridge.inbound import formulas
 from syncbridge.inbound.columns import Columns
+from syncbridge.inbound.guard import GuardStopped
 from syncbridge.inbound.recording import Page
 from syncbridge.inbound.waiting import PATIENCE
 from syncbridge.inbound.write import PageWriter
@@ -32,6 +33,8 @@ from syncbridge.store import database, loads, mappings, parent_waits, rechecks, 
 
 log = logging.getLogger("syncbridge.poll")
 
+#: Seconds after which changes are read by a new description of their object.
+DESCRIBE_EVERY = 300.0
 #: Records that are looked at again in one step.
 RECHECKED = 2000
 #: Looks for parents' rows rest so many times as long as the last one took.
@@ -58,6 +61,7 @@ class Poller:
     _writer: PageWriter | None = None
     _leads: bool = False
     _next_poll: float = float("-inf")
+    _described_at: float = float("-inf")
     _refreshing: bool = False  # what the destination calculates is just being read
     _parents_at: float = float("-inf")  # when to look next for parents that have come
 
@@ -101,10 +105,24 @@ class Poller:
         page = self.destination.changes(
             self.mapping.object, self.writer().columns.asked, position, lane=self.mapping.name
         )
+        if page.changes and self._describes_anew():
+            return True
         if self._write(page.changes, asked).postponed:
             more |= self._look_again()
         moved = watermarks.advance(self.store, self.mapping_id, page.position, after=position, caught_up=not page.more)
         return (page.more and moved) or more
+
+    def _describes_anew(self) -> bool:
+        """Describe the object anew now and then, so that another type of a field is noticed where there are changes.
+
+        True where that was done, and the page has to be read by it. SchemaDrift where a field does not fit its column
+        any more. One that is gone is told by the destination itself.
+        """
+        if self.clock() - self._described_at <= DESCRIBE_EVERY:
+            return False
+        self.destination.describe(self.mapping.object, refresh=True)
+        self._writer = None
+        return self.writer() is not None
 
     def _refresh(self) -> bool:
         """Look at a page of what the destination calculates, where that is due; whether there is more."""
@@ -146,7 +164,9 @@ class Poller:
     def writer(self) -> PageWriter:
         """What writes its pages, made at the first call."""
         if self._writer is None:
-            remote = self.destination.describe(self.mapping.object)
+            # a person may have mended what an older description says
+            remote = self.destination.describe(self.mapping.object, refresh=self.failures > 0)
+            self._described_at = self.clock()
             columns = Columns(self.mapping, self.two_way, remote, self.destination)
             self._writer = PageWriter(
                 self.mapping_id, self.mapping, self.two_way, columns, self.store, self.source, self.kin
@@ -157,6 +177,8 @@ class Poller:
         """Wait, or halt the mapping, by the remedy of the error; seconds until the next try."""
         self.failures += 1
         self._writer = None
+        if isinstance(error, GuardStopped):
+            return self._set_stopped(MappingStatus.GUARD, error.message, error.hint)
         chosen = directive(error, self.failures, rng=self.rng)
         message = error.message if isinstance(error, SyncbridgeError) else f"unexpected {type(error).__name__}"
         if not isinstance(error, SyncbridgeError):
@@ -165,13 +187,10 @@ class Poller:
         if chosen.status is not MappingStatus.HALTED:
             log.warning("mapping %s: polling waits: %s", self.mapping.name, message)
             return max(chosen.wait or 0.0, self.two_way.every)
-        mappings.set_status(
-            self.store,
-            self.mapping_id,
-            MappingStatus.HALTED,
-            reason=message,
-            hint=chosen.hint,
-            only_from=(MappingStatus.ACTIVE,),
-        )
-        log.warning("mapping %s halted: %s", self.mapping.name, message)
+        return self._set_stopped(MappingStatus.HALTED, message, chosen.hint)
+
+    def _set_stopped(self, status: MappingStatus, reason: str, hint: str) -> float:
+        only_from = (MappingStatus.ACTIVE,)
+        mappings.set_status(self.store, self.mapping_id, status, reason=reason, hint=hint, only_from=only_from)
+        log.warning("mapping %s stopped (%s): %s", self.mapping.name, status.value, reason)
         return self.two_way.every

@@ -24,7 +24,9 @@ from syncbridge.inbound.arrivals import Arrivals, promised
 from syncbridge.inbound.bounces import Bounces
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.decide import Decision, Pair, create, decide
+from syncbridge.inbound.guard import Guard
 from syncbridge.inbound.keys import key_differs, keyed
+from syncbridge.inbound.merges import Merges
 from syncbridge.inbound.order import layers
 from syncbridge.inbound.parents import Parents, withhold
 from syncbridge.inbound.recording import Page, record
@@ -69,6 +71,9 @@ class PageWriter:
         asked for again.
         """
         latest = {change.remote_id: change for change in changes}
+        if any(change.merged_into for change in changes):
+            merges = Merges(self.mapping_id, self.mapping, self.two_way, self.columns, self.store, self.source)
+            latest = database.transact(self.store, lambda: merges.follow(latest))
         whole = Page()
         for part in self._parents_first(latest):
             if self.source is not self.store:
@@ -95,7 +100,9 @@ class PageWriter:
         self._alone()
         _, unlinked = self._wanted(latest, all=current)
         fresh = self._arrivals().sort(unlinked, settled, all=current).fresh
-        links.upsert(self.store, self.mapping_id, {key: (change.remote_id, {}) for key, change in fresh.items()})
+        name = self.columns.external_id
+        unkeyed: Fields = {name: None} if name else {}  # nothing else is agreed on
+        links.upsert(self.store, self.mapping_id, {key: (change.remote_id, unkeyed) for key, change in fresh.items()})
 
     def _write(self, latest: Mapping[str, RemoteChange], asked: datetime, *, current: bool) -> Page:
         page = Page()
@@ -124,7 +131,7 @@ class PageWriter:
             change = wanted[key]
             if owned.get(key, change.remote_id) != change.remote_id:
                 continue  # another record has this entity meanwhile
-            if _uncertain(touched.get(key), known.get(key), settled):
+            if _uncertain(touched.get(key), self._agreed(known.get(key)), settled):
                 page.postponed.add(change.remote_id)
                 postponed.append(self._postponed(key, change, known.get(key)))
             else:
@@ -132,6 +139,7 @@ class PageWriter:
         with self.source.transaction():
             decisions = self._decide(ready, _Known(known, touched, held), arrived.fresh, page)
             page.decisions = [keyed(each, self.columns) for each in self._stop_bounces(decisions, known, held)]
+            Guard(self.mapping_id, self.mapping, self.two_way, self.store).count(page.decisions)
             row_changes.apply(page, self.mapping, self.two_way, self.columns, self.source)
         page.touched = touched
         looked_at = latest.keys() - page.postponed if current else {d.pair.change.remote_id for d in page.decisions}
@@ -168,6 +176,10 @@ class PageWriter:
         linked_ids = {link.remote_id for link in linked}
         unlinked = [c for remote_id, c in latest.items() if remote_id not in linked_ids and not c.deleted]
         return wanted, unlinked
+
+    def _agreed(self, link: Link | None) -> Link | None:
+        """The link, if anything was sent or written since it was made."""
+        return None if link is None or promised(link.base, self.columns.rules) else link
 
     def _mapped(self, change: RemoteChange) -> Fields:
         return {name: value for name, value in change.fields.items() if name in self.columns.rules}

@@ -174,11 +174,19 @@ def resume(connection: Connection, mapping_id: int) -> bool:
         " (select max(o.lsn) from syncbridge.outbox o"
         "   where o.mapping_id = m.id and o.status in ('pending', 'waiting')),"
         " (select max(f.lsn) from syncbridge.fan_out f where f.mapping_id = m.id))"
-        " else approved_lsn end where id = %s and status <> 'active'",
+        " else approved_lsn end,"
+        " approved_at = case when status = 'guard' then now() else approved_at end"
+        " where id = %s and status <> 'active'",
         (mapping_id,),
     )
     guard_counts.forget_refused(connection, mapping_id)
     return done.rowcount > 0
+
+
+def approved_at(connection: Connection, mapping_id: int) -> datetime | None:
+    """When a person last resumed the mapping from its guard."""
+    row = connection.execute("select approved_at from syncbridge.mapping where id = %s", (mapping_id,)).fetchone()
+    return None if row is None else row[0]
 
 
 def approved_until(connection: Connection, mapping_id: int) -> Lsn | None:
