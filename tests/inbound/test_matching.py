@@ -9,10 +9,8 @@ from psycopg import Connection
 
 from syncbridge.inbound import row_changes
 from syncbridge.store import conflicts, database, held_records, links, sync_log
-from tests.fix_two_way import StartTwoWay, TwoWayProject
-from tests.inbound.test_creates import StartNew, put, rows, start_new
-
-__all__ = ["start_new"]  # the fixture
+from tests.fix_two_way import StartNew, TwoWayProject
+from tests.inbound.test_creates import put, rows
 
 MATCHING = ("external_id: Person_Key__c", "external_id: Person_Key__c\nmatch_on: Email")
 
@@ -92,7 +90,7 @@ class Died(BaseException):
 
 @pytest.mark.parametrize("place", ["links", "sync_log"])
 def test_a_row_that_was_made_without_being_recorded_is_not_made_twice(
-    start_new: StartNew, start_two_way: StartTwoWay, dsn: str, monkeypatch: pytest.MonkeyPatch, place: str
+    start_new: StartNew, dsn: str, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     with database.connect(dsn, purpose="rows") as rows_of_another_database:
         both = start_new(own_store=rows_of_another_database)
