@@ -147,7 +147,7 @@ def test_drift_is_found_exactly_and_repaired(project: SmallProject, page: int, m
         monkeypatch.setattr(f"syncbridge.reconcile.{module}.{name}", page)
     reconciliations = Reconciliations(project)
 
-    @settings(max_examples=30)
+    @settings(max_examples=15)
     @given(DRIFT)
     def property(steps: list[Any]) -> None:
         start_over(project)
