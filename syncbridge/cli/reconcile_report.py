@@ -23,6 +23,7 @@ MEANINGS = {
     Kind.EXTRA: "the record has no entity",
     Kind.LINK: "another record carries the key than is linked, or none is linked",
     Kind.KEY: "the linked record does not carry the key",
+    Kind.NO_ROW: "the record has no key, and is no row yet",
     Kind.TWO_RECORDS: "several records carry one key",
     Kind.TWO_ENTITIES: "two entities are linked to one record",
 }

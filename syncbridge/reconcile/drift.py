@@ -18,6 +18,7 @@ class Kind(StrEnum):
     EXTRA = "extra"  # a record carries a key, or is linked to one, that no entity has
     LINK = "link"  # the record that carries the key is not the one that is linked
     KEY = "key"  # the record that is linked does not carry the key
+    NO_ROW = "no row"  # a record without a key, which the mapping would make a row of
     TWO_RECORDS = "two records"  # several records carry the key
     TWO_ENTITIES = "two entities"  # the record that is linked is another entity's
 
@@ -34,10 +35,15 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A key that both sides did not agree about, and records that it may concern."""
+    """A key that both sides did not agree about, and records that it may concern; or a record that has no key."""
 
     key: str
     remote_ids: tuple[str, ...] = ()
+
+    @property
+    def is_newcomer(self) -> bool:
+        """A record that nobody knows, and of which the mapping makes a row."""
+        return not self.key and bool(self.remote_ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,17 @@ from datetime import datetime, timedelta
 
 from syncbridge.reconcile.drift import Found, Kind, Seen, Standing, Suspect
 from syncbridge.reconcile.sides import Sides
-from syncbridge.store import fan_out, held_changes, links, outbox, parent_waits, rechecks, runs, watermarks
+from syncbridge.store import (
+    fan_out,
+    held_changes,
+    held_records,
+    links,
+    outbox,
+    parent_waits,
+    rechecks,
+    runs,
+    watermarks,
+)
 from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.links import Link
 
@@ -45,6 +55,8 @@ class Excuses:
         waiting = self.waiting([Suspect(key, ids[key]) for key in keys])
         linked = links.of_entities(sides.store, sides.mapping_id, keys)
         held = held_changes.read(sides.store, sides.mapping_id, keys)
+        extra = [str(each.remote_id) for each in drifted if each.kind is Kind.EXTRA]
+        refused = held_records.read(sides.store, sides.mapping_id, extra) if extra and sides.makes_rows else {}
         parents = parent_waits.fields(sides.store, sides.mapping_id, [id for several in ids.values() for id in several])
         polled = watermarks.polled_at(sides.store, sides.mapping_id) if sides.mapping.two_way is not None else None
         spreading = fan_out.is_pending(sides.store, sides.mapping_id)
@@ -63,6 +75,8 @@ class Excuses:
                 or (sides.mapping.two_way is not None and self._unpolled(seen[each.key], polled))
             ):
                 told.append(replace(each, standing=Standing.ON_ITS_WAY))
+            elif each.remote_id in refused:
+                told.append(replace(each, standing=Standing.HELD))
             else:
                 told.append(_without_held(each, held.get(each.key)))
         return told

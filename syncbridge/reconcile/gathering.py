@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from syncbridge.destinations.feed import RemoteChange, ScanLost, ScanPage
 from syncbridge.errors import QuotaExhausted, RetryLater
 from syncbridge.policy import backoff
+from syncbridge.reconcile.drift import Suspect
 from syncbridge.reconcile.lines import key_line, link_line, record_line
 from syncbridge.reconcile.sides import Sides
 from syncbridge.reconcile.sorting import Sorter
@@ -48,6 +49,7 @@ class Gatherer:
     sorter: Sorter
     stopped: Callable[[], bool]
     shown: Callable[[Gathered], None]
+    newcomers: Callable[[list[Suspect]], None]  # takes records that should be rows
     pause: Callable[[float], object] = time.sleep
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
@@ -110,7 +112,11 @@ class Gatherer:
         keyless = [record.remote_id for record in page.records if record.fields[external] in (None, "")]
         if keyless:
             known = links.holders(self.sides.store, self.sides.mapping_id, keyless)
-            self.gathered.not_ours += len(keyless) - len(known)
+            unknown = [remote_id for remote_id in keyless if remote_id not in known]
+            if self.sides.makes_rows:
+                self.newcomers([Suspect("", (remote_id,)) for remote_id in unknown])
+            else:
+                self.gathered.not_ours += len(unknown)
 
     def _line(self, record: RemoteChange) -> bytes:
         sides, fields = self.sides, record.fields

@@ -16,6 +16,7 @@ from syncbridge.model import Fields
 from syncbridge.outbound.compose import Entities
 from syncbridge.reconcile.drift import Found, Record, Seen, Standing, Suspect, judge
 from syncbridge.reconcile.excuses import Excuses
+from syncbridge.reconcile.newcomers import look_at_newcomers
 from syncbridge.reconcile.sides import Sides
 from syncbridge.store import database, links, sync_log
 from syncbridge.store.links import Link
@@ -35,10 +36,16 @@ class Looker:
 
     def look(self, suspects: Sequence[Suspect]) -> list[Found]:
         """What each comes to, in order. Calls: one for each 500 records or so."""
-        waiting = self.excuses.waiting(suspects)
-        sought = [each for each in suspects if each.key not in waiting]
+        newcomers = [each.remote_ids[0] for each in suspects if each.is_newcomer]
+        keyed = [each for each in suspects if not each.is_newcomer]
+        waiting = self.excuses.waiting(keyed)
+        sought = [each for each in keyed if each.key not in waiting]
         found = {each.key: each for each in self._look(sought)} if sought else {}
-        return [found.get(each.key) or Found(each.key, waiting[each.key]) for each in suspects]
+        new = look_at_newcomers(self.sides, newcomers) if newcomers else {}
+        return [
+            new[each.remote_ids[0]] if each.is_newcomer else found.get(each.key) or Found(each.key, waiting[each.key])
+            for each in suspects
+        ]
 
     def _look(self, sought: Sequence[Suspect]) -> list[Found]:
         sides = self.sides

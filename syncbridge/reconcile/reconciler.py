@@ -133,7 +133,7 @@ class Reconciler:
     def _compare(self, report: Report) -> Suspects:
         suspects = self._suspects()
         with Sorter() as sorter:
-            gathered = self._gatherer(sorter).gather()
+            gathered = self._gatherer(sorter, suspects).gather()
             comparer = Comparer(self.sides)
             for page in comparer.suspects(groups(sorter.sorted())):
                 suspects.add(page)
@@ -141,8 +141,8 @@ class Reconciler:
         _take(report, gathered, comparer.compared)
         return suspects
 
-    def _gatherer(self, sorter: Sorter) -> Gatherer:
-        return Gatherer(self.sides, sorter, self.stopped, self._show_gathered, self.pause, self.clock)
+    def _gatherer(self, sorter: Sorter, suspects: Suspects) -> Gatherer:
+        return Gatherer(self.sides, sorter, self.stopped, self._show_gathered, suspects.add, self.pause, self.clock)
 
     def _show_gathered(self, gathered: Gathered) -> None:
         self._show("reading", gathered.records, gathered.total)

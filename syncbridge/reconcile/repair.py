@@ -23,6 +23,7 @@ PERSON = "a person decides which of the records stays"
 EXTRA_STAYS = "the record stays unless --delete-extra is given"
 ROW_STAYS = "the row stays: by the mapping's deletes.to_postgres, or for want of --delete-extra"
 NOT_TAKEN = "fields that this side does not give away: see `owner` in the mapping"
+NOT_OURS = "records without a key stay, and are nobody's"
 KEY_LOST = "the record needs its key back: --repair postgres"
 MOVED = "it changed meanwhile"
 
@@ -89,6 +90,10 @@ class Repairer:
                 return Remedy(found, left=PERSON)
             case Kind.EXTRA:
                 return self._extra(found)
+            case Kind.NO_ROW:
+                if self.side is Side.POSTGRES:
+                    return Remedy(found, left=NOT_OURS)
+                return Remedy(found, look_again=found.remote_id)
             case Kind.MISSING:
                 return self._missing(found)
             case Kind.TWO_ENTITIES:
@@ -133,6 +138,8 @@ class Repairer:
 
     def _extra(self, found: Found) -> Remedy:
         assert found.record is not None  # it is about a record
+        if self.side is not Side.POSTGRES and self.sides.makes_rows and found.linked is None:
+            return Remedy(found, look_again=found.record.remote_id)  # it becomes a row
         if not self.delete_extra or self.side is Side.DESTINATION:
             return Remedy(found, left=EXTRA_STAYS)
         return Remedy(found, link=(found.record.remote_id, self._base(found.record)), send=True)

@@ -62,7 +62,7 @@ class Report:
         """Count what a look came to, unless it is to be looked at again."""
         match found.standing:
             case Standing.AGREES:
-                self.agreeing += 1
+                self.agreeing += bool(found.key)  # a record that became a row is counted with its entity
             case Standing.ON_ITS_WAY:
                 self.on_its_way += 1
             case Standing.HELD:

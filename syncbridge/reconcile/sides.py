@@ -66,6 +66,11 @@ class Sides:
         return self._composer.converter
 
     @property
+    def makes_rows(self) -> bool:
+        """Whether new remote records become rows."""
+        return self.mapping.two_way is not None and self.mapping.two_way.creates
+
+    @property
     def lane(self) -> str:
         """Whom calls are counted for."""
         return self.mapping.name
@@ -89,8 +94,9 @@ class Sides:
         return str(self._comparable(value))
 
     def spelled_key(self, key: str) -> str:
-        """The same of an entity's key; a key that no record could carry as it is."""
+        """The same of an entity's key; like no record's for a key that none could carry."""
         try:
-            return str(self._comparable(self._external(key)))
+            value = self._external(key)
         except RecordRejected:
-            return key
+            value = None
+        return f"\x00{key}" if value is None else str(self._comparable(value))  # no record carries a NUL

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
-from syncbridge.reconcile.repair import EXTRA_STAYS, PERSON, ROW_STAYS, Side
-from tests.fix_delivery import SmallProject, Start
+from syncbridge.reconcile.drift import Kind
+from syncbridge.reconcile.repair import EXTRA_STAYS, NOT_OURS, PERSON, ROW_STAYS, Side
+from tests.fix_delivery import TABLE, SmallProject, Start
 from tests.fix_reconcile import Reconciliations
 from tests.fix_two_way import StartTwoWay, TwoWayProject
 
@@ -168,3 +170,23 @@ def test_what_changed_since_it_was_found_is_left_alone(one_way: Reconciliations)
         repaired = repairer.repair(reconciler.drifted.pages())
     assert repaired.sent == 1
     assert out.left() == ["1", "2"]
+
+
+def test_a_record_that_should_be_a_row_and_was_overlooked_becomes_one(start_two_way: StartTwoWay, dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(TABLE.replace("id bigint primary key", "id bigint generated always as identity primary key"))
+    both = start_two_way()
+    out = both.out
+    out.destination.put("Contact", {"FirstName": "Overlooked", "LastName": "Record"})
+    out.store.execute("update syncbridge.watermark set position = '1000000', polled_at = now() + interval '1 hour'")
+    reconciliations = Reconciliations(out)
+    report = reconciliations.run()
+    assert (report.kinds, report.not_ours) == ({Kind.NO_ROW: 1}, 0)
+    assert reconciliations.repair(Side.POSTGRES).left == {NOT_OURS: 1}
+    assert reconciliations.repair(Side.DESTINATION).looked_at == 1
+    both.poll()
+    out.deliver()
+    age(out)
+    assert out.remote()["1"]["FirstName"] == "Overlooked"
+    report = reconciliations.run()
+    assert (report.drift, report.agreeing, report.entities) == (0, 1, 1)
