@@ -25,11 +25,11 @@ from syncbridge import config
 from syncbridge.cli import main
 from syncbridge.model import Lsn
 from syncbridge.project import Project
-from syncbridge.quickstart.compare import compare
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from syncbridge.store import mappings
 from syncbridge.store.mappings import AppliedMapping
 from syncbridge.worker import Worker
+from tests.both_sides import compare
 from tests.project_files import OBJECTS, ORG, PARTS, PEOPLE, SETTINGS, TABLES
 
 T = TypeVar("T")

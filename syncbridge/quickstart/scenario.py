@@ -9,6 +9,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,12 +17,18 @@ import httpx
 from psycopg import Connection
 
 from syncbridge.answers.waiting import Waited, wait_until_delivered
-from syncbridge.quickstart.compare import Comparison, compare, read_sandbox
+from syncbridge.quickstart import live
 from syncbridge.quickstart.services import Services
-from syncbridge.store import backlog, sync_log
+from syncbridge.quickstart.way_back import Clash, RemoteEdit, WayBack
+from syncbridge.reconcile.fence import Fence
+from syncbridge.reconcile.reconciler import Reconciler
+from syncbridge.reconcile.report import Report as Reconciled
+from syncbridge.reconcile.sides import Sides
+from syncbridge.store import backlog, mappings, sync_log
 from syncbridge.store.sync_log import Logged
 
-OBJECTS = ("Account", "Contact", "Opportunity")
+#: Of live changes, how many are made in Salesforce.
+SHARE_OF_SALES = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +86,17 @@ class Report:
     changes: list[Change] = field(default_factory=list)
     latency: Latency | None = None
     refused: list[Refused] = field(default_factory=list)
-    both_sides: list[Comparison] = field(default_factory=list)
+    edits: list[RemoteEdit] = field(default_factory=list)
+    clashes: list[Clash] = field(default_factory=list)
+    both_sides: list[Reconciled] = field(default_factory=list)
     api_calls: int = 0
 
     @property
     def agree(self) -> bool:
         """Whether both sides hold the same, record by record."""
-        return bool(self.both_sides) and all(comparison.agree for comparison in self.both_sides)
+        return bool(self.both_sides) and all(
+            not (side.drift or side.held or side.on_its_way) for side in self.both_sides
+        )
 
 
 #: what it is, in words; the mapping; the SQL, which returns the key
@@ -138,6 +149,7 @@ class Scenario:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self.way_back = WayBack(services)
         self.report = Report(postgres=services.server_name, salesforce=services.sandbox_url)
 
     def first_sync(self) -> FirstSync:
@@ -208,17 +220,41 @@ class Scenario:
         ]
         return self.report.refused
 
-    def compare(self) -> list[Comparison]:
-        """Compare both sides record by record."""
+    def edit_in_salesforce(self) -> list[RemoteEdit]:
+        """Edit, move, delete and enter records as sales does."""
+        self.report.edits = self.way_back.edits()
+        return self.report.edits
+
+    def clash(self) -> list[Clash]:
+        """Change fields on both sides at once: one is decided by its rule, one held for a person."""
+        self.report.clashes = [self.way_back.decided_by_rule(), self.way_back.held()]
+        return self.report.clashes
+
+    def reconcile(self) -> list[Reconciled]:
+        """Compare both sides of every mapping completely."""
         self._wait()
-        records = read_sandbox(self.services.sandbox_url, OBJECTS)
-        self.report.both_sides = compare(self.services.project, records)
+        project = self.services.project
+        with ExitStack() as connections:
+            store, catalog = (
+                connections.enter_context(opened("reconcile")) for opened in (project.store, project.source_admin)
+            )
+            source = connections.enter_context(project.source("reconcile"))
+            fence = Fence(store, catalog, project.settings.source.slot)
+            for name in mappings.read_all(store):
+                applied, mapping = project.compiled(store, catalog, name)
+                destination = project.destination(mapping.destination)
+                sides = Sides(applied.id, mapping, destination, store, source, project.lookups(store, mapping))
+                with Reconciler(sides, fence.passed) as reconciler:
+                    self.report.both_sides.append(reconciler.run())
         self.report.api_calls = self.api_calls()
         return self.report.both_sides
 
-    def live(self, rng: random.Random) -> Change:
-        """One random change, and what reached Salesforce."""
-        what, mapping, sql = _random_change(rng, self.services.size.people, self.services.size.orders)
+    def live(self, rng: random.Random) -> Change | RemoteEdit:
+        """One random change on either side, and what reached the other."""
+        people, orders = self.services.size.people, self.services.size.orders
+        if rng.random() < SHARE_OF_SALES:
+            return self.way_back.live(*live.remote_edit(rng, people))
+        what, mapping, sql = live.change(rng, people, orders)
         with self.services.connect() as crm, self.services.project.store("quickstart") as store:
             key, committed = self._commit(crm, sql)
             _await_entry(store, mapping, key, committed)
@@ -281,23 +317,3 @@ def _await_entry(store: Connection, mapping: str, key: str, since: datetime) -> 
             return entries[-1]
         time.sleep(0.005)
     return None
-
-
-def _random_change(rng: random.Random, people: int, orders: int) -> tuple[str, str, str]:
-    """In words; the mapping; the SQL."""
-    person, order, number = rng.randint(200, people), rng.randint(40, orders), rng.randint(1000, 9999)
-    what, mapping, statement = rng.choice(_LIVE)
-    return what, mapping, statement.format(person=person, order=order, number=number)
-
-
-_LIVE: Sequence[tuple[str, str, str]] = (
-    ("somebody gets a new job", "people", "update people set title = 'Director {number}' where id = {person}"),
-    ("a new phone number", "people", "update people set phone = '+1 555 {number}' where id = {person}"),
-    ("an order changes its price", "orders", "update orders set amount = {number}.50 where id = {order}"),
-    (
-        "a new person signs up",
-        "people",
-        "insert into people (company_id, first_name, last_name, email)"
-        " values (2, 'Noor', 'Haddad', 'noor{number}@mail.example')",
-    ),
-)

@@ -165,6 +165,8 @@ class Services:
             _SETTINGS.format(database=DATABASE, url=self.sandbox_url, client_id=self.credentials["client_id"])
         )
         shutil.copytree(_mappings(), self.folder / "mappings", ignore=shutil.ignore_patterns("README*"))
+        for file in (self.folder / "mappings").glob("*.yaml"):
+            file.write_text(file.read_text().replace("poll: {every: 30s}", "poll: {every: 1s}"))  # nobody waits so long
         secret = self.credentials["client_secret"]
         (self.folder / ".env").write_text(  # so that every command works on this project, from any terminal
             f"SYNCBRIDGE_SOURCE__DSN='{self.dsn}'\nSYNCBRIDGE_DESTINATIONS__SALESFORCE__CLIENT_SECRET='{secret}'\n"

@@ -98,7 +98,7 @@ def test_nothing_that_is_there_is_written_over(check_project: CheckProject) -> N
     arguments = ("suggest", "people", "--to", "salesforce:Contact", "--write")
     code, told = check_project.run(*arguments)
     assert code == 2
-    assert "mappings/people.yaml:2: there is a mapping named 'people' already" in told
+    assert "mappings/people.yaml:3: there is a mapping named 'people' already" in told
     (check_project.folder / "mappings" / "people.yaml").write_text("not: a mapping\n")
     code, told = check_project.run(*arguments)
     assert code == 2

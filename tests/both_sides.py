@@ -1,14 +1,10 @@
-"""Both sides, record by record: what Postgres holds now against what Salesforce holds now."""
+"""Both sides, record by record, by a way of its own: the judge of what delivery, polls and reconcile say."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import httpx
-import orjson
-
-from syncbridge.errors import SyncbridgeError
 from syncbridge.model import Fields
 from syncbridge.outbound.compose import Composer
 from syncbridge.outbound.lookups import Lookups
@@ -89,15 +85,3 @@ def _compare_page(
             result.different[key] = differing
         else:
             result.equal += 1
-
-
-def read_sandbox(url: str, objects: Iterable[str]) -> dict[str, list[Fields]]:
-    """All records of these objects, straight from the sandbox's storage."""
-    found: dict[str, list[Fields]] = {}
-    with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
-        for name in objects:
-            answer = client.get(f"/sandbox/records/{name}")
-            if answer.status_code != 200:
-                raise SyncbridgeError(f"the sandbox does not show its records: HTTP {answer.status_code}")
-            found[name] = [orjson.loads(line) for line in answer.content.splitlines() if line]
-    return found
