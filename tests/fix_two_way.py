@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import Connection
 
@@ -18,7 +19,7 @@ from syncbridge.store import held_changes, links, loads, rechecks, runs, sync_lo
 from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.runs import Run
 from syncbridge.store.sync_log import Logged
-from tests.fix_delivery import SmallProject, Start
+from tests.fix_delivery import TABLE, SmallProject, Start
 from tests.fix_store import MOMENT
 
 BOTH = ("guard: {deletes", "direction: both\nguard: {deletes")
@@ -134,6 +135,10 @@ class TwoWayProject:
 
 StartTwoWay = Callable[..., TwoWayProject]
 
+#: The table of people, with keys that come by default.
+IDENTITY = TABLE.replace("id bigint primary key", "id bigint generated always as identity primary key")
+StartNew = Callable[..., TwoWayProject]
+
 
 @pytest.fixture
 def start_two_way(start: Start) -> StartTwoWay:
@@ -172,4 +177,25 @@ def both(start_two_way: StartTwoWay) -> TwoWayProject:
     project.out.deliver()
     project.poll()
     project.age_links()
+    return project
+
+
+@pytest.fixture
+def start_new(start_two_way: StartTwoWay, dsn: str) -> StartNew:
+    """Starts a project over a table whose keys come by default."""
+
+    def make(*replacements: tuple[str, str], table: str = IDENTITY, **options: Any) -> TwoWayProject:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(table.encode())
+        return start_two_way(*replacements, **options)
+
+    return make
+
+
+@pytest.fixture
+def unloaded(start_two_way: StartTwoWay) -> TwoWayProject:
+    """Three rows, of which none was delivered, and a mapping that waits for its first load."""
+    project = start_two_way(("guard:", "conflict: destination\nguard:"))
+    project.out.add(1, 2, 3)
+    project.ask_first_load()
     return project

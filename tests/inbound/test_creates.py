@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
 from syncbridge.model import Fields, Outcome, Reason
 from syncbridge.store import held_records, rechecks
 from syncbridge.store.held_records import HeldRecord
 from tests.fix_delivery import TABLE
-from tests.fix_two_way import StartTwoWay, TwoWayProject
-
-IDENTITY = TABLE.replace("id bigint primary key", "id bigint generated always as identity primary key")
-StartNew = Callable[..., TwoWayProject]
-
-
-@pytest.fixture
-def start_new(start_two_way: StartTwoWay, dsn: str) -> StartNew:
-    """Starts a project over a table whose keys come by default."""
-
-    def make(*replacements: tuple[str, str], table: str = IDENTITY, **options: Any) -> TwoWayProject:
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(table.encode())
-        return start_two_way(*replacements, **options)
-
-    return make
+from tests.fix_two_way import IDENTITY, StartNew, StartTwoWay, TwoWayProject
 
 
 def put(both: TwoWayProject, **fields: Any) -> str:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
 from syncbridge.destinations.feed import RemoteChange
-from syncbridge.inbound.write import PageWriter
 from syncbridge.model import MappingStatus, Outcome
 from syncbridge.store import loads, mappings, watermarks
 from tests.fix_two_way import StartTwoWay, TwoWayProject
@@ -26,15 +21,6 @@ def kinds(project: TwoWayProject, since: int) -> list[str]:
 
 
 # -- the first load ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def unloaded(start_two_way: StartTwoWay) -> TwoWayProject:
-    """Three rows, of which none was delivered, and a mapping that waits for its first load."""
-    project = start_two_way(("guard:", "conflict: destination\nguard:"))
-    project.out.add(1, 2, 3)
-    project.ask_first_load()
-    return project
 
 
 def test_records_that_carry_the_key_of_a_row_are_linked_and_merged_by_rule(unloaded: TwoWayProject) -> None:
@@ -238,81 +224,3 @@ def test_pages_are_written_in_parts_and_the_position_moves_after_the_last(both: 
 def test_a_resync_that_is_asked_for_twice_is_one(both: TwoWayProject) -> None:
     assert both.ask_resync() == both.ask_resync()
     assert both.ask_resync("id = 1") != both.ask_resync()
-
-
-# -- deaths -----------------------------------------------------------------------------------------------------------
-
-
-class Died(BaseException):
-    """A worker's death."""
-
-
-@pytest.mark.parametrize(
-    "step",
-    ["before the page is written", "after a part", "before the position moves", "before the missing are found",
-     "between pages of the missing", "before the end"],
-)  # fmt: skip
-def test_a_worker_that_dies_at_any_step_leaves_a_resync_that_another_ends(
-    step: str, both: TwoWayProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    both.out.add(*range(3, 30))
-    both.out.deliver()
-    both.age_links()
-    both.out.destination.batch_size = 10
-    both.edit(5, FirstName="Grace")
-    for key in (7, 8, 9):
-        both.drop(key)
-    unseen(both)
-    run_id = both.ask_resync()
-    with monkeypatch.context() as patched:
-        _die_at(step, patched)
-        with pytest.raises(Died):
-            both.load(run_id, both.loader(part=4))
-    run = both.load(run_id, both.loader(part=4))
-    assert run.status == "done"
-    assert both.row(5, "first_name") == ("Grace",)
-    gone = {key: [entry.operation for entry in both.log(key)] for key in range(1, 30) if both.log(key)}
-    assert gone == {5: ["update"], 7: ["delete"], 8: ["delete"], 9: ["delete"]}
-    assert both.out.store.execute("select count(*) from syncbridge.scanned").fetchone() == (0,)
-
-
-def _die_at(step: str, patched: pytest.MonkeyPatch) -> None:
-    def dies(*_: object, **__: object) -> None:
-        raise Died
-
-    def writes_and_dies(writer: PageWriter, *given: Any, **named: Any) -> None:
-        write(writer, *given, **named)
-        raise Died
-
-    write = PageWriter.write
-    match step:
-        case "before the page is written":
-            patched.setattr(PageWriter, "write", dies)
-        case "after a part":
-            patched.setattr(PageWriter, "write", writes_and_dies)
-        case "before the position moves":
-            patched.setattr(loads, "advance", dies)
-        case "before the missing are found":
-            patched.setattr(loads, "find_missing", dies)
-        case "between pages of the missing":
-            patched.setattr(loads, "looked_at", dies)
-        case _:
-            patched.setattr(loads, "finish", dies)
-
-
-def test_a_first_load_goes_on_in_another_process_from_its_position(unloaded: TwoWayProject) -> None:
-    unloaded.out.destination.batch_size = 2
-    for number in (1, 2, 3):
-        there(unloaded, number)
-    run_id = unloaded.ask_first_load()
-    unloaded.loader().step(unloaded.run(run_id))
-    before = len(unloaded.out.destination.calls)
-    assert unloaded.load(run_id, unloaded.loader()).enqueued == 3
-    assert kinds(unloaded, before) == ["scan"]
-
-
-def test_of_two_workers_one_carries_a_mappings_loads(both: TwoWayProject) -> None:
-    first, second = both.out.stores(), both.out.stores()
-    assert loads.lead(first, both.out.mapping_id)
-    assert not loads.lead(second, both.out.mapping_id)
-    assert loads.lead(first, both.out.mapping_id)
