@@ -44,7 +44,7 @@ class Loader:
     """
 
     poller: Poller
-    part: int = PART
+    part: int = field(default_factory=lambda: PART)
     clock: Callable[[], float] = time.monotonic
     _page: ScanPage | None = None
     _written: int = 0  # records of that page
