@@ -24,6 +24,7 @@ from syncbridge.outbound.guard import Guard, Reservation
 from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.masking import Mask
 from syncbridge.outbound.parts import Parts, unavailable
+from syncbridge.outbound.perhaps_made import leave_to_poller
 from syncbridge.outbound.plan import Planned
 from syncbridge.outbound.recording import Counts, Recorder
 from syncbridge.outbound.reread import Reread
@@ -131,6 +132,7 @@ class Deliverer:
             sending = self._comparer.sending(planned)[: self.limits.batch]  # what is left over is given back
             if self.mapping.two_way is not None:
                 held_rows.follow(self.store, self.mapping_id, planned)
+                sending = self._leave_what_is_there(sending)
             sending = self._reread.look(sending)
             self._fit_claims(len(claimed), len(sending))
             self._mask.cover(sending)
@@ -145,6 +147,10 @@ class Deliverer:
         self._recorder.record(claim, claimed, planned, exchange, stopped)
         self._guard.release(reserved or {}, lambda key: isinstance(exchange.answers.get(key), Delivered))
         return len(claimed)
+
+    def _leave_what_is_there(self, sending: list[Planned]) -> list[Planned]:
+        converter = self._comparer.composer.converter
+        return leave_to_poller(self.store, self.mapping_id, self.mapping, self.destination, converter, sending)
 
     def _remember(self, claim: int, sending: list[Planned]) -> None:
         """What comes back must be known as ours, also if no answer comes."""

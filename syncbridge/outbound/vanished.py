@@ -25,7 +25,7 @@ def find_vanished(
     unknown = [p for p in vanished if (p.claimed.resend or p.key not in ids) and not p.keyless]
     absent: set[str] = set()
     if unknown:
-        ids.update(_look_up(mapping, destination, converter, [p.key for p in unknown]))
+        ids.update(look_up(mapping, destination, converter, [p.key for p in unknown]))
     for p in unknown:
         if p.key not in ids:
             p.operation = Operation.NOTHING
@@ -33,9 +33,10 @@ def find_vanished(
     return ids, absent
 
 
-def _look_up(
+def look_up(
     mapping: CompiledMapping, destination: Destination, converter: Converter, keys: Sequence[str]
 ) -> dict[str, str]:
+    """Key -> remote id of the records that carry these keys in their external id field."""
     values = {}
     for key in keys:
         try:

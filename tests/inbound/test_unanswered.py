@@ -65,6 +65,36 @@ def test_a_record_that_we_perhaps_made_takes_no_newer_value_from_its_row(
     assert both.log(3) == []
 
 
+@pytest.mark.parametrize("how", ["lost answer", "killed worker"])
+def test_what_somebody_changed_in_a_record_that_we_perhaps_made_is_not_written_over(
+    both: TwoWayProject, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both.out.add(3)
+    send_without_an_answer(both, how, monkeypatch)
+    (made,) = [id for id, each in both.out.destination.stored("Contact").items() if each["Person_Key__c"] == "3"]
+    both.out.destination.update("Contact", [(made, {"FirstName": "Theirs"})])
+    both.out.change("update people set last_name = 'Ours' where id = 3", 3)
+    make_due(both.out.store)
+    both.out.deliverer.step()
+    assert both.out.remote()["3"]["FirstName"] == "Theirs"
+    both.poll()
+    make_due(both.out.store)
+    both.out.deliverer.step()
+    assert both.row(3, "first_name", "last_name") == ("Theirs", "Ours")
+    assert both.out.remote()["3"].items() >= {"FirstName": "Theirs", "LastName": "Ours"}.items()
+    (decision,) = both.decisions(3)  # nothing was agreed on so far, so it is decided by rule
+    assert list(decision) == ["FirstName"]
+    assert both.out.left() == []
+
+
+def test_a_new_record_that_never_came_there_is_sent_again(both: TwoWayProject) -> None:
+    both.out.add(3)
+    both.out.touch(3, resend=True)
+    both.out.deliver()
+    assert both.out.remote()["3"]["FirstName"] == "First 3"
+    assert both.out.left() == []
+
+
 def test_of_two_that_were_sent_without_an_answer_either_is_ours(both: TwoWayProject) -> None:
     both.out.change("update people set first_name = 'First' where id = 1", 1)
     upsert = both.out.destination.upsert
