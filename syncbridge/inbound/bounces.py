@@ -135,7 +135,6 @@ def _still_held(decision: Decision, held: HeldChange | None) -> set[str]:
         for name, sides in held.fields.items()
         if decision.verdicts.get(name) in _MOVES
         and name not in pair.taken.sides
-        and name not in pair.taken.sides
         and (pair.local or {}).get(name) in sides.values()
         and pair.change.fields.get(name) in sides.values()
     }
