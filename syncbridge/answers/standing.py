@@ -113,6 +113,8 @@ def _waits(story: Story, waiting: Waiting) -> Standing:
     if waiting.attempts:
         why = ": ".join(part for part in (waiting.code, waiting.message) if part)
         return Standing(f"waits: refused {_times(waiting.attempts)}, and tried again by itself: {why}", in_order=True)
+    if story.loading:
+        return Standing("waits: nothing is sent before the first load is over, see syncbridge status", in_order=True)
     return Standing("waits: it is sent in a moment", in_order=True)
 
 

@@ -29,7 +29,7 @@ from syncbridge.outbound.masking import masked
 from syncbridge.outbound.plan import plan
 from syncbridge.project import Project
 from syncbridge.source import rows
-from syncbridge.store import backlog, conflicts, links, mappings, parents, rechecks, runs, sync_log, workers
+from syncbridge.store import backlog, conflicts, links, loads, mappings, parents, rechecks, runs, sync_log, workers
 from syncbridge.store.backlog import Waiting
 from syncbridge.store.claims import Claimed
 from syncbridge.store.conflicts import Conflict
@@ -79,6 +79,7 @@ class Story:
     two_way: bool = False  # remote changes come back
     held: HeldRemote | None = None  # a remote change that is not in the row, until a person decides
     recheck: bool = False  # the poller looks at the record again
+    loading: bool = False  # nothing is sent before the mapping's first load is over
 
 
 def tell(project: Project, name: str, key: str, *, offline: bool = False) -> Story:
@@ -136,6 +137,7 @@ def _from_state(store: Connection, applied: AppliedMapping, key: str, link: Link
         parents=parents.of_entity(store, applied.id, key),
         two_way=applied.two_way,
         held=held.read(store, applied, key),
+        loading=loads.first_pending(store, applied.id),
         recheck=link is not None and rechecks.asked(store, applied.id, link.remote_id),
         remote_id=link.remote_id if link is not None else None,
         delivered_at=link.delivered_at if link is not None else None,

@@ -91,7 +91,7 @@ def test_what_cannot_be_read_again_is_said(whole: WholeProject, tmp_path: Path) 
     assert whole.run("resync", "people", "--from", "destination", "--force").code == 2
 
 
-def test_a_worker_that_is_killed_while_it_loads_is_followed_by_another(
+def test_a_worker_that_ends_while_it_loads_is_followed_by_another(
     whole: WholeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there: list[Fields] = [{"Person_Key__c": str(n), "FirstName": "Theirs", "LastName": "Last"} for n in range(1, 4)]

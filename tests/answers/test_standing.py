@@ -97,3 +97,9 @@ def test_a_record_that_was_marked_instead_of_deleted_is_in_order() -> None:
 def test_keys_are_quoted_for_the_shell() -> None:
     dead = story(key='["a", "b"]', waiting=waiting(status="dead", code="X", message="y"))
     assert stand(dead).remedy.endswith("""syncbridge requeue people '["a", "b"]'""")
+
+
+def test_what_waits_for_the_first_load_says_so() -> None:
+    told = stand(story(waiting=waiting(), loading=True))
+    assert told.in_order
+    assert "before the first load is over" in told.words
