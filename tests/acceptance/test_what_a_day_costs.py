@@ -119,8 +119,10 @@ def test_a_requeue_of_many_dead_letters_describes_their_object_once(org: WholePr
         assert "3,000 dead letters" in org.run("wait", "people").out
     org.salesforce.control.change_field("Contact", "LastName", length=80)
     org.salesforce.control.reset_stats()
+    org.done("pause", "people")
     with org.worker_here():
-        org.done("requeue", "people", "--all")
+        org.done("requeue", "people", "--all")  # in several steps: what is requeued after a call is described anew
+        org.done("resume", "people")
         org.wait("people")
     assert org.dead() == {}
     assert calls(org) == {"token": 1, "describe": 1, "collections_upsert": 15}
