@@ -126,7 +126,8 @@ def _id(kin: Kin, parent: str) -> int:
 def withhold(decision: Decision, ways: Mapping[str, LookupWay], parents: Parents) -> Decision:
     """Without the lookups whose parent has no row yet: they wait, and other fields are written.
 
-    A row that is to be made, and cannot be without one of them, waits in whole.
+    Their base stays, so that they come as a change of the record alone; a row that is made holds null there. One that
+    cannot be made without them waits in whole.
     """
     missing = {
         name: str(value)
@@ -139,8 +140,9 @@ def withhold(decision: Decision, ways: Mapping[str, LookupWay], parents: Parents
     if decision.action in _MAKES and any(ways[name].required for name in missing):
         return Decision(decision.pair, base=base, waiting=missing, new=decision.new)
     write = {name: value for name, value in decision.write.items() if name not in missing}
+    known = dict.fromkeys(missing) if decision.action in _MAKES else {**(decision.pair.local or {}), **(base or {})}
     kept = {name: value for name, value in (decision.base or {}).items() if name not in missing}
-    kept |= {name: base[name] for name in missing if base is not None and name in base}
+    kept |= {name: known[name] for name in missing if name in known}
     return replace(
         decision,
         action=decision.action if write or decision.action in _MAKES else Action.NOTHING,
