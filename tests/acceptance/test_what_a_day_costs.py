@@ -112,17 +112,16 @@ def test_what_was_spent_is_kept_when_a_worker_ends_and_added_to_by_the_next(org:
 
 
 def test_a_requeue_of_many_dead_letters_describes_their_object_once(org: WholeProject) -> None:
-    org.add_settings("[worker]\nlanes = 1\n")  # each lane describes for itself
+    org.add_settings("bulk_from = 0\n")  # of the destination, whose section is the last
+    org.add_settings("[worker]\nlanes = 1\n")  # each lane describes for itself, and so do those who make jobs
     org.salesforce.control.change_field("Contact", "LastName", length=3)
     with org.worker_here():
         org.sql("insert into people (id, last_name) select n, 'Long ' || n from generate_series(1001, 4000) as n")
         assert "3,000 dead letters" in org.run("wait", "people").out
     org.salesforce.control.change_field("Contact", "LastName", length=80)
     org.salesforce.control.reset_stats()
-    org.done("pause", "people")
     with org.worker_here():
-        org.done("requeue", "people", "--all")  # in several steps: what is requeued after a call is described anew
-        org.done("resume", "people")
+        org.done("requeue", "people", "--all")
         org.wait("people")
     assert org.dead() == {}
     assert calls(org) == {"token": 1, "describe": 1, "collections_upsert": 15}
