@@ -6,7 +6,7 @@ import pytest
 
 from syncbridge.reconcile.drift import Kind
 from syncbridge.reconcile.gathering import Stopped
-from syncbridge.reconcile.reconciler import Progress
+from syncbridge.reconcile.reconciler import CAPTURE_BEHIND, Progress
 from syncbridge.store import links, workers
 from tests.fix_delivery import SmallProject, Start
 from tests.fix_reconcile import Reconciliations
@@ -202,3 +202,21 @@ def test_it_can_be_stopped_and_leaves_no_scan_behind(both_sides: Reconciliations
     with both_sides.reconciler(shown=seen.append, stopped=lambda: len(seen) > 2) as reconciler, pytest.raises(Stopped):
         reconciler.run()
     assert both_sides.out.destination.scans.begun == {}
+
+
+def test_what_capture_brings_while_it_is_looked_at_is_on_its_way(both_sides: Reconciliations) -> None:
+    out = both_sides.out
+    out.writer.execute("update people set first_name = 'Just now' where id = 1")
+
+    def captured() -> bool:
+        out.touch(1)
+        return True
+
+    report = both_sides.run(captured=captured)
+    assert (report.on_its_way, report.drift) == (1, 0)
+
+
+def test_when_nobody_captures_the_report_says_that_drift_may_be_a_change(both_sides: Reconciliations) -> None:
+    both_sides.out.writer.execute("update people set first_name = 'Perhaps unseen' where id = 1")
+    report = both_sides.run(captured=lambda: False)
+    assert (report.drift, report.warnings) == (1, [CAPTURE_BEHIND])
