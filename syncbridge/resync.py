@@ -61,6 +61,9 @@ def _elsewhere(run: Run | None) -> Progress:
 
 
 def _page(store: Connection, source: Connection, run: Run, mapping: CompiledMapping, page: int) -> Progress:
+    if not mapping.sends:
+        runs.advance(store, run.id, phase="done", after=None, enqueued=0)
+        return Progress.OVER
     if run.phase == "rows":
         sql, parameters = mapping.keys_page(run.after, page, where=run.filter or None)
         keys = rows.keys_page(source, sql, parameters)

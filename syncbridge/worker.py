@@ -185,11 +185,14 @@ class Worker:
         if any(mapping.two_way is not None for mapping in around.compiled.values()):
             loops.append(("loads", lambda: LoadLoop(around)))
         for mapping_id, mapping in around.compiled.items():
-            for lane in range(self.project.settings.worker.lanes):
+            lanes = self.project.settings.worker.lanes if mapping.sends else 0
+            for lane in range(lanes):
                 name = f"deliver-{mapping.name}" + (f"-{lane + 1}" if lane else "")
                 loops.append((name, lambda id=mapping_id, lane=lane: DeliveryLoop(around, id, lane)))  # type: ignore[misc]
             if mapping.two_way is not None:
                 loops.append((f"poll-{mapping.name}", lambda id=mapping_id: PollLoop(around, id)))  # type: ignore[misc]
+            if not mapping.sends:
+                continue
             loops.append((f"bulk-{mapping.name}", lambda id=mapping_id: BulkLoop(around, id)))  # type: ignore[misc]
             loops.append((f"bulk-results-{mapping.name}", lambda id=mapping_id: BulkResultsLoop(around, id)))  # type: ignore[misc]
         return loops

@@ -176,8 +176,11 @@ class _Applying:
                 runs.ask(self.store, child, Reason.RESYNC)
         if change.before is not None and change.before.match_on != mapping.match_on:
             conflicts.start_anew(self.store, number)
-        if change.compose:
-            first = change.kind in (Kind.NEW, Kind.MOVED)
+        begins = change.before is not None and change.before.direction == "to_postgres"
+        if not mapping.sends:
+            forget.outgoing(self.store, number)
+        elif change.compose or begins:
+            first = change.kind in (Kind.NEW, Kind.MOVED) or begins
             runs.ask(self.store, number, Reason.FIRST_SYNC if first else Reason.RESYNC)
         if mapping.two_way is None:
             loads.cancel(self.store, number)

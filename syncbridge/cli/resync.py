@@ -101,6 +101,11 @@ def resync(
             if from_ == "destination":
                 read_again(store, source, parts.applied, parts.mapping, wanted, where or "", json=json)
                 return
+            if not parts.mapping.sends:
+                raise ConfigurationError(
+                    f"{mapping} sends nothing: its direction is to_postgres",
+                    hint=f"`syncbridge resync {mapping} --from destination` reads all records again.",
+                )
             asked = _enqueue(parts, wanted, force=force) if keys else _run(parts, where or "", force=force, quiet=json)
             if json:
                 print_json(asdict(asked))

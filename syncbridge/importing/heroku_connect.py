@@ -168,7 +168,7 @@ def _head(subject: Subject) -> Iterator[Line]:
     yield Line(f"destination: {scalar(subject.wishes.destination)}")
     yield Line(f"object: {scalar(subject.object)}")
     if subject.direction != "to_destination":
-        yield Line(f"direction: {subject.direction}", "can be checked, but not be put in force in this version")
+        yield Line(f"direction: {subject.direction}", "nothing is sent" if subject.direction == "to_postgres" else "")
     if subject.direction == "both":
         yield Line("conflict: newest", "the last writer wins, as in Heroku Connect")
     yield Line("")

@@ -60,7 +60,8 @@ def record(
     links.remove(store, mapping_id, [d.key for d in done if d.base is None and d.pair.base is not None and not d.new])
     # it may wait for just this
     outbox.make_due(store, mapping_id, [d.key for d in done if d.key in page.touched and not d.waiting])
-    _send(store, source, mapping_id, [d.key for d in done if d.send and d.key not in page.touched])
+    if two_way.sends:
+        _send(store, source, mapping_id, [d.key for d in done if d.send and d.key not in page.touched])
     told = [*page.waiting.told, *_log_refused(page, newly), *_log_done(done, newly, columns, two_way)]
     sync_log.append_incoming(store, mapping_id, told)
 

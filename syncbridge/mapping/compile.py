@@ -25,7 +25,7 @@ from syncbridge.mapping.related import Related, faults, relate
 from syncbridge.mapping.schedule import Schedule
 from syncbridge.mapping.spec import FieldSpec, MappingSpec, Rate, Scalar, Share
 from syncbridge.mapping.sql import qualified, quoted
-from syncbridge.mapping.two_way import TwoWay, two_way
+from syncbridge.mapping.two_way import TwoWay, returning, two_way
 from syncbridge.mapping.types.casts import by_text, selected
 from syncbridge.schemas import Column, Table, Watch
 
@@ -100,8 +100,18 @@ class CompiledMapping:
         """Remote fields whose values nobody is shown, in small letters."""
         return frozenset(each.remote.lower() for each in self.fields if each.sensitive)
 
+    @property
+    def sends(self) -> bool:
+        """Changes of rows go out."""
+        return self.two_way is None or self.two_way.sends
+
     def watches(self, mapping_id: int) -> tuple[Watch, ...]:
-        """Tables whose changes make keys of this mapping, or join keys of its relations: the root's first."""
+        """Tables whose changes make keys of this mapping, or join keys of its relations: the root's first.
+
+        None where nothing is sent.
+        """
+        if not self.sends:
+            return ()
         return watches(self._fan_outs, Watch(mapping_id, self.schema, self.table, self.key))
 
     def fan_out_page(self, relation: str, after: str | None, limit: int) -> tuple[str, list[str | int]]:
@@ -160,7 +170,7 @@ def compile_mapping(spec: MappingSpec, table: Table, related: Mapping[str, Table
     Raises SchemaDrift when a table lacks a column, cannot give keys or cannot be joined. SQL fragments are not looked
     into here: `check` describes them on the server.
     """
-    _refuse_unavailable(spec)
+    _require_columns(spec, table)
     schema, name = spec.entity.table_name
     columns = tuple(_key_column(spec, table, column) for column in spec.entity.key)
     relations = _related(spec, table, related)
@@ -214,11 +224,16 @@ def _related(spec: MappingSpec, table: Table, tables: Mapping[str, Table]) -> Re
     return related
 
 
-def _refuse_unavailable(spec: MappingSpec) -> None:
-    """Parts of the language that can be read, but not yet be run."""
-    if spec.direction == "to_postgres":
-        message = f"{spec.at('direction')}: direction to_postgres is not available in this version yet"
-        raise SchemaDrift(message, hint="Write `direction: both`, and `owner: destination` at its fields.")
+def _require_columns(spec: MappingSpec, table: Table) -> None:
+    """With `direction: to_postgres` there is nothing to a field but the column that it comes into."""
+    if spec.direction != "to_postgres":
+        return
+    written = returning(spec, table)
+    for remote in spec.fields:
+        if remote not in written:
+            where = spec.at("fields", remote)
+            message = f"{where}: with direction to_postgres a field needs a column of {table.qualified} of its own"
+            raise SchemaDrift(message, hint="Give it one that no other field writes, or leave the field out.")
 
 
 def _key_column(spec: MappingSpec, table: Table, name: str) -> Column:

@@ -192,8 +192,10 @@ def two_way(spec: MappingSpec, table: Table, key: Sequence[Column]) -> TwoWay | 
     columns = _columns(spec, table)
     written = returning(spec, table)
     owners: dict[str, Owner] = {each: mapped.owner for each, mapped in spec.fields.items() if mapped.owner is not None}
+    if spec.direction == "to_postgres":
+        owners = dict.fromkeys(spec.fields, "destination")
     return TwoWay(
-        conflict=spec.conflict,
+        conflict=spec.conflict if spec.direction == "both" else "destination",
         every=spec.poll.every,
         formulas=spec.poll.formulas,
         columns=columns,

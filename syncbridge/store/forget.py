@@ -61,6 +61,17 @@ def waiting(connection: Connection, mapping_id: int) -> None:
     )
 
 
+def outgoing(connection: Connection, mapping_id: int) -> None:
+    """What waits to be sent, and runs that would enqueue more: nothing of the mapping goes out any more."""
+    for table in ("fan_out", "outbox", "awaited", "conflict"):
+        connection.execute(f"delete from syncbridge.{table} where mapping_id = %s", (mapping_id,))  # noqa: S608 - constants
+    connection.execute(
+        "update syncbridge.run set status = 'cancelled', finished_at = now()"
+        " where mapping_id = %s and direction = 'out' and status in ('asked', 'pending')",
+        (mapping_id,),
+    )
+
+
 def mapping(connection: Connection, mapping_id: int) -> None:
     """A mapping with all that is known of it but its log. In a transaction."""
     records(connection, mapping_id)
