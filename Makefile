@@ -4,11 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test lint format bench clean
+# So many times as many stories as in CI.
+TIMES ?= 20
+
+.PHONY: help quickstart test soak lint format bench clean
 
 help:
 	@echo "make quickstart   Postgres, a local Salesforce and the worker in one terminal (ARGS=\"--once --json\")"
 	@echo "make test         all tests, on a real Postgres (ARGS=\"-k outbox\")"
+	@echo "make soak         random stories of two-way sync, other ones each time (TIMES=200 ARGS=\"-k http\")"
 	@echo "make lint         ruff and mypy"
 	@echo "make bench        speed, as a table, into docs/benchmarks.md"
 
@@ -26,6 +30,9 @@ quickstart: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+
+soak: $(READY)
+	@SYNCBRIDGE_SOAK=$(TIMES) $(BIN)/python -m pytest -n 2 tests/convergence $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -149,7 +149,10 @@ def _changed(pair: Pair, rules: Mapping[str, Rule]) -> bool:
 def account(
     decision: Decision, rules: Mapping[str, Rule], conflict: Rule, sensitive: frozenset[str]
 ) -> dict[str, dict[str, Normal]]:
-    """For the log: the inputs of each field in which a side lost, or that is held; WHOLE where one side is gone."""
+    """For the log: the inputs of each field in which a side lost, or that is held.
+
+    Where one side is gone, WHOLE tells what became of the pair, and the fields are those that the other one changed.
+    """
     told = (Verdict.POSTGRES_WINS, Verdict.DESTINATION_WINS, Verdict.HELD, Verdict.BOUNCES)
     pair, taken = decision.pair, decision.pair.taken
     names = [name for name, verdict in decision.verdicts.items() if verdict in told or name in taken.sides]
@@ -168,6 +171,9 @@ def account(
         fate: dict[str, Normal] = {"verdict": decision.fate.value, "deleted": deleted.value}
         met = not pair.change.deleted or rule == PERSON or _changed(pair, rules)  # else no rule was needed
         accounts[WHOLE] = {**fate, "rule": rule, **_times(pair, rule)} if met else fate
+        for name in differing(pair.base, pair.local, pair.change) if met else ():
+            shown: dict[str, Normal] = {"values": MASKED} if name in sensitive else values(pair, name)
+            accounts[name] = {"verdict": decision.fate.value, "rule": rule, **shown}
     return accounts
 
 

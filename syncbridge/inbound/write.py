@@ -2,8 +2,8 @@
 
 Rows, links with their base, what is held, and the sync log; the watermark follows it.
 
-Where the state has a database of its own the rows are committed first: a crash between the two leaves rows that hold
-the remote values already, which the next poll finds to agree.
+Where the state has a database of its own the rows are committed first, once everything is ready to be: a crash between
+the two commits leaves rows that hold the remote values already, which the next poll finds to agree.
 
 *Stale reads.* A page can show a record as it was before our own last write to it: it was read before that ended, or the
 destination shows its queries an older state for some seconds. What differs from the base of a record that is on its way
@@ -141,10 +141,10 @@ class PageWriter:
             page.decisions = [keyed(each, self.columns) for each in self._stop_bounces(decisions, known, held)]
             Guard(self.mapping_id, self.mapping, self.two_way, self.store).count(page.decisions)
             row_changes.apply(page, self.mapping, self.two_way, self.columns, self.source)
-        page.touched = touched
-        looked_at = latest.keys() - page.postponed if current else {d.pair.change.remote_id for d in page.decisions}
-        page.waiting = waiting.write(self.store, self.mapping_id, self.kin, self.columns, page.decisions, looked_at)
-        record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way)
+            page.touched = touched
+            looked_at = latest.keys() - page.postponed if current else {d.pair.change.remote_id for d in page.decisions}
+            page.waiting = waiting.write(self.store, self.mapping_id, self.kin, self.columns, page.decisions, looked_at)
+            record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way)
         rechecks.add(self.store, self.mapping_id, page.postponed - {each.remote_id for each in postponed})
         rechecks.postpone(self.store, self.mapping_id, postponed)
         if current:

@@ -82,7 +82,7 @@ def test_rows_that_were_written_without_their_record_agree_at_the_next_poll(
         both.age_links()
         both.edit(1, FirstName="Theirs")
         with monkeypatch.context() as patched:
-            patched.setattr(sync_log, "append_incoming", die)
+            patched.setattr(rechecks, "postpone", die)  # the rows are committed then
             with pytest.raises(Died):
                 both.poll()
         assert both.row(1, "first_name") == ("Theirs",)
@@ -115,3 +115,25 @@ def test_a_position_is_written_only_over_the_one_that_it_follows(both: TwoWayPro
     assert not watermarks.advance(store, id, "earlier", after=now, caught_up=True)
     assert not watermarks.advance(store, id, "first", after=None, caught_up=True)
     assert watermarks.read(store, id) == "later"
+
+
+def test_rows_of_another_database_are_not_written_when_their_decision_cannot_be_told(
+    start_two_way: StartTwoWay, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.connect(dsn, purpose="rows") as rows_of_another_database:
+        both = start_two_way(own_store=rows_of_another_database)
+        both.out.add(1)
+        both.out.deliver()
+        both.poll()
+        both.age_links()
+        both.out.change("update people set first_name = 'Ours' where id = 1", 1)
+        both.after(+60)
+        both.edit(1, FirstName="Theirs")
+        with monkeypatch.context() as patched:
+            patched.setattr(sync_log, "append_incoming", die)
+            with pytest.raises(Died):
+                both.poll()
+        assert both.row(1, "first_name") == ("Ours",)
+        again(both)
+        assert both.row(1, "first_name") == ("Theirs",)
+        assert both.decisions(1)[0]["FirstName"]["local"] == "Ours"

@@ -1,0 +1,235 @@
+"""Random steps of everybody, as a state machine: the next step may always be any other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from syncbridge.outbound import recording
+from syncbridge.source import row_writes
+from syncbridge.store import claims, held_changes, links, outbox, rechecks, sync_log, watermarks
+from tests.convergence.far_side import FarSide
+from tests.convergence.judgement import come_to_rest, judge
+from tests.convergence.mappings import COLUMNS, NAMES, Variant
+from tests.convergence.project import LANES, Project
+from tests.convergence.story import Story
+
+KEYS = {"companies": (1, 2), "people": (1, 2, 3)}
+
+NAME = st.sampled_from(NAMES)
+WHO = st.sampled_from([(name, key) for name in NAMES for key in KEYS[name]] + [("people", 1)] * 3)
+PERSON, COMPANY = st.sampled_from(KEYS["people"]), st.sampled_from((None, *KEYS["companies"]))
+SHAPE = st.integers(0, 3)
+PICK = st.lists(st.integers(0, 5), min_size=1, max_size=2)
+LANE = st.integers(0, LANES - 1)
+CALL = st.sampled_from(("upsert", "delete", "read", "changes", "current"))
+TROUBLE = st.sampled_from(("lost answer", "lost answer", "unavailable", "quota", "session"))
+#: Where a lane, and a poller, can be killed.
+IN_DELIVERY = st.sampled_from(
+    [
+        (recording, "settle"),
+        (claims, "finish"),
+        (links, "upsert"),
+        (sync_log, "append"),
+        (recording.Recorder, "_draw_conclusions"),
+    ]
+)
+IN_POLL = st.sampled_from(
+    [
+        (held_changes, "hold"),
+        (links, "upsert"),
+        (sync_log, "append_incoming"),
+        (rechecks, "add"),
+        (rechecks, "remove"),
+        (watermarks, "advance"),
+        (outbox, "make_due"),
+        (row_writes, "change"),
+    ]
+)  # fmt: skip
+#: What may happen while a call is under way.
+AMID = st.one_of(
+    st.tuples(st.just("edit_here"), WHO, PICK, SHAPE),
+    st.tuples(st.just("edit_there"), WHO, PICK, SHAPE),
+    st.tuples(st.just("delete_here"), WHO),
+    st.tuples(st.just("delete_there"), WHO),
+    st.tuples(st.just("capture")),
+    st.tuples(st.just("deliver"), NAME),
+    st.tuples(st.just("poll"), NAME),
+)
+
+
+def fields(name: str, pick: list[int]) -> list[str]:
+    """Some of a mapping's fields, each once."""
+    names = list(COLUMNS[name])
+    return list(dict.fromkeys(names[each % len(names)] for each in pick))
+
+
+class Machine(RuleBasedStateMachine):
+    """One example: a story, then rest, then judgement."""
+
+    project: Project
+
+    def far_side(self) -> FarSide:
+        """A destination as new."""
+        raise NotImplementedError
+
+    @initialize(
+        conflict=st.sampled_from(("newest", "postgres", "destination", "hold")),
+        to_postgres=st.sampled_from(("delete", "ignore")),
+        rows_first=st.booleans(),
+    )
+    def begin(self, conflict: str, to_postgres: str, rows_first: bool) -> None:
+        """Two companies and three people are on both sides."""
+        self.far = self.far_side()
+        self.project.begin(self.far, Variant(conflict, to_postgres, rows_first))
+        self.story = Story(self.project)
+        self.busy: set[str] = set()
+        for name in NAMES:
+            for key in KEYS[name]:
+                self.story.insert(name, key)
+        self.project.capture()
+        for name in NAMES:
+            self.project.deliver_all(name)
+            self.project.poll(name)
+        self.story.begin()
+
+    # -- people -------------------------------------------------------------------------------------------------------
+
+    @rule(who=WHO, pick=PICK, shape=SHAPE)
+    def edit_here(self, who: tuple[str, int], pick: list[int], shape: int) -> None:
+        self.story.edit_here(*who, fields(who[0], pick), shape)
+
+    @rule(who=WHO, pick=PICK, shape=SHAPE)
+    def edit_there(self, who: tuple[str, int], pick: list[int], shape: int) -> None:
+        self.story.edit_there(*who, fields(who[0], pick), shape)
+
+    @rule(who=WHO, pick=PICK, shape=SHAPE)
+    def edit_both(self, who: tuple[str, int], pick: list[int], shape: int) -> None:
+        self.story.edit_here(*who, fields(who[0], pick), shape)
+        self.story.edit_there(*who, fields(who[0], pick[::-1]), shape)
+
+    @rule(who=WHO, pick=PICK)
+    def edit_alike(self, who: tuple[str, int], pick: list[int]) -> None:
+        self.story.edit_alike(*who, fields(who[0], pick)[0])
+
+    @rule(who=WHO)
+    def delete_here(self, who: tuple[str, int]) -> None:
+        self.story.delete_here(*who)
+
+    @rule(who=WHO)
+    def delete_there(self, who: tuple[str, int]) -> None:
+        self.story.delete_there(*who)
+
+    @rule(name=NAME, which=st.integers(0, 3))
+    def undelete(self, name: str, which: int) -> None:
+        self.story.undelete(name, which)
+
+    @rule(who=WHO)
+    def insert(self, who: tuple[str, int]) -> None:
+        self.story.insert(*who)
+
+    @rule(person=PERSON, company=COMPANY)
+    def move_here(self, person: int, company: int | None) -> None:
+        self.story.move_here(person, company)
+
+    @rule(person=PERSON, company=COMPANY)
+    def move_there(self, person: int, company: int | None) -> None:
+        self.story.move_there(person, company)
+
+    # -- syncbridge ---------------------------------------------------------------------------------------------------
+
+    @rule(most=st.sampled_from((1, 2, 1000)))
+    def capture(self, most: int) -> None:
+        self.story.capture(most)
+        self.story.observe()
+
+    @rule(name=NAME, lane=LANE)
+    def deliver(self, name: str, lane: int) -> None:
+        self._work(f"{name} {lane}", lambda: self.story.deliver(name, lane))
+
+    @rule(name=NAME)
+    def capture_and_deliver(self, name: str) -> None:
+        self.story.capture()
+        self.deliver(name=name, lane=0)
+
+    @rule(name=NAME, page=st.booleans())
+    def poll(self, name: str, page: bool) -> None:
+        self._work(f"poll {name}", lambda: self.story.poll(name, page=page))
+
+    @rule(name=NAME)
+    def resync(self, name: str) -> None:
+        self.story.resync(name)
+
+    @rule(name=NAME, where=IN_DELIVERY)
+    def die_delivering(self, name: str, where: tuple[Any, str]) -> None:
+        self.story.capture()
+        self._work(f"{name} 0", lambda: self.story.die(*where, name, polling=False))
+
+    @rule(name=NAME, where=IN_POLL)
+    def die_polling(self, name: str, where: tuple[Any, str]) -> None:
+        self._work(f"poll {name}", lambda: self.story.die(*where, name, polling=True))
+
+    @rule(name=NAME, resume=st.booleans())
+    def pause(self, name: str, resume: bool) -> None:
+        self.story.pause(name, resume=resume)
+
+    @rule(call=CALL, after=st.booleans(), act=AMID)
+    def plan(self, call: Any, after: bool, act: tuple[Any, ...]) -> None:
+        self.story.plan(call, after, lambda: self._act(*act))
+
+    @rule(trouble=TROUBLE)
+    def trouble(self, trouble: Any) -> None:
+        self.story.trouble(trouble)
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from((1, 5, 20, 60, 150, 700)))
+    def pass_time(self, seconds: int) -> None:
+        self.story.pass_time(seconds)
+
+    @rule(seconds=st.sampled_from((0, 1, 3)))
+    def be_late(self, seconds: int) -> None:
+        self.story.be_late(seconds)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _act(self, what: str, *given: Any) -> None:
+        if what == "deliver":
+            self._work(f"{given[0]} 1", lambda: self.story.deliver(given[0], 1))
+        elif what == "poll":
+            self._work(f"poll {given[0]}", lambda: self.story.poll(given[0]))
+        elif what == "capture":
+            self.story.capture()
+        elif what.startswith("edit"):
+            who, pick, shape = given
+            getattr(self.story, what)(*who, fields(who[0], pick), shape)
+        else:
+            getattr(self.story, what)(*given[0])
+
+    def _work(self, loop: str, work: Callable[[], None]) -> None:
+        """A loop does one thing at a time."""
+        if loop in self.busy:
+            return
+        self.busy.add(loop)
+        try:
+            work()
+        finally:
+            self.busy.discard(loop)
+        self.story.observe()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "story") or sys.exc_info()[0] is not None:
+            return  # it came to no end
+        try:
+            come_to_rest(self.story)
+            problems = judge(self.story)
+        except Exception as error:
+            raise AssertionError("\n".join([repr(error), "", *self.story.lines])) from error
+        finally:
+            self.far.close()
+        if problems:
+            raise AssertionError("\n".join([*problems, "", *self.story.lines]))
