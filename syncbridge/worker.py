@@ -39,7 +39,7 @@ from syncbridge.project import Project
 from syncbridge.schemas import Watch
 from syncbridge.source import publication
 from syncbridge.source.replication import StreamSettings
-from syncbridge.store import forget, mappings, runs, workers
+from syncbridge.store import forget, mappings, runs, way_back, workers
 
 log = logging.getLogger("syncbridge.worker")
 
@@ -121,6 +121,7 @@ class Worker:
             for mapping, error in broken:
                 hint = f"{error.hint} Then run: syncbridge resume {mapping.name}".strip()
                 mappings.set_status(store, mapping.id, MappingStatus.HALTED, reason=error.message, hint=hint)
+                way_back.set_status(store, mapping.id, MappingStatus.HALTED, reason=error.message, hint=hint)
                 runs.request(store, mapping.id, Reason.RESYNC, fresh=True)
                 log.error("mapping %s halted: %s", mapping.name, error.message)
             forget.strays(store)

@@ -166,13 +166,17 @@ class CliProject:
 
     def poll(self, mapping: str = "people") -> None:
         """Poll a mapping's remote changes to their end."""
+        while self.poll_once(mapping) == 0:
+            pass
+
+    def poll_once(self, mapping: str = "people") -> float:
+        """One step of a poller; seconds until the next one."""
         with self.project.source_admin("test") as catalog, self.project.store("test") as store:
             applied, compiled = self.project.compiled(store, catalog, mapping)
             assert compiled.two_way is not None
             destination = self.project.destination(compiled.destination)
             poller = Poller(applied.id, compiled, compiled.two_way, destination, store, store)
-            while poller.step() == 0:
-                pass
+            return poller.step()
 
     def capture(self) -> Capture:
         """Capture of every mapping, to be stepped; it saves each position at once."""

@@ -19,6 +19,7 @@ from syncbridge.config.sections import readable
 from syncbridge.model import MappingStatus
 from syncbridge.source.refusals import RECREATE
 from syncbridge.store.reconciliations import Reconciliation
+from syncbridge.store.way_back import WayBack
 
 #: A figure is well again at so much of its threshold.
 WELL = 0.9
@@ -80,6 +81,13 @@ def _of_mapping(mapping: MappingState, limits: AlertSettings) -> Iterator[Readin
         title = f"more than {limits.dead_letters:,} dead letter{'s' * (limits.dead_letters != 1)}"
         holds = _over(mapping.dead, limits.dead_letters)
         yield Reading("dead_letters", mapping.name, title, holds, words, f"Run: syncbridge dead {mapping.name}")
+    if limits.held is not None:
+        held = mapping.held + (mapping.way_back.held if mapping.way_back is not None else 0)
+        title, words = f"more than {limits.held:,} held", f"{held:,} held until a person decides"
+        holds = _over(held, limits.held)
+        yield Reading("held", mapping.name, title, holds, words, f"Run: syncbridge conflicts {mapping.name}")
+    if mapping.way_back is not None:
+        yield from _of_way_back(mapping.name, mapping.way_back, limits)
     if limits.lag is not None:
         yield _of_lag(mapping, limits.lag.total_seconds(), readable(limits.lag))
 
@@ -93,6 +101,34 @@ def _of_drift(name: str, last: Reconciliation) -> Reading:
         return Reading("drift", name, title, Holds.NO, "both sides agree", steady=True)
     words = f"{last.drift:,} drifted, of {last.report.get('entities', 0):,} entities"
     return Reading("drift", name, title, Holds.YES, words, hint, steady=True)
+
+
+def _of_way_back(name: str, back: WayBack, limits: AlertSettings) -> Iterator[Reading]:
+    """Remote changes that do not come back."""
+    halted = back.status in (MappingStatus.HALTED, MappingStatus.GUARD)
+    words = (back.reason or "no reason is known") if halted else f"it is {in_words(back.status)} now"
+    hint = (back.hint or f"Run: syncbridge resume {name} --direction in") if halted else ""
+    since = back.since if halted else None
+    holds = Holds.YES if halted else Holds.NO
+    yield Reading(
+        "way_back_halted",
+        name,
+        "its way back is halted or stopped by its guard",
+        holds,
+        words,
+        hint,
+        since,
+        steady=True,
+    )
+    if limits.behind is None:
+        return
+    title = f"its way back is behind by more than {readable(limits.behind)}"
+    if back.behind_seconds is None or back.status is not MappingStatus.ACTIVE:
+        yield Reading("behind", name, title, Holds.AS_BEFORE, "when it was polled last is not known")
+        return
+    words = f"its last poll was begun {duration_text(back.behind_seconds)} ago"
+    holds = _over(back.behind_seconds, limits.behind.total_seconds())
+    yield Reading("behind", name, title, holds, words, f"Run: syncbridge status {name}")
 
 
 def _of_lag(mapping: MappingState, limit: float, spelled: str) -> Reading:

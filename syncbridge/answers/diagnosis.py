@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 
-from syncbridge.answers.status import CaptureState, MappingState, Snapshot
+from syncbridge.answers.status import CaptureState, MappingState, Snapshot, in_words
 from syncbridge.errors import Finding
 from syncbridge.model import MappingStatus
 from syncbridge.source.refusals import RECREATE
@@ -20,6 +20,8 @@ from syncbridge.source.slot import SlotFacts
 _STARTING = timedelta(seconds=30)
 #: Log that a slot without a limit may retain before somebody should look at the disk.
 _MUCH_LOG = 10_000_000_000
+#: Seconds without a poll that nobody needs to look at.
+_SILENT = 60.0
 
 
 def diagnose(snapshot: Snapshot) -> list[Finding]:
@@ -29,6 +31,7 @@ def diagnose(snapshot: Snapshot) -> list[Finding]:
         found.append(Finding("error", "mappings", "no mapping is in force", "Run: syncbridge setup"))
     for mapping in snapshot.mappings:
         found.extend(_of_mapping(mapping))
+        found.extend(of_way_back(mapping, polling=_longest_there(snapshot, "deliver")))
     return sorted(found, key=lambda finding: finding.severity != "error")
 
 
@@ -114,6 +117,39 @@ def _of_mapping(mapping: MappingState) -> Iterator[Finding]:
         message = f"the last reconcile found {mapping.reconciled.drift:,} that drifted"
         yield Finding("warning", where, message, f"Run: syncbridge reconcile {mapping.name}")
     yield from _of_parents(mapping)
+
+
+def of_way_back(mapping: MappingState, *, polling: float) -> Iterator[Finding]:
+    """Whether remote changes come back, and what of them waits for a person. A worker is there `polling` seconds."""
+    back = mapping.way_back
+    if back is None:
+        return
+    where, resume = mapping.name, f"Run: syncbridge resume {mapping.name} --direction in"
+    if back.status in (MappingStatus.HALTED, MappingStatus.GUARD):
+        message = f"its way back is {in_words(back.status)}: {back.reason}"
+        yield Finding("error", where, message, back.hint or resume)
+    elif stands_still(mapping, polling=polling):
+        since = "never" if back.behind_seconds is None else f"{back.behind_seconds:,.0f} s ago"
+        why = f": {mapping.last_error}" if mapping.last_error else ""
+        message = f"its way back stands still: the last poll was begun {since}{why}"
+        yield Finding("error", where, message, "Look into the worker's log.")
+    if back.held:
+        message = f"{back.held:,} remote change{'s' * (back.held != 1)} held until a person decides"
+        yield Finding("warning", where, message, f"Run: syncbridge conflicts {mapping.name}")
+
+
+def stands_still(mapping: MappingState, *, polling: float) -> bool:
+    """Whether nobody polls, although a worker is there for `polling` seconds: a first load keeps polls waiting."""
+    back, patience = mapping.way_back, max(_SILENT, 3.0 * (mapping.poll_every or 0))
+    if back is None or back.status is not MappingStatus.ACTIVE or mapping.runs or polling < patience:
+        return False
+    return back.behind_seconds is None or back.behind_seconds > patience
+
+
+def _longest_there(snapshot: Snapshot, role: str) -> float:
+    """Seconds for which a worker of this role is there; 0 where there is none."""
+    times = (w.seen_at - w.started_at for w in snapshot.workers if w.alive and role in w.roles)
+    return max((each.total_seconds() for each in times), default=0.0)
 
 
 def _of_parents(mapping: MappingState) -> Iterator[Finding]:

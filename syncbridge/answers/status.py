@@ -6,7 +6,7 @@ report. The command line and the console show the same snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 from psycopg import Connection
 
 from syncbridge.errors import SyncbridgeError
+from syncbridge.mapping import forms
+from syncbridge.mapping.spec import PollSpec
 from syncbridge.model import Lsn, MappingStatus
 from syncbridge.project import Project
 from syncbridge.source import slot
@@ -31,6 +33,7 @@ from syncbridge.store import (
     reconciliations,
     runs,
     sync_log,
+    way_back,
     workers,
 )
 from syncbridge.store.bulk_jobs import Job
@@ -41,6 +44,7 @@ from syncbridge.store.mappings import AppliedMapping
 from syncbridge.store.parents import Crowd
 from syncbridge.store.reconciliations import Reconciliation
 from syncbridge.store.runs import Run
+from syncbridge.store.way_back import WayBack
 from syncbridge.store.workers import Worker
 
 #: Rates are means over so many seconds.
@@ -81,6 +85,8 @@ class MappingState:
     hour: Cost = NOTHING_SPENT  # API calls of the last hour, and the records that they delivered
     day: Cost = NOTHING_SPENT  # ... of the last 24 hours
     reconciled: Reconciliation | None = None  # the last time that both sides were compared completely
+    way_back: WayBack | None = None  # how remote changes come back; None: they do not
+    poll_every: int | None = None  # seconds between its polls
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +183,14 @@ def gather(project: Project, *, mapping: str | None = None, linked: bool = True)
 
 
 def _mapping_states(
-    store: Connection, chosen: Iterable[AppliedMapping], hour: Costs, day: Costs, *, linked: bool
+    store: Connection, chosen: Collection[AppliedMapping], hour: Costs, day: Costs, *, linked: bool
 ) -> tuple[MappingState, ...]:
     waiting, rates = backlog.summary(store), sync_log.rates(store, seconds=RATE_SECONDS)
     crowds, jobs = parents.crowds(store), bulk_jobs.read_all(store)
     reconciled = reconciliations.last(store)
     in_progress, failed = runs.pending(store), {run.mapping_id: run for run in runs.failed(store)}
-    return tuple(
+    backs = way_back.read_all(store)
+    states = (
         _mapping_state(
             mapping,
             waiting.get(mapping.id, _NOTHING_WAITS),
@@ -199,6 +206,18 @@ def _mapping_states(
         )
         for mapping in chosen
     )
+    return tuple(
+        replace(state, way_back=backs.get(mapping.id), poll_every=_poll_every(mapping))
+        for state, mapping in zip(states, chosen, strict=True)
+    )
+
+
+def _poll_every(mapping: AppliedMapping) -> int | None:
+    """Seconds, of a mapping whose remote changes come back."""
+    if not mapping.two_way:
+        return None
+    every = mapping.definition.get("poll", {}).get("every")
+    return PollSpec().every if every is None else forms.seconds(every)
 
 
 def _mapping_state(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from psycopg import Connection
 
@@ -13,13 +15,26 @@ from syncbridge.answers.status import capture_stopped, in_words, streams
 from syncbridge.model import Lsn, MappingStatus, Reason
 from syncbridge.source import rows
 from syncbridge.source.heartbeat import POSITION_WANTED
-from syncbridge.store import backlog, checkpoints, mappings, parents, runs, workers
+from syncbridge.store import (
+    backlog,
+    checkpoints,
+    database,
+    mappings,
+    parents,
+    polls,
+    runs,
+    way_back,
+    workers,
+)
 from syncbridge.store.mappings import AppliedMapping
 
 #: Seconds between looks.
 INTERVAL = 0.2
 #: Seconds without any worker that could carry on, after which waiting has no sense.
 PATIENCE = 15.0
+
+#: Seconds after which a poll is asked for again while something of the way back is left.
+ASK_AGAIN = 5.0
 
 _NOWHERE = Lsn(0)
 
@@ -50,14 +65,25 @@ class Remainder:
     hint: str = ""
     held: int = 0  # entities that could be one of several existing records
     waiting: int = 0  # for records of other mappings that are not on their way
+    unread: bool = False  # not all that had changed at the destination was read
+    held_changes: int = 0  # remote changes that a person has to decide about
+    in_status: MappingStatus = MappingStatus.ACTIVE  # of the way back
+    in_reason: str = ""
+    in_hint: str = ""
 
     @property
     def unfinished(self) -> bool:
-        """Something may still be delivered, now or when a person lets it."""
-        return bool(self.pending or self.runs)
+        """Something may still be delivered or written, now or when a person lets it."""
+        return bool(self.pending or self.runs or self.unread)
+
+    @property
+    def stopped(self) -> bool:
+        """What is unfinished goes on when a person lets it, and not before."""
+        out = not (self.pending or self.runs) or self.status in STOPPED
+        return out and (not self.unread or self.in_status in STOPPED)
 
     def __bool__(self) -> bool:
-        return bool(self.unfinished or self.dead or self.held or self.failed or self.waiting)
+        return bool(self.unfinished or self.dead or self.held or self.failed or self.waiting or self.held_changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +152,8 @@ class _Wait:
     _began: float = 0.0
     _deserted: float | None = None  # since when no worker could carry on
     _position: Lsn = _NOWHERE
+    _moment: datetime = field(default_factory=lambda: datetime.now(UTC))  # when waiting began, by the state's clock
+    _asked: float = 0.0  # when polls were asked for
     _until: dict[int, Lsn] = field(default_factory=dict)  # mapping id -> position, where runs move it
     _runs: dict[int, set[int]] = field(default_factory=dict)  # mapping id -> runs that are waited for
     _failed: dict[int, str] = field(default_factory=dict)
@@ -140,6 +168,8 @@ class _Wait:
         self._newest_run = runs.newest(self.store)
         for run in runs.pending(self.store):
             self._runs.setdefault(run.mapping_id, set()).add(run.id)
+        self._moment = database.now(self.store)
+        self._ask_for_polls([mapping for mapping in self._chosen() if mapping.two_way])
         self._position = Lsn.parse(rows.position(self.source))
         self.source.execute("select pg_logical_emit_message(true, %s, '')", (POSITION_WANTED,))
 
@@ -154,8 +184,20 @@ class _Wait:
             left = tuple(each for each in map(self._remainder, self._chosen()) if each)
             if self.mapping is not None and any(each.waiting for each in left):
                 left += tuple(each for each in map(self._remainder, self._ancestors()) if each.unfinished)
+        self._ask_again(left)
         verdict, why, remedy = self._judge(behind, left)
         return Waited(self._position, behind, left, self.clock() - self._began, verdict, why, remedy)
+
+    def _ask_for_polls(self, chosen: list[AppliedMapping]) -> None:
+        for mapping in chosen:
+            polls.wake(self.store, mapping.id)
+        self._asked = self.clock()
+
+    def _ask_again(self, left: tuple[Remainder, ...]) -> None:
+        """Where a poll left records that were on their way out, the next one need not wait for its time."""
+        names = {each.mapping for each in left if each.unread}
+        if names and self.clock() - self._asked >= ASK_AGAIN:
+            self._ask_for_polls([mapping for mapping in self._chosen() if mapping.name in names])
 
     def _chosen(self) -> list[AppliedMapping]:
         if self.mapping is not None:
@@ -202,7 +244,21 @@ class _Wait:
             mapping.hint,
             backlog.held(self.store, until, mapping.id),
             resting,
+            **self._way_back(mapping),
         )
+
+    def _way_back(self, mapping: AppliedMapping) -> dict[str, Any]:
+        """What a mapping whose remote changes come back has left of these."""
+        back = way_back.read_all(self.store).get(mapping.id) if mapping.two_way else None
+        if back is None:
+            return {}
+        return {
+            "unread": not way_back.read_until(self.store, mapping.id, self._moment),
+            "held_changes": back.held,
+            "in_status": back.status,
+            "in_reason": back.reason,
+            "in_hint": back.hint,
+        }
 
     def _unfinished_runs(self, mapping_id: int) -> int:
         """How many still enqueue. What they enqueue stands at later positions: when one ends, all until then counts."""
@@ -227,7 +283,7 @@ class _Wait:
         unfinished = [each for each in left if each.unfinished]
         if not behind and not unfinished:
             return (Verdict.UNSOUND if left else Verdict.DELIVERED), "", ""
-        if not behind and all(each.status in STOPPED for each in unfinished):
+        if not behind and all(each.stopped for each in unfinished):
             return Verdict.STUCK, *_stopped(unfinished)
         if hindrance := self._hindrance(capture=bool(behind)):
             return Verdict.STUCK, *hindrance
@@ -254,9 +310,18 @@ class _Wait:
 
 def _stopped(left: list[Remainder]) -> tuple[str, str]:
     """All that is left belongs to mappings that do not deliver."""
-    told = [f"{each.mapping} is {in_words(each.status)}" + f": {each.reason}" * bool(each.reason) for each in left]
-    names = " ".join(each.mapping for each in left)
-    if all(each.status is MappingStatus.PAUSED for each in left):
+    stops = [stop for each in left for stop in _stops(each)]
+    told = [f"{who} {in_words(status)}" + f": {reason}" * bool(reason) for _, who, status, reason, _ in stops]
+    names = " ".join(dict.fromkeys(name for name, *_ in stops))
+    if all(status is MappingStatus.PAUSED for _, _, status, _, _ in stops):
         return "; ".join(told), f"Run: syncbridge resume {names}"
-    hints = [each.hint or f"Run: syncbridge resume {each.mapping}" for each in left]
+    hints = [hint or f"Run: syncbridge resume {name}" for name, _, _, _, hint in stops]
     return "; ".join(told), "\n".join(dict.fromkeys(hints))
+
+
+def _stops(each: Remainder) -> Iterator[tuple[str, str, MappingStatus, str, str]]:
+    """Mapping, who stands still, how, why, and what to do, for each direction in which something is left."""
+    if each.pending or each.runs:
+        yield each.mapping, f"{each.mapping} is", each.status, each.reason, each.hint
+    if each.unread:
+        yield each.mapping, f"the way back of {each.mapping} is", each.in_status, each.in_reason, each.in_hint

@@ -39,6 +39,7 @@ from syncbridge.cli.report import (
     seconds_text,
     table,
 )
+from syncbridge.cli.way_back import way_back_line
 from syncbridge.errors import Finding, RetryLater, SyncbridgeError
 from syncbridge.model import MappingStatus, Reason
 from syncbridge.project import Project
@@ -212,6 +213,8 @@ def _details(state: MappingState) -> Iterator[RenderableType]:
         yield Text(f"paused since {moment_text(state.since)}{why}. To go on: syncbridge resume {state.name}", "yellow")
     elif state.status is not MappingStatus.ACTIVE:
         yield Text(f"{in_words(state.status)} since {moment_text(state.since)}", "red")
+    if state.way_back is not None:
+        yield way_back_line(state.name, state.way_back, state.poll_every or 0)
     for run in state.runs:
         yield Text(f"{run_name(run)}: {_progress(run)}")
     for job in state.jobs:

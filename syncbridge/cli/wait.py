@@ -31,7 +31,8 @@ _EXIT_CODES = {Verdict.DELIVERED: 0, Verdict.UNSOUND: 1, Verdict.TIMEOUT: 3, Ver
 @as_json
 @click.pass_context
 def wait(context: click.Context, mapping: str | None, timeout: timedelta, json: bool) -> None:
-    """Return when every change committed before this command is delivered, first syncs and resyncs included.
+    """Return when every change committed before this command is delivered, first syncs and resyncs included, and what
+    had changed by then at the destination has come into the rows of mappings whose changes come back.
 
     Exit code 0: delivered. 1: delivered, but for dead letters, what is held, records that wait for others which are not
     on their way, or a run that failed. 3: not in time. 4: it can never finish until a person acts, because what is left
@@ -76,7 +77,7 @@ def _tell(waited: Waited) -> None:
     for each in waited.left:
         if each.dead:
             terminal.print(f"Look at the dead letters: syncbridge dead {each.mapping}", soft_wrap=True, markup=False)
-        if each.held:
+        if each.held or each.held_changes:
             terminal.print(f"Decide what is held: syncbridge conflicts {each.mapping}", soft_wrap=True, markup=False)
         if each.waiting:
             terminal.print(f"Look at what waits: syncbridge status {each.mapping}", soft_wrap=True, markup=False)
@@ -89,6 +90,8 @@ def missing(waited: Waited) -> str:
         counts = [f"{each.pending:,} waiting"] if each.pending else []
         counts += [f"{each.dead:,} dead letter{'s' * (each.dead != 1)}"] if each.dead else []
         counts += [f"{each.held:,} held"] if each.held else []
+        counts += [f"{each.held_changes:,} remote changes held"] if each.held_changes else []
+        counts += ["remote changes are not all read"] if each.unread else []
         counts += [f"{each.waiting:,} waiting for other records"] if each.waiting else []
         counts += ["a first sync, load or resync goes on"] if each.runs else []
         counts += [f"a first sync, load or resync failed: {each.failed}"] if each.failed else []

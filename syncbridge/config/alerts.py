@@ -110,6 +110,12 @@ class AlertSettings(Section):
     lag: Annotated[Annotated[Duration, Field(ge=timedelta(seconds=1))] | None, BeforeValidator(_unless_off)] = Field(
         timedelta(minutes=15), description="a live change of a mapping waits longer than this"
     )
+    held: Annotated[Whole | None, BeforeValidator(_unless_off)] = Field(
+        100, ge=0, description="more of one mapping than this is held until a person decides"
+    )
+    behind: Annotated[Annotated[Duration, Field(ge=timedelta(seconds=1))] | None, BeforeValidator(_unless_off)] = Field(
+        timedelta(minutes=15), description="the last poll of a mapping's way back was begun longer ago than this"
+    )
     slot_retained: Annotated[Annotated[int, BeforeValidator(_size)] | None, BeforeValidator(_unless_off)] = Field(
         10 * 10**9, description="the slot keeps more log than this on the source's disk"
     )

@@ -23,7 +23,7 @@ from syncbridge.inbound.poll import Poller
 from syncbridge.model import Reason
 from syncbridge.policy import backoff
 from syncbridge.source import rows
-from syncbridge.store import database, links, loads, mappings, outbox, runs, watermarks
+from syncbridge.store import database, links, loads, outbox, runs, watermarks, way_back
 from syncbridge.store.runs import Run
 
 log = logging.getLogger("syncbridge.load")
@@ -62,7 +62,7 @@ class Loader:
         What a person must mend halts the mapping, as for a poll. Raises RetryLater when Postgres is gone.
         """
         try:
-            if not mappings.is_active(self.poller.store, self.poller.mapping_id):
+            if not way_back.is_active(self.poller.store, self.poller.mapping_id):
                 self._page = None
                 return LOOK_AGAIN
             wait = self._piece(run)

@@ -29,7 +29,7 @@ from syncbridge.mapping.kinship import Kin
 from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import MappingStatus
 from syncbridge.policy import directive
-from syncbridge.store import database, loads, mappings, parent_waits, rechecks, watermarks
+from syncbridge.store import database, loads, mappings, parent_waits, rechecks, watermarks, way_back
 
 log = logging.getLogger("syncbridge.poll")
 
@@ -91,7 +91,7 @@ class Poller:
 
     def _may_poll(self) -> bool:
         self._leads = self._leads or watermarks.lead(self.store, self.mapping_id)
-        if not (self._leads and mappings.is_active(self.store, self.mapping_id)):
+        if not (self._leads and way_back.is_active(self.store, self.mapping_id)):
             return False
         loading = loads.first_pending(self.store, self.mapping_id)
         return not loading or watermarks.read(self.store, self.mapping_id) is None  # what changes meanwhile comes after
@@ -109,7 +109,9 @@ class Poller:
             return True
         if self._write(page.changes, asked).postponed:
             more |= self._look_again()
-        moved = watermarks.advance(self.store, self.mapping_id, page.position, after=position, caught_up=not page.more)
+        moved = watermarks.advance(
+            self.store, self.mapping_id, page.position, after=position, caught_up=not page.more, asked=asked
+        )
         return (page.more and moved) or more
 
     def _describes_anew(self) -> bool:
@@ -191,6 +193,6 @@ class Poller:
 
     def _set_stopped(self, status: MappingStatus, reason: str, hint: str) -> float:
         only_from = (MappingStatus.ACTIVE,)
-        mappings.set_status(self.store, self.mapping_id, status, reason=reason, hint=hint, only_from=only_from)
-        log.warning("mapping %s stopped (%s): %s", self.mapping.name, status.value, reason)
+        way_back.set_status(self.store, self.mapping_id, status, reason=reason, hint=hint, only_from=only_from)
+        log.warning("mapping %s: its way back stopped (%s): %s", self.mapping.name, status.value, reason)
         return self.two_way.every

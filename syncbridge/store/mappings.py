@@ -85,16 +85,17 @@ def apply(
 ) -> tuple[int, bool]:
     """Put a mapping in force; its id, and whether it is new. Status and counts of a known one stay.
 
-    With `paused`, the reason, a new one delivers nothing until a person resumes it.
+    With `paused`, the reason, a new one delivers nothing, and nothing comes back, until a person resumes it.
     """
     row = connection.execute(
-        "insert into syncbridge.mapping as m (name, destination, object, definition, digest, status, reason)"
-        " values (%s, %s, %s, %s, %s, %s, %s)"
+        "insert into syncbridge.mapping as m"
+        " (name, destination, object, definition, digest, status, reason, in_status, in_reason)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " on conflict (name) do update set destination = excluded.destination, object = excluded.object,"
         " definition = excluded.definition, digest = excluded.digest,"
         " applied_at = case when m.digest = excluded.digest then m.applied_at else now() end"
         " returning id, (xmax = 0)",
-        (name, destination, object, Json(definition), digest, "paused" if paused else "active", paused),
+        (name, destination, object, Json(definition), digest, *("paused" if paused else "active", paused) * 2),
     ).fetchone()
     assert row is not None  # insert ... returning gives a row
     return row[0], row[1]
@@ -174,8 +175,7 @@ def resume(connection: Connection, mapping_id: int) -> bool:
         " (select max(o.lsn) from syncbridge.outbox o"
         "   where o.mapping_id = m.id and o.status in ('pending', 'waiting')),"
         " (select max(f.lsn) from syncbridge.fan_out f where f.mapping_id = m.id))"
-        " else approved_lsn end,"
-        " approved_at = case when status = 'guard' then now() else approved_at end"
+        " else approved_lsn end"
         " where id = %s and status <> 'active'",
         (mapping_id,),
     )
@@ -184,7 +184,7 @@ def resume(connection: Connection, mapping_id: int) -> bool:
 
 
 def approved_at(connection: Connection, mapping_id: int) -> datetime | None:
-    """When a person last resumed the mapping from its guard."""
+    """When a person last resumed the way back of the mapping from its guard."""
     row = connection.execute("select approved_at from syncbridge.mapping where id = %s", (mapping_id,)).fetchone()
     return None if row is None else row[0]
 

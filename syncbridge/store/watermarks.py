@@ -29,19 +29,34 @@ def polled_at(connection: Connection, mapping_id: int) -> datetime | None:
     return None if row is None else row[0]
 
 
-def advance(connection: Connection, mapping_id: int, position: str, *, after: str | None, caught_up: bool) -> bool:
-    """Move from the position `after` to the next; False when somebody else moved on from there meanwhile."""
+def advance(
+    connection: Connection,
+    mapping_id: int,
+    position: str,
+    *,
+    after: str | None,
+    caught_up: bool,
+    asked: datetime | None = None,
+) -> bool:
+    """Move from the position `after` to the next; False when somebody else moved on from there meanwhile.
+
+    `asked` is when the page before it was asked for, by the state database's clock.
+    """
+    given = {"mapping": mapping_id, "position": position, "whole": caught_up, "asked": asked}
     if after is None:
         done = connection.execute(
-            "insert into syncbridge.watermark (mapping_id, position, polled_at)"
-            " values (%s, %s, case when %s then now() end) on conflict do nothing",
-            (mapping_id, position, caught_up),
+            "insert into syncbridge.watermark (mapping_id, position, polled_at, asked_at)"
+            " values (%(mapping)s, %(position)s, case when %(whole)s then now() end,"
+            " case when %(whole)s then %(asked)s::timestamptz end) on conflict do nothing",
+            given,
         )
     else:
         done = connection.execute(
-            "update syncbridge.watermark set position = %s, polled_at = case when %s then now() else polled_at end"
-            " where mapping_id = %s and position = %s",
-            (position, caught_up, mapping_id, after),
+            "update syncbridge.watermark set position = %(position)s,"
+            " polled_at = case when %(whole)s then now() else polled_at end,"
+            " asked_at = case when %(whole)s then %(asked)s::timestamptz else asked_at end"
+            " where mapping_id = %(mapping)s and position = %(after)s",
+            {**given, "after": after},
         )
     return done.rowcount > 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from syncbridge.config.alerts import AlertSettings
 from syncbridge.model import Lsn, MappingStatus
 from syncbridge.store.gaps import Gap
 from syncbridge.store.reconciliations import Reconciliation
+from syncbridge.store.way_back import WayBack
 from tests.alerts.snapshots import (
     AT,
     HALTED_AT,
@@ -43,9 +45,24 @@ def test_drift_is_over_when_the_next_comparison_finds_none_and_as_before_when_th
     assert reading(with_mapping(reconciled=reconciled(None)), "drift").holds is Holds.AS_BEFORE
 
 
+BACK = WayBack(MappingStatus.ACTIVE, "", "", HALTED_AT, AT, 5.0, rechecks=0, held=0, decided=0)
+
+
+def back(**changes: Any) -> WayBack:
+    """A way back that is well but for these."""
+    return replace(BACK, **changes)
+
+
+@pytest.mark.parametrize("status", [MappingStatus.PAUSED, MappingStatus.HALTED])
+def test_a_way_back_that_stands_still_by_its_status_is_not_behind_as_well(status: MappingStatus) -> None:
+    readings = read(with_mapping(way_back=back(status=status, behind_seconds=90_000.0)), LIMITS)
+    (behind,) = [each for each in readings if each.kind == "behind"]
+    assert behind.holds is Holds.AS_BEFORE
+
+
 def test_nothing_holds_while_all_is_well() -> None:
     kinds = {each.kind: each.holds for each in read(WELL, LIMITS)}
-    assert set(kinds) == {"capture", "worker", "slot", "halted", "guard", "dead_letters", "lag", "quota"}
+    assert set(kinds) == {"capture", "worker", "slot", "halted", "guard", "dead_letters", "held", "lag", "quota"}
     assert set(kinds.values()) == {Holds.NO}
 
 
@@ -71,6 +88,24 @@ def test_nothing_holds_while_all_is_well() -> None:
             "Run: syncbridge resume people",
         ),
         ("dead_letters", with_mapping(dead=1234), "1,234 dead letters", "Run: syncbridge dead people"),
+        (
+            "held",
+            with_mapping(held=40, way_back=back(held=70)),
+            "110 held until a person decides",
+            "Run: syncbridge conflicts people",
+        ),
+        (
+            "way_back_halted",
+            with_mapping(way_back=back(status=MappingStatus.HALTED, reason="field gone", hint="Mend it.")),
+            "field gone",
+            "Mend it.",
+        ),
+        (
+            "behind",
+            with_mapping(way_back=back(behind_seconds=1200.0)),
+            "its last poll was begun 20 min ago",
+            "Run: syncbridge status people",
+        ),
         (
             "lag",
             with_mapping(live_lag_seconds=660.0, pending=12, retrying=3),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syncbridge.destinations.feed import RemoteChange
 from syncbridge.model import MappingStatus, Outcome
-from syncbridge.store import loads, mappings, watermarks
+from syncbridge.store import loads, mappings, watermarks, way_back
 from tests.fix_two_way import StartTwoWay, TwoWayProject
 
 KEY = "Person_Key__c"
@@ -83,10 +83,10 @@ def test_the_watermark_is_taken_before_the_first_record_is_read(unloaded: TwoWay
 def test_a_mapping_that_is_paused_is_not_loaded(unloaded: TwoWayProject) -> None:
     there(unloaded, 1)
     run_id, loader = unloaded.ask_first_load(), unloaded.loader()
-    mappings.set_status(unloaded.out.store, unloaded.out.mapping_id, MappingStatus.PAUSED)
+    way_back.set_status(unloaded.out.store, unloaded.out.mapping_id, MappingStatus.PAUSED)
     assert loader.step(unloaded.run(run_id)) > 0
     assert "scan" not in kinds(unloaded, 0)
-    mappings.resume(unloaded.out.store, unloaded.out.mapping_id)
+    way_back.resume(unloaded.out.store, unloaded.out.mapping_id)
     assert unloaded.load(run_id, loader).status == "done"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from syncbridge.model import Outcome
+from syncbridge.model import MappingStatus, Outcome
+from syncbridge.store import way_back
 from tests.fix_two_way import StartTwoWay, TwoWayProject
 
 
@@ -47,6 +48,19 @@ def test_the_first_poll_brings_nothing_that_was_there_before(start_two_way: Star
     project.out.deliver()
     project.poll()
     assert project.log(1) == []
+
+
+def test_what_a_poll_cannot_mend_halts_the_way_back_and_nothing_else(both: TwoWayProject) -> None:
+    both.out.destination.undescribe("Email")
+    both.poller.step()
+    back = way_back.read_all(both.out.store)[both.out.mapping_id]
+    assert back.status is MappingStatus.HALTED
+    assert "Email" in back.reason
+    assert both.out.status() is MappingStatus.ACTIVE
+    calls = len(both.out.destination.calls)
+    assert both.poller.step() > 0
+    assert len(both.out.destination.calls) == calls
+    assert way_back.resume(both.out.store, both.out.mapping_id)
 
 
 def test_only_changed_columns_are_written(both: TwoWayProject) -> None:
