@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 from syncbridge.model import MappingStatus
-from syncbridge.store import mappings
+from syncbridge.store import mappings, way_back
 from tests.convergence.far_side import KEYS, Amid, Call, Died, Trouble
 from tests.convergence.ledger import Ledger
 from tests.convergence.mappings import COLUMNS, NAMES, OBJECT
@@ -219,8 +219,10 @@ class Story:
         store, mapping_id = self.project.store, self.project.mappings[name][0]
         if resume:
             mappings.resume(store, mapping_id)
+            way_back.resume(store, mapping_id)
         else:
             mappings.set_status(store, mapping_id, MappingStatus.PAUSED, reason="a person")
+            way_back.set_status(store, mapping_id, MappingStatus.PAUSED, reason="a person")
 
     def pass_time(self, seconds: int) -> None:
         self.tell(f"{seconds} s pass")
