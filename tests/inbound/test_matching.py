@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from psycopg import Connection
 
 from syncbridge.inbound import row_changes
-from syncbridge.store import conflicts, database, held_records, links, sync_log
+from syncbridge.store import conflicts, database, held_records, rechecks
 from tests.fix_two_way import StartNew, TwoWayProject
 from tests.inbound.test_creates import put, rows
 
@@ -88,7 +87,7 @@ class Died(BaseException):
     """The process is gone."""
 
 
-@pytest.mark.parametrize("place", ["links", "sync_log"])
+@pytest.mark.parametrize("place", ["add", "postpone"])
 def test_a_row_that_was_made_without_being_recorded_is_not_made_twice(
     start_new: StartNew, dsn: str, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -130,21 +129,9 @@ def test_a_row_that_was_only_promised_is_made_by_the_next_poll(
 
 
 def die_at(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    """Before the rows are made, before their links are recorded, or at the end of the page."""
+    """Before the rows are made, or when they are committed and the state is not."""
 
     def die(*_: Any, **__: Any) -> Any:
         raise Died
 
-    upsert = links.upsert
-
-    def upsert_promises(connection: Connection, mapping_id: int, linked: Any) -> None:
-        if any("LastName" in base for _, base in linked.values()):
-            raise Died
-        upsert(connection, mapping_id, linked)
-
-    if place == "links":
-        monkeypatch.setattr(links, "upsert", upsert_promises)
-    elif place == "sync_log":
-        monkeypatch.setattr(sync_log, "append_incoming", die)
-    else:
-        monkeypatch.setattr(row_changes, "apply", die)
+    monkeypatch.setattr(*((row_changes, "apply") if place == "rows" else (rechecks, place)), die)
