@@ -175,11 +175,18 @@ def part_fields() -> str:
 
 
 @pytest.fixture
-def killing(whole: WholeProject, seed: int, part_fields: str) -> Iterator[Killing]:
+def people_ways() -> str:
+    """Further lines of the mapping of people."""
+    return ""
+
+
+@pytest.fixture
+def killing(whole: WholeProject, seed: int, part_fields: str, people_ways: str) -> Iterator[Killing]:
     """The project in force, its first sync still to do, and a driver that waits for orders."""
     whole.environment["SYNCBRIDGE_WORKER__BATCH"] = "25"
     whole.sql(RELATED)
-    whole.write_mapping("people", PEOPLE.replace(*WITH_ORDERS).replace("Badge__c: badge", "Badge__c: badge" + ORDERS))
+    people = PEOPLE.replace(*WITH_ORDERS).replace("Badge__c: badge", "Badge__c: badge" + ORDERS)
+    whole.write_mapping("people", people + people_ways)
     whole.write_mapping("parts", PARTS.replace(*WITH_MAKER).replace("Name: name", NAME + part_fields))
     whole.done("setup")
     whole.sql(WATCH_CHECKPOINT)

@@ -21,7 +21,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from psycopg import Connection
 
@@ -30,11 +30,12 @@ import syncbridge.worker
 from syncbridge import config, log
 from syncbridge.cli.run import stop_on_signals
 from syncbridge.fan_out import FanOut, Progress
+from syncbridge.inbound import write
 from syncbridge.outbound import capture, recording
 from syncbridge.outbound.capture import CaptureSettings
 from syncbridge.outbound.capture_session import Batch
 from syncbridge.project import Project
-from syncbridge.store import fan_out
+from syncbridge.store import fan_out, watermarks
 from syncbridge.worker import Worker
 
 #: Shorter than in life, so that what a killed worker held is free after a moment; longer than any call of the sandbox.
@@ -42,7 +43,7 @@ SILENCE = 2.0
 #: Entities a page of the fan-out, so that the load has join keys of more than one page.
 PAGE = 6
 
-Seam = Callable[..., None]
+Seam = Callable[..., Any]
 
 
 class QuickWorker(Worker):
@@ -56,11 +57,10 @@ def killing(seam: Seam, point: str, at_call: int) -> Seam:
     """The seam, which kills this process at its `at_call`-th call."""
     calls = count(1)
 
-    def wrapped(connection: Connection, *arguments: Any, **named: Any) -> None:
+    def wrapped(connection: Connection, *arguments: Any, **named: Any) -> Any:
         of_nothing = isinstance(arguments[-1], Batch) and not len(arguments[-1].touched)  # a position without keys
         if of_nothing or next(calls) < at_call:
-            seam(connection, *arguments, **named)
-            return
+            return seam(connection, *arguments, **named)
         if point == "inside":
             with connection.transaction():
                 seam(connection, *arguments, **named)
@@ -85,8 +85,9 @@ def dying_after(step: Callable[..., Progress], at_call: int) -> Callable[..., Pr
     return wrapped
 
 
-def _die() -> None:
+def _die() -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("this process outlived SIGKILL")
 
 
 def arm(order: Mapping[str, Any]) -> None:
@@ -101,6 +102,10 @@ def arm(order: Mapping[str, Any]) -> None:
     elif seam in ("fan_out", "page"):  # the transactions of the fan-out step end with these
         name = "finish" if seam == "fan_out" else "advance_pass"
         setattr(fan_out, name, killing(getattr(fan_out, name), point, at_call))
+    elif seam == "write" and point == "after":  # the page is committed, and nobody moved on from it
+        watermarks.advance = killing(watermarks.advance, "before", at_call)
+    elif seam == "write":
+        write.record = killing(write.record, point, at_call)  # type: ignore[attr-defined]
     elif seam == "settle":
         recording.settle = killing(recording.settle, point, at_call)  # type: ignore[attr-defined]
 
