@@ -63,6 +63,7 @@ class Rules:
     deletes: str  # delete | ignore | set: what happens to a record whose entity is gone
     gone: Fields  # what `set` writes to such a record
     keeps_rows: bool  # a row stays when its record is deleted
+    sends: bool = True  # rows go out, so that records carry keys; else a link alone tells which row a record is
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +120,13 @@ def _present(seen: Seen, entity: Fields, rules: Rules) -> Found:
         other = (seen.shared_with,)
         return Found(seen.key, Standing.DRIFT, Kind.TWO_ENTITIES, seen.linked, others=other)
     if record is None:
-        if seen.dropped:
+        if seen.dropped or (not rules.sends and seen.linked is None):
             return Found(seen.key, Standing.BY_RULE)
         return Found(seen.key, Standing.DRIFT, Kind.MISSING, seen.linked)
     differing = [name for name in rules.compared if entity.get(name) != record.fields.get(name)]
     ours = {name: entity.get(name) for name in differing}
     theirs = {name: record.fields.get(name) for name in differing}
-    if not seen.carriers:
+    if not seen.carriers and rules.sends:
         return Found(seen.key, Standing.DRIFT, Kind.KEY, record.remote_id, ours, theirs)
     if seen.linked != record.remote_id:
         others = (seen.linked,) if seen.linked else ()

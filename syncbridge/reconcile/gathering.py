@@ -112,17 +112,23 @@ class Gatherer:
         keyless = [record.remote_id for record in page.records if record.fields[external] in (None, "")]
         if keyless:
             known = links.holders(self.sides.store, self.sides.mapping_id, keyless)
+            if not self.sides.rules.sends:  # it is known by its link alone
+                self.sorter.add(
+                    self._line(each, known[each.remote_id]) for each in page.records if each.remote_id in known
+                )
             unknown = [remote_id for remote_id in keyless if remote_id not in known]
             if self.sides.makes_rows:
                 self.newcomers([Suspect("", (remote_id,)) for remote_id in unknown])
             else:
                 self.gathered.not_ours += len(unknown)
 
-    def _line(self, record: RemoteChange) -> bytes:
+    def _line(self, record: RemoteChange, key: str | None = None) -> bytes:
+        """A record under the key that it carries, or under this one."""
         sides, fields = self.sides, record.fields
-        value = fields[sides.external_field]
+        value = fields[sides.external_field] if key is None else key
+        spelled = sides.spelled(value) if key is None else sides.spelled_key(key)
         digest, marked = sides.digest(fields), sides.is_marked(fields)
-        return record_line(sides.spelled(value), str(value), record.remote_id, digest, marked=marked)
+        return record_line(spelled, str(value), record.remote_id, digest, marked=marked)
 
     # -- rows and links -----------------------------------------------------------------------------------------------
 

@@ -69,7 +69,8 @@ class Looker:
             key: [records[each] for each in sorted(several) if each in records and self._carries(records[each], key)]
             for key, several in ids.items()
         }
-        self._search(carriers)
+        if sides.rules.sends:
+            self._search(carriers)
         entities = sides.entities([each.key for each in sought])
         shared = self._shared(linked, carriers, records)
         missing = [key for key, several in carriers.items() if not several and key in entities.records]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from syncbridge.model import Fields, Lsn, Priority, Reason
@@ -23,6 +23,7 @@ PERSON = "a person decides which of the records stays"
 EXTRA_STAYS = "the record stays unless --delete-extra is given"
 ROW_STAYS = "the row stays: by the mapping's deletes.to_postgres, or for want of --delete-extra"
 NOT_TAKEN = "fields that this side does not give away: see `owner` in the mapping"
+NOTHING_SENT = "the mapping sends nothing"
 NOT_OURS = "records without a key stay, and are nobody's"
 KEY_LOST = "the record needs its key back: --repair postgres"
 MOVED = "it changed meanwhile"
@@ -77,7 +78,7 @@ class Repairer:
         """Look at suspects again, a page at a time, and enqueue what still drifted. Each page is one transaction."""
         for page in pages:
             drifted = [each for each in self.looker.look(page) if each.standing is Standing.DRIFT]
-            remedies = [self.remedy(each) for each in drifted]
+            remedies = [self._possible(self.remedy(each)) for each in drifted]
             database.transact(self.sides.store, lambda remedies=remedies: self._apply(remedies))  # type: ignore[misc]
         return self.repaired
 
@@ -104,6 +105,14 @@ class Repairer:
                 return Remedy(found, unlink=True)
         assert found.record is not None  # both sides are there
         return self._pair(found, found.record)
+
+    def _possible(self, remedy: Remedy) -> Remedy:
+        """Without what a mapping that sends nothing cannot do."""
+        if self.sides.rules.sends or not remedy.send:
+            return remedy
+        if remedy.look_again is None:
+            return Remedy(remedy.found, left=NOTHING_SENT)
+        return replace(remedy, send=False)
 
     def _pair(self, found: Found, record: Record) -> Remedy:
         """Both sides are there, under one key."""
@@ -138,7 +147,8 @@ class Repairer:
 
     def _extra(self, found: Found) -> Remedy:
         assert found.record is not None  # it is about a record
-        if self.side is not Side.POSTGRES and self.sides.makes_rows and found.linked is None:
+        comes = self.sides.makes_rows and (found.linked is None or not self.sides.rules.sends)
+        if self.side is not Side.POSTGRES and comes:
             return Remedy(found, look_again=found.record.remote_id)  # it becomes a row
         if not self.delete_extra or self.side is Side.DESTINATION:
             return Remedy(found, left=EXTRA_STAYS)

@@ -54,6 +54,7 @@ class Sides:
             self.mapping.deletes.action,
             converter.gone or {},
             keeps_rows=two_way is not None and two_way.deletes.action != "delete",
+            sends=two_way is None or two_way.sends,
         )
         self.names = tuple(dict.fromkeys((converter.external_field, *compared, *self.rules.gone)))
         self._values = itemgetter(*compared) if compared else lambda fields: ()
