@@ -145,10 +145,10 @@ class PageWriter:
             looked_at = latest.keys() - page.postponed if current else {d.pair.change.remote_id for d in page.decisions}
             page.waiting = waiting.write(self.store, self.mapping_id, self.kin, self.columns, page.decisions, looked_at)
             record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way)
-        rechecks.add(self.store, self.mapping_id, page.postponed - {each.remote_id for each in postponed})
-        rechecks.postpone(self.store, self.mapping_id, postponed)
-        if current:
-            rechecks.remove(self.store, self.mapping_id, latest.keys() - page.postponed)
+            rechecks.add(self.store, self.mapping_id, page.postponed - {each.remote_id for each in postponed})
+            rechecks.postpone(self.store, self.mapping_id, postponed)
+            if current:
+                rechecks.remove(self.store, self.mapping_id, latest.keys() - page.postponed)
         return page
 
     def _alone(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from syncbridge.inbound.write import PageWriter
 from syncbridge.store import database, held_changes, links, outbox, rechecks, sync_log, watermarks
 from tests.fix_two_way import StartTwoWay, TwoWayProject
 
@@ -16,6 +17,16 @@ class Died(BaseException):
 
 def die(*_: Any, **__: Any) -> Any:
     raise Died
+
+
+def dying_after(work: Any) -> Any:
+    """Does the work, and dies."""
+
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        work(*arguments, **options)
+        raise Died
+
+    return wrapped
 
 
 def end(both: TwoWayProject) -> None:
@@ -82,7 +93,7 @@ def test_rows_that_were_written_without_their_record_agree_at_the_next_poll(
         both.age_links()
         both.edit(1, FirstName="Theirs")
         with monkeypatch.context() as patched:
-            patched.setattr(rechecks, "postpone", die)  # the rows are committed then
+            patched.setattr(PageWriter, "_write", dying_after(PageWriter._write))  # the rows are committed then
             with pytest.raises(Died):
                 both.poll()
         assert both.row(1, "first_name") == ("Theirs",)
