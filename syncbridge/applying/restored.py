@@ -16,7 +16,7 @@ from syncbridge.outbound.capture import position_of
 from syncbridge.project import Project
 from syncbridge.source import slot
 from syncbridge.source.startup import Loss, Verdict, examine, here, judge
-from syncbridge.store import checkpoints, database, forget, mappings
+from syncbridge.store import checkpoints, database, forget, mappings, way_back
 
 REASON = "Postgres or the state was restored"
 HINT = "`syncbridge reconcile {0}` compares both sides, with --repair as you decide; then `syncbridge resume {0}`."
@@ -73,7 +73,8 @@ def begin_anew(project: Project) -> list[str]:
 
 def _stand_still(store: Connection, mapping_id: int, name: str) -> str:
     def work() -> None:
-        mappings.set_status(store, mapping_id, MappingStatus.PAUSED, reason=REASON, hint=HINT.format(name))
+        for direction in (mappings, way_back):
+            direction.set_status(store, mapping_id, MappingStatus.PAUSED, reason=REASON, hint=HINT.format(name))
         forget.waiting(store, mapping_id)
 
     database.transact(store, work)

@@ -76,11 +76,12 @@ def resume(context: click.Context, names: tuple[str, ...], every: bool, directio
             if direction != "in":
                 said = _resumed(store, mapping)
                 terminal.print(f"{mapping.name}: {said}.", soft_wrap=True, markup=False)
-            if mapping.two_way and direction != "out":
-                was = way_back.read_all(store)[mapping.id].status
+            if direction != "out":  # it may have been stopped with a mapping that has none, and gets one later
+                back = way_back.read_all(store).get(mapping.id)
                 done = way_back.resume(store, mapping.id)
-                said = f"active, was {in_words(was)}" if done else "active already"
-                terminal.print(f"{mapping.name}: its way back is {said}.", soft_wrap=True, markup=False)
+                if back is not None:
+                    said = f"active, was {in_words(back.status)}" if done else "active already"
+                    terminal.print(f"{mapping.name}: its way back is {said}.", soft_wrap=True, markup=False)
 
 
 def _resumed(store: Connection, mapping: AppliedMapping) -> str:

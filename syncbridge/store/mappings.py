@@ -37,7 +37,7 @@ class AppliedMapping:
     @property
     def two_way(self) -> bool:
         """Whether remote changes come back."""
-        return self.definition.get("direction") == "both"
+        return str(self.definition.get("direction", "to_destination")) != "to_destination"
 
     @property
     def sensitive(self) -> frozenset[str]:
@@ -130,12 +130,20 @@ def set_status(
 
 
 def halt_all(connection: Connection, destination: str, *, reason: str, hint: str) -> None:
-    """Halt every mapping of a destination that delivers; one that a person paused, or its guard stopped, stays so."""
-    connection.execute(
-        "update syncbridge.mapping set status = 'halted', reason = %s, hint = %s, until = null, status_since = now()"
-        " where destination = %s and status in ('active', 'waiting')",
-        (reason, hint, destination),
-    )
+    """Halt every mapping of a destination, each direction that goes on; one that a person paused, or its guard stopped,
+    stays so."""
+    told = {"reason": reason, "hint": hint, "destination": destination}
+    with connection.transaction():
+        connection.execute(
+            "update syncbridge.mapping set status = 'halted', reason = %(reason)s, hint = %(hint)s, until = null,"
+            " status_since = now() where destination = %(destination)s and status in ('active', 'waiting')",
+            told,
+        )
+        connection.execute(
+            "update syncbridge.mapping set in_status = 'halted', in_reason = %(reason)s, in_hint = %(hint)s,"
+            " in_since = now() where destination = %(destination)s and in_status = 'active'",
+            told,
+        )
 
 
 def is_active(connection: Connection, mapping_id: int) -> bool:

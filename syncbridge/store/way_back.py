@@ -88,7 +88,7 @@ def read_all(connection: Connection) -> dict[int, WayBack]:
                (select count(*) from syncbridge.held_change h where h.mapping_id = m.id and h.taken is null),
                (select count(*) from syncbridge.held_change h where h.mapping_id = m.id and h.taken is not null)
           from syncbridge.mapping m left join syncbridge.watermark w on w.mapping_id = m.id
-         where m.definition ->> 'direction' = 'both'
+         where m.definition ->> 'direction' in ('both', 'to_postgres')
         """
     )
     return {row[0]: WayBack(MappingStatus(row[1]), *row[2:]) for row in rows}

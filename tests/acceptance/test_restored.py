@@ -114,8 +114,8 @@ def assert_stands_still(whole: WholeProject) -> None:
 
 
 def go_on(whole: WholeProject, **sides: str) -> None:
-    """A person decides which side is right, mapping by mapping; nothing is sent before they resume."""
-    before = stamps(whole)
+    """A person decides which side is right, mapping by mapping; nothing is sent or written before they resume."""
+    before, rows = stamps(whole), whole.sql("select * from people order by id")
     whole.done("setup", "--restored")
     assert whole.mapping("people").status.value == whole.mapping("parts").status.value == "paused"
     whole.start()
@@ -123,6 +123,7 @@ def go_on(whole: WholeProject, **sides: str) -> None:
         assert whole.run("reconcile", mapping).code == 1  # it shows what differs
         whole.done("reconcile", mapping, "--repair", side, "--yes")
     assert stamps(whole) == before
+    assert whole.sql("select * from people order by id") == rows
     whole.done("resume", "--all")
 
 

@@ -9,7 +9,7 @@ from syncbridge.applying.apply import apply
 from syncbridge.errors import PositionLost, SettingsError
 from syncbridge.model import Lsn, MappingStatus, Reason
 from syncbridge.source import slot
-from syncbridge.store import checkpoints, links, mappings, runs
+from syncbridge.store import checkpoints, links, mappings, runs, way_back
 from tests.fix_cli import CliProject
 
 COPIES = {
@@ -23,9 +23,14 @@ def statuses(project: CliProject) -> list[MappingStatus]:
     return [mapping.status for mapping in mappings.read_all(project.store).values()]
 
 
+def coming_back(project: CliProject) -> list[bool]:
+    return [way_back.is_active(project.store, each.id) for each in mappings.read_all(project.store).values()]
+
+
 def test_nothing_stands_still_while_all_is_as_it_was(cli_project: CliProject) -> None:
     restored.refuse(cli_project.project, known=Lsn(0))
     assert statuses(cli_project) == [MappingStatus.ACTIVE, MappingStatus.ACTIVE]
+    assert coming_back(cli_project) == [True, True]
 
 
 @pytest.mark.parametrize("case", COPIES)
@@ -34,6 +39,7 @@ def test_a_copy_halts_every_mapping_with_what_to_do(cli_project: CliProject, cas
     with pytest.raises(PositionLost, match="this may not be what was synced, after "):
         restored.refuse(cli_project.project)
     assert statuses(cli_project) == [MappingStatus.HALTED, MappingStatus.HALTED]
+    assert coming_back(cli_project) == [False, False]
     assert "syncbridge setup --restored" in cli_project.applied().hint
 
 
@@ -71,6 +77,7 @@ def test_a_new_beginning_pauses_forgets_what_waits_and_keeps_the_links(cli_proje
     for _ in range(2):  # it can be done again
         assert project.run("setup", "--restored").code == 0
     assert statuses(project) == [MappingStatus.PAUSED, MappingStatus.PAUSED]
+    assert coming_back(project) == [False, False]
     assert "syncbridge reconcile people" in project.applied().hint
     assert project.store.execute("select count(*) from syncbridge.outbox").fetchone() == (0,)
     assert list(runs.pending(project.store)) == []

@@ -12,7 +12,7 @@ from syncbridge.answers.status import gather
 from syncbridge.answers.waiting import Verdict
 from syncbridge.model import MappingStatus
 from syncbridge.sandbox.salesforce.server import SandboxServer
-from syncbridge.store import way_back
+from syncbridge.store import mappings, way_back
 from syncbridge.store.way_back import WayBack
 from tests.cli.conftest import StartCli
 from tests.cli.test_conflict_decisions import PEOPLE, edit, name_there, row
@@ -84,6 +84,24 @@ def test_a_mapping_without_a_way_back_has_none_to_pause(start_cli: StartCli) -> 
     assert (ran.code, ran.out) == (2, "")
     assert "people has no way back" in ran.err
     assert one_way.run("status", "people", "--json").json["mappings"][0]["way_back"] is None
+
+
+def test_a_mapping_that_is_resumed_comes_back_as_soon_as_it_has_a_way_back(start_cli: StartCli) -> None:
+    one_way = start_cli({"people": PEOPLE.replace("direction: both\nconflict: hold\n", "")})
+    mappings.halt_all(one_way.store, "salesforce", reason="another org", hint="")
+    assert one_way.run("resume", "people").out == "people: active, was halted; nothing waits.\n"
+    (one_way.folder / "mappings" / "people.yaml").write_text(PEOPLE)
+    assert one_way.run("apply", "--yes").code == 0
+    assert back(one_way).status is MappingStatus.ACTIVE
+
+
+def test_a_mapping_that_sends_nothing_has_a_way_back_to_pause(start_cli: StartCli) -> None:
+    cli = start_cli({"people": PEOPLE.replace("direction: both\nconflict: hold\n", "direction: to_postgres\n")})
+    assert "people: paused in both directions" in cli.run("pause", "people", "--reason", "audit").out
+    assert back(cli).status is MappingStatus.PAUSED
+    assert "way back: paused since" in cli.run("status", "people").out
+    assert "people: its way back is active, was paused." in cli.run("resume", "people").out
+    assert back(cli).status is MappingStatus.ACTIVE
 
 
 def test_status_tells_how_far_the_way_back_is_and_what_of_it_is_held(cli: CliProject) -> None:
