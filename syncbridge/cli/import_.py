@@ -52,7 +52,7 @@ def import_() -> None:
     type=click.Choice(["as-held", "to_destination"]),
     default="as-held",
     show_default=True,
-    help="to_destination: one-way files that can be put in force today.",
+    help="to_destination: one-way files; Salesforce's changes stay there.",
 )
 @click.option("--external-id", metavar="FIELD", help="Carries the key of objects without a unique identifier.")
 @click.option("--offline", is_flag=True, help="Ask neither Postgres nor Salesforce.")

@@ -26,11 +26,11 @@ DEFAULT_POLL, SHORTEST_POLL, LONGEST_POLL = 600, 60, 3600
 #: What becomes of the features that a connection can have on.
 _FEATURES = {
     "poll_db_no_merge": "ordered writes: syncbridge always sends a record's newest state, and parents before children",
-    "disable_bulk_writes": "syncbridge writes collections of 200 records; Bulk is not used in this version",
+    "disable_bulk_writes": "no equivalent for one object: backlogs go by bulk jobs from `bulk_from` rows on",
     "poll_external_ids": "not needed: links hold the remote id of every record",
     "use_assignment_rules": "no equivalent: assignment rules are not triggered",
     "force_picklist_255": "not needed: no columns are made",
-    "cdc_for_accelerated_polling": "no equivalent in this version: `poll` asks at its interval",
+    "cdc_for_accelerated_polling": "no equivalent: `poll` asks at its interval",
     "rest_count_only": "not needed",
     "ucs_basic_collation_index": "not needed: no indexes are made",
 }
@@ -236,9 +236,9 @@ def _poll(subject: Subject, told: _Told) -> int | None:
 def _config_lost(subject: Subject) -> Iterator[str]:
     config = subject.config
     if subject.direction == "to_destination":
-        yield "the way back: changes in Salesforce do not reach Postgres in this version"
+        yield "the way back: --direction to_destination leaves it out, changes in Salesforce do not reach Postgres"
     if config.sf_notify_enabled:
-        yield "sf_notify_enabled: no equivalent in this version; `poll` asks at its interval"
+        yield "sf_notify_enabled: no equivalent; `poll` asks at its interval"
     for name in config.unknown:
         yield f"config.{name}: not known to this version, and not taken over"
     listed = {name.lower() for name in config.fields}

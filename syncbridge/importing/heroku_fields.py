@@ -25,6 +25,17 @@ SYSTEM_FIELDS = frozenset(
         "lastreferenceddate",
     )
 )
+#: Those of them that change whenever somebody writes, or just looks.
+_MOVED_BY_WRITES = frozenset(
+    (
+        "lastmodifieddate",
+        "lastmodifiedbyid",
+        "systemmodstamp",
+        "lastactivitydate",
+        "lastvieweddate",
+        "lastreferenceddate",
+    )
+)
 #: Objects whose Name is made of its parts.
 _PERSONS = frozenset({"contact", "lead", "user"})
 
@@ -73,7 +84,7 @@ def _field(subject: Subject, name: str, pair: Paired) -> FieldLines:
 def _kept(subject: Subject, name: str, described: RemoteField | None) -> str:
     """Why Salesforce alone fills this field, or an empty text."""
     if name.lower() in SYSTEM_FIELDS:
-        return "the remote id: links keep it" if name.lower() == "id" else "kept by Salesforce"
+        return "the remote id" if name.lower() == "id" else "kept by Salesforce"
     if described is not None:
         if described.calculated:
             return "calculated by Salesforce"
@@ -84,8 +95,13 @@ def _kept(subject: Subject, name: str, described: RemoteField | None) -> str:
 
 
 def _kept_field(subject: Subject, name: str, pair: Paired, why: str) -> FieldLines:
-    """On the way back it is read like any other; it is never written."""
-    if subject.direction == "to_postgres" and pair.column and pair.sure:
+    """On the way back it is read like any other; it is never written.
+
+    With both ways every write of ours would bring back what such a write changes, so this stays a comment.
+    """
+    if subject.direction == "both" and name.lower() in _MOVED_BY_WRITES:
+        return _idle(name, pair, f"{why}; changes with every write, so each would come back")
+    if subject.direction != "to_destination" and pair.column and pair.sure:
         entry = f"{name}: {{column: {scalar(pair.column)}, owner: destination}}"
         return FieldLines(name, (Line(f"  {entry}", f"{why}; never written"),))
     lost = "" if name.lower() in SYSTEM_FIELDS else why

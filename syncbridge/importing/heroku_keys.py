@@ -27,13 +27,22 @@ class Keyed:
 
 
 def keyed(subject: Subject, paired: Mapping[str, Paired]) -> Keyed:
-    """By the unique identifier; else by `Id` on the way back alone; else by a key of the table and a field for it."""
+    """By `Id` on the way back alone, where the table has a column for it; else by the unique identifier; else by a key
+    of the table and a field for it.
+    """
     upsert = subject.config.upsert_field
+    if subject.direction == "to_postgres" and _holds_remote_ids(subject):
+        return _by_remote_id(subject)
     if upsert is not None and (column := _upsert_column(subject, upsert, paired)):
         return _by_upsert_field(subject, upsert, column)
     if subject.direction == "to_postgres":
         return _by_remote_id(subject)
     return _by_own_key(subject, upsert)
+
+
+def _holds_remote_ids(subject: Subject) -> bool:
+    """Heroku's own tables do: every row has the record's id, also one whose record carries no unique identifier."""
+    return not subject.own or (subject.known.table is not None and "sfid" in subject.known.table.columns)
 
 
 def _upsert_column(subject: Subject, upsert: str, paired: Mapping[str, Paired]) -> str:
@@ -68,6 +77,13 @@ def _by_upsert_field(subject: Subject, upsert: str, column: str) -> Keyed:
             f" without {upsert}. Fill it on both sides first; `syncbridge check` prints the SQL that its index needs."
         )
         sql.append(f"ALTER TABLE {where} ALTER COLUMN {lightly_quoted(column)} SET NOT NULL;")
+    if subject.direction == "both" and not (solid and table is not None and table.columns[column].has_default):
+        questions.append(
+            f"Which {column} gets a row whose record was made in Salesforce without {upsert}? It needs a default, or"
+            " `creates: {to_postgres: ignore}`."
+        )
+        if table is None or (column in table.columns and table.columns[column].base_type in ("text", "varchar")):
+            sql.append(f"ALTER TABLE {where} ALTER COLUMN {lightly_quoted(column)} SET DEFAULT gen_random_uuid();")
     remark = "the unique identifier" + ("; its index is unique" if unique else "")
     return Keyed((column,), upsert, remark, "upsert_field of the export", tuple(questions), tuple(sql))
 
@@ -83,7 +99,7 @@ def _by_remote_id(subject: Subject) -> Keyed:
     return Keyed(
         ("sfid",),
         "Id",
-        "the record's id: the export has no upsert_field",
+        "the record's id",
         "rows come from there alone",
         tuple(questions),
     )

@@ -97,7 +97,7 @@ def columns(subject: Subject) -> dict[str, Paired]:
         return {name: _heroku(subject, name) for name in names}
     if subject.known.table is None:
         remark = "by its name; the table was not read"
-        return {name: Paired(spoken_column(name), remark) for name in names}
+        return {name: Paired(spoken_column(name), remark, sure=name.lower() != "id") for name in names}
     return _own(subject, subject.known.table, names)
 
 
@@ -122,7 +122,9 @@ def _own(subject: Subject, table: Table, names: Sequence[str]) -> dict[str, Pair
             free.setdefault(words_of(column), column)
     found = {}
     for name in names:
-        same = "sfid" if name.lower() == "id" and "sfid" in table.columns else free.get(words_of(name), "")
+        same = free.get(words_of(name), "")
+        if name.lower() == "id":  # a column of that name is the row's own
+            same = "sfid" if "sfid" in table.columns else ""
         none = Paired("", f"no column of {subject.table_text} looks like it", sure=False)
         found[name] = pairs.get(name.lower()) or (Paired(same, "the same name") if same else none)
     return found

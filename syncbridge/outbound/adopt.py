@@ -4,6 +4,9 @@ For tables that another product has synced. A record that does not carry the ent
 nothing else with it; from then on every upsert finds it, so that none can create a double. Only after that is the link
 made, with what the record holds now as its base: the next compare sends true differences and no more. Both steps may be
 repeated, so an interrupted run is simply run again. What is doubtful is told, and left as it is.
+
+With a way back the base holds only fields in which row and record agree: who changed the others is not known, so the
+first load decides about them by the rule of conflicts, and nothing newer at either side is lost unseen.
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ from syncbridge.destinations.base import Delivered, Destination, Rejected, Remot
 from syncbridge.errors import ConfigurationError, RecordRejected, Remedy, RetryLater
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Fields, MappingStatus, Normal, Operation, Outcome, Reason
+from syncbridge.outbound.compose import Composer
 from syncbridge.outbound.convert import Converter
 from syncbridge.schemas import FieldKind, RemoteObject
 from syncbridge.source import rows
-from syncbridge.store import backlog, conflicts, links, mappings, remote_ids, sync_log
+from syncbridge.store import backlog, conflicts, links, mappings, remote_ids, sync_log, way_back
 from syncbridge.store.remote_ids import Named
 from syncbridge.store.sync_log import Entry
 
@@ -86,19 +90,27 @@ class Adoption:
     page: int = PAGE
     told: Callable[[int], None] = lambda done: None  # rows looked at so far
     _adopted: Adopted = field(default_factory=Adopted)
+    _composer: Composer = field(init=False)
     _converter: Converter = field(init=False)
     _names: list[str] = field(init=False)
 
     def adopt(self, column: str) -> Adopted:
         """Link every entity whose row holds a remote id in `column`.
 
-        But for a dry run the mapping must be paused, with nothing under way: ConfigurationError or RetryLater
-        otherwise, also when it is resumed meanwhile. What was linked until then stays linked.
+        But for a dry run the mapping must be paused in both directions, with nothing under way: ConfigurationError or
+        RetryLater otherwise, also when it is resumed meanwhile. What was linked until then stays linked. A mapping
+        that sends nothing is refused: it links rows by itself.
         """
+        if not self.mapping.sends:
+            raise ConfigurationError(
+                f"{self.mapping.name} sends nothing: its first load finds the rows of all records by itself",
+                hint=f"Run `syncbridge resume {self.mapping.name}` without it.",
+            )
         self._require_rest()
         remote = self.destination.describe(self.mapping.object)
         width = max((each.position or 0 for each in self.mapping.fields), default=0) + 1
         self._converter = Converter(self.mapping, remote, self.destination, ["text"] * width)
+        self._composer = Composer(self.mapping, self.destination, self.source)
         spelled = {name.lower(): name for name in remote.fields}
         ordered = sorted(self.mapping.fields, key=lambda each: each.position is not None)  # as composed records are
         self._names = [spelled[each.remote.lower()] for each in ordered]
@@ -117,7 +129,8 @@ class Adoption:
         name = self.mapping.name
         if self.dry_run:
             return
-        if mappings.read(self.store, name).status is not MappingStatus.PAUSED:
+        active = self.mapping.two_way is not None and way_back.is_active(self.store, self.mapping_id)
+        if active or mappings.read(self.store, name).status is not MappingStatus.PAUSED:
             raise ConfigurationError(
                 f"{name} is not paused: a record that is not taken over yet could be created a second time",
                 hint=f"Run `syncbridge pause {name}`, then this again; `syncbridge resume {name}` when all is well.",
@@ -247,10 +260,8 @@ class Adoption:
         self._adopted.keys_written += len(written)
         if self.dry_run or not (ready or written):
             return
-        made = {
-            key: (record.remote_id, {name: record.fields[name] for name in self._names})
-            for key, record in (*ready.items(), *written.items())
-        }
+        bases = self._bases({**ready, **written})
+        made = {key: (record.remote_id, bases[key]) for key, record in (*ready.items(), *written.items())}
         log = [_entry(key, record, None) for key, record in ready.items()]
         log += [_entry(key, record, self._external) for key, record in written.items()]
         with self.store.transaction():
@@ -260,6 +271,24 @@ class Adoption:
             )  # held or not, which record it is is known now
             conflicts.release(self.store, self.mapping_id, [remote_id for remote_id, _ in made.values()])
             sync_log.append(self.store, self.mapping_id, log)
+
+    def _bases(self, records: dict[str, RemoteRecord]) -> dict[str, Fields]:
+        """What both sides are taken to agree on: all that a record holds, with a way back only what its row holds too.
+
+        Of lookups rows hold keys, which are not compared here.
+        """
+        bases = {key: {name: record.fields[name] for name in self._names} for key, record in records.items()}
+        two_way = self.mapping.two_way
+        if two_way is None:
+            return bases
+        decided = {each.remote.lower() for each in self.mapping.fields if two_way.returns(each.remote)}
+        entities = self._composer.compose(list(records))
+        for key, base in bases.items():
+            row = {**entities.records.get(key, {}), **entities.computed.get(key, {})}
+            for name in [name for name in base if name.lower() in decided]:
+                if name not in row or row[name] != base[name]:
+                    del base[name]
+        return bases
 
 
 def _entry(key: str, record: RemoteRecord, written: str | None) -> Entry:

@@ -109,8 +109,14 @@ def test_the_unique_identifier_becomes_key_and_external_id() -> None:
     assert (spec.entity.key, spec.external_id) == (("external_key__c",), "External_Key__c")
     assert "External_Key__c" not in spec.fields
     assert "its index is unique" in found.text
-    assert found.sql == ("ALTER TABLE salesforce.contact ALTER COLUMN external_key__c SET NOT NULL;",)
+    assert found.sql == (
+        "ALTER TABLE salesforce.contact ALTER COLUMN external_key__c SET NOT NULL;",
+        "ALTER TABLE salesforce.contact ALTER COLUMN external_key__c SET DEFAULT gen_random_uuid();",
+    )
     assert found.questions[0].startswith("Is external_key__c ever null?")
+    assert found.questions[1].startswith("Which external_key__c gets a row whose record was made in Salesforce")
+    one_way, _ = one(run(wishes=ONE_WAY), "Contact")
+    assert (len(one_way.questions), len(one_way.sql)) == (1, 1)
 
 
 def test_an_identifier_that_is_not_said_to_be_unique_is_asked_about() -> None:
@@ -121,7 +127,7 @@ def test_an_identifier_that_is_not_said_to_be_unique_is_asked_about() -> None:
 
 def test_a_table_that_is_known_answers_these_questions() -> None:
     columns = {name: Column(name, "text", base_type="text") for name in ("firstname", "lastname", "email", "accountid")}
-    columns["external_key__c"] = Column("external_key__c", "text", base_type="text", not_null=True)
+    columns["external_key__c"] = Column("external_key__c", "text", base_type="text", not_null=True, has_default=True)
     table = Table("salesforce", "contact", columns, unique_keys=(("external_key__c",),))
     found, _ = one(run(lambda data: config(data, "Contact").update(indexes={}), contact=Known(table=table)), "Contact")
     assert (found.questions, found.sql) == ((), ())
@@ -161,8 +167,23 @@ def test_columns_are_named_as_heroku_made_them() -> None:
     assert one(run(wishes=Wishes(schema="Odd schema")), "Lead")[1].entity.table_name == ("Odd schema", "lead")
 
 
-def test_fields_that_salesforce_keeps_are_comments_where_something_is_written() -> None:
+def test_an_object_that_only_comes_is_known_by_its_own_id_also_where_it_had_a_unique_identifier() -> None:
+    """Records that somebody made in Salesforce have none, but a row of Heroku's."""
+    found, spec = one(run(lambda data: config(data, "Contact").update(access="read_only")), "Contact")
+    assert (spec.entity.key, spec.external_id, found.questions) == (("sfid",), "Id", ())
+    assert spec.fields["External_Key__c"].column == "external_key__c"
+
+
+def test_what_salesforce_fills_comes_with_both_ways_but_not_what_every_write_changes() -> None:
     found, spec = one(run(), "Contact")
+    assert set(spec.fields) == {"Id", "FirstName", "LastName", "Name", "Email", "AccountId", "CreatedDate"}
+    owned = {name: field.column for name, field in spec.fields.items() if field.owner == "destination"}
+    assert owned == {"Id": "sfid", "Name": "name", "CreatedDate": "createddate"}
+    assert "# SystemModstamp: systemmodstamp" in found.text
+
+
+def test_fields_that_salesforce_keeps_are_comments_where_everything_is_written() -> None:
+    found, spec = one(run(wishes=ONE_WAY), "Contact")
     assert set(spec.fields) == {"FirstName", "LastName", "Email", "AccountId"}
     lines = [line.split("#")[1].strip() for line in found.text.splitlines() if line.startswith("  # ")]
     assert lines[0] == "Id: sfid"
@@ -195,10 +216,23 @@ def test_what_the_object_is_now_decides_what_can_be_written() -> None:
     found, spec = one(
         run(lambda data: config(data, "Contact")["fields"].update(fields), contact=Known(remote=CONTACT)), "Contact"
     )
-    assert set(spec.fields) == {"FirstName", "LastName", "Email", "AccountId"}
+    assert set(spec.fields) == {
+        "Id",
+        "FirstName",
+        "LastName",
+        "Name",
+        "Email",
+        "AccountId",
+        "CreatedDate",
+        "Points__c",
+    }
+    assert spec.fields["Points__c"].owner == "destination"
     assert "MailingAddress: compound or binary" in found.lost
-    assert "Points__c: cannot be written by this login" in found.lost
-    assert "Name: calculated by Salesforce" in found.lost
+    one_way = run(
+        lambda data: config(data, "Contact")["fields"].update(fields), wishes=ONE_WAY, contact=Known(remote=CONTACT)
+    )
+    lost = one(one_way, "Contact")[0].lost
+    assert {"Points__c: cannot be written by this login", "Name: calculated by Salesforce"} <= set(lost)
     assert any("Contact has no field Gone__c any more" in told for told in found.lost)
     assert "Contact.Status__c is required for new records, and no field fills it. What does?" in found.questions
 

@@ -11,8 +11,9 @@ from syncbridge.errors import ConfigurationError, Remedy, RetryLater
 from syncbridge.model import Fields, MappingStatus, Reason
 from syncbridge.outbound.adopt import Adopted, Adoption, Problem
 from syncbridge.source import rows
-from syncbridge.store import conflicts, links, mappings, sync_log
+from syncbridge.store import conflicts, links, mappings, sync_log, way_back
 from tests.fix_delivery import SmallProject, Start
+from tests.fix_two_way import StartTwoWay
 
 
 @pytest.fixture
@@ -304,3 +305,20 @@ def test_a_worker_that_still_delivers_is_waited_for(project: SmallProject) -> No
     project.store.execute("update syncbridge.outbox set claim = 1, lease_until = now() + interval '1 minute'")
     with pytest.raises(RetryLater, match="still delivering"):
         run(project)
+
+
+def test_with_a_way_back_the_base_is_what_both_sides_agree_on(start_two_way: StartTwoWay) -> None:
+    """Who changed the rest is not known: were it in the base, a newer remote value would be overwritten unseen."""
+    out = start_two_way().out
+    out.writer.execute("alter table people add sfid text")
+    remote_id = put(out, "Theirs")
+    add(out, 1, remote_id, "Ours")
+    mappings.set_status(out.store, out.mapping_id, MappingStatus.PAUSED)
+    with pytest.raises(ConfigurationError, match="is not paused"):
+        run(out)
+    way_back.set_status(out.store, out.mapping_id, MappingStatus.PAUSED)
+    assert run(out).linked == 1
+    link = links.read(out.store, out.mapping_id, "1")
+    assert link is not None
+    assert "LastName" not in link.base
+    assert link.base["FirstName"] is None

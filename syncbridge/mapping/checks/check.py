@@ -35,7 +35,7 @@ from syncbridge.mapping.checks.source import (
     check_table,
     queries,
 )
-from syncbridge.mapping.checks.way_back import check_read_only, check_shared_columns
+from syncbridge.mapping.checks.way_back import check_read_only, check_shared_columns, check_takes
 from syncbridge.mapping.names import near
 from syncbridge.mapping.related import Related, faults, relate
 from syncbridge.mapping.spec import MappingSpec
@@ -160,6 +160,7 @@ def _check_fields(
             yield Finding("error", where, f"{label}: {remote.name} has no field {name!r}{perhaps}")
             continue
         if spec.direction == "to_postgres":
+            yield from check_takes(spec, name, source, related.root if related is not None else None, target)
             continue
         if target.read_only and spec.direction == "both":
             yield from check_read_only(spec, name, source, related.root if related is not None else None, target)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from syncbridge.errors import Finding
 from syncbridge.mapping.spec import FieldSpec, MappingSpec
 from syncbridge.mapping.two_way import returning
-from syncbridge.mapping.types.fit import fit
+from syncbridge.mapping.types.fit import fit_back
 from syncbridge.schemas import RemoteField, Table
 
 
@@ -26,11 +26,23 @@ def check_read_only(
         message = f"{label}: the destination {fills}, so that it can only come from there"
         remedy = "Give it a column of the table that no other field writes, or leave it out."
         yield Finding("error", where, message, remedy)
-    elif column is not None and source.values is None and fit(column.base_type, field.kind).severity == "error":
-        yield Finding("error", where, f"{label}: {column.type} does not fit a field of type {field.kind}")
+    else:
+        yield from check_takes(spec, remote, source, table, field)
     if source.default is not None:
         message = f"{label}.default: the destination {fills}, so that nothing is ever sent"
         yield Finding("warning", spec.at("fields", remote, "default"), message, "Leave it out.")
+
+
+def check_takes(
+    spec: MappingSpec, remote: str, source: FieldSpec, table: Table | None, field: RemoteField
+) -> Iterator[Finding]:
+    """The column of a field that only comes is of a type that takes it."""
+    column = table.columns.get(source.column) if table is not None and source.column is not None else None
+    if column is None or source.values is not None:
+        return
+    if fit_back(column.base_type, field.kind).severity == "error":
+        message = f"fields.{remote}: {column.type} does not fit a field of type {field.kind}"
+        yield Finding("error", spec.at("fields", remote), message)
 
 
 def check_shared_columns(spec: MappingSpec, table: Table) -> Iterator[Finding]:

@@ -47,6 +47,11 @@ def fit(base_type: str, kind: FieldKind) -> Fit:
     return Fit("error", f"{base_type} does not fit a field of type {kind}", cast(base_type, kind))
 
 
+def fit_back(base_type: str, kind: FieldKind) -> Fit:
+    """Whether a column of this base type takes what such a field holds: the record's own id too, as it does others."""
+    return fit(base_type, FieldKind.REFERENCE if kind is FieldKind.IDENTIFIER else kind)
+
+
 def fit_of_expression(base_type: str, kind: FieldKind) -> Fit:
     """The same for what an `sql:` gives: it is read as it is, so its own SQL has to do the cast."""
     if base_type in CAST_COLUMNS:

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from syncbridge.errors import RecordRejected, SchemaDrift
 from syncbridge.mapping.compile import CompiledField
-from syncbridge.mapping.types.fit import fit
+from syncbridge.mapping.types.fit import fit_back
 from syncbridge.mapping.types.reading import READABLE
 from syncbridge.mapping.types.reverse import reverse
 from syncbridge.mapping.types.spelling import spelling
@@ -81,7 +81,7 @@ def writer(column: Column, field: RemoteField, normalise: Normaliser) -> Writer:
     Null stays null. Where the column may not be null, '' stands for it in texts and `{}` in arrays, and others refuse.
     Raises SchemaDrift for a pair that does not fit.
     """
-    if fit(column.base_type, field.kind).severity == "error":
+    if fit_back(column.base_type, field.kind).severity == "error":
         raise SchemaDrift(
             f"{field.name}: {column.type} does not fit a field of type {field.kind}",
             hint="Run `syncbridge check`, and mend the mapping.",
