@@ -11,32 +11,39 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from syncbridge.answers import held
+from syncbridge.answers import held, held_records
 from syncbridge.answers.candidates import Candidate, look_up
 from syncbridge.answers.held import HeldRemote
+from syncbridge.answers.held_records import HeldNew
 from syncbridge.answers.story import tell
 from syncbridge.cli.keys import spelled
 from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json
 from syncbridge.project import Project
 from syncbridge.store import conflicts
 from syncbridge.store.conflicts import FIRST_CONTACT, Conflict
+from syncbridge.store.held_records import IGNORE
 from syncbridge.store.mappings import AppliedMapping
 
 
 @click.command("show", short_help="Show both sides of what is held, and how to decide.")
 @click.argument("mapping")
-@click.argument("key")
+@click.argument("key", metavar="KEY|REMOTE_ID")
 @click.option("--offline", is_flag=True, help="Ask nothing of the destination.")
 @as_json
 @click.pass_context
 def show(context: click.Context, mapping: str, key: str, offline: bool, json: bool) -> None:
     """Show what is held of KEY in MAPPING: base, row and record of each field, why, since when, and the commands that
-    decide. What a side holds by now is shown where it is another value.
+    decide. What a side holds by now is shown where it is another value. Of a new record that is no row, REMOTE_ID: its
+    fields as they were when it was held.
 
     Values of fields that the mapping calls sensitive are shown as ***. Exit code 1 when nothing of it is held.
     """
     with open_project(context) as project, project.store("conflicts") as store:
         applied = find_mapping(store, mapping)
+        record = held_records.read(store, applied, key)
+        if record is not None:
+            _show_record(record, json=json)
+            return
         chosen = spelled(applied, key)
         change = held.read(store, applied, chosen)
         if change is not None and not offline:
@@ -56,6 +63,38 @@ def show(context: click.Context, mapping: str, key: str, offline: bool, json: bo
         terminal.print(part, soft_wrap=isinstance(part, Text))
     for part in _entity(conflict, candidates) if conflict is not None else ():
         terminal.print(part, soft_wrap=True)
+
+
+def _show_record(record: HeldNew, *, json: bool) -> None:
+    if json:
+        print_json(record)
+        return
+    for part in record_page(record):
+        console().print(part, soft_wrap=isinstance(part, Text))
+
+
+def record_page(record: HeldNew) -> Iterator[RenderableType]:
+    """A new record that is no row: what it holds, why, and the commands that decide."""
+    yield Text.assemble((f"{record.mapping} {record.remote_id}", "bold"), ", a new record that is no row")
+    yield Text(f"held since {moment_text(record.since)}: {record.said}", "bold yellow")
+    yield Text(f"record changed {moment_text(record.modified)}")
+    yield Text()
+    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2))
+    for heading in ("field", "record"):
+        made.add_column(heading, overflow="fold")
+    for name, value in record.fields.items():
+        made.add_row(name, value_text(value))
+    yield made
+    yield Text()
+    if record.decision == IGNORE:
+        yield Text(f"Ignored since {moment_text(record.decided_at)}, as a person decided.", "green")
+    elif record.decided:
+        at = moment_text(record.decided_at)
+        yield Text(f"Decided {at}: {record.decided}; a worker carries it out.", "green")
+    if record.candidates:
+        yield Text(f"It could be the rows {', '.join(record.candidates[:10])}: syncbridge show {record.mapping} KEY")
+    yield Text("To decide:", "bold")
+    yield _commands(record)
 
 
 def _candidates(project: Project, store: Connection, applied: AppliedMapping, conflict: Conflict) -> list[Candidate]:
@@ -97,7 +136,7 @@ def _fields(change: HeldRemote) -> Table:
     return made
 
 
-def _commands(change: HeldRemote) -> Table:
+def _commands(change: HeldRemote | HeldNew) -> Table:
     made = Table.grid(padding=(0, 2))
     for command, effect in zip(change.commands, change.effects, strict=True):
         made.add_row("", Text(command), Text(effect, "dim"))

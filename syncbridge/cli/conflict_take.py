@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import click
 from psycopg import Connection
 
-from syncbridge.answers import held
+from syncbridge.answers import held, held_records
 from syncbridge.cli.keys import spelled
 from syncbridge.cli.report import as_json, console, find_mapping, open_project, print_json
 from syncbridge.mapping.names import did_you_mean
-from syncbridge.store import decisions, held_changes, workers
+from syncbridge.store import decisions, held_changes, record_decisions, workers
 from syncbridge.store.decisions import LOCAL, REMOTE, RETRY
 from syncbridge.store.held_changes import WHOLE, HeldChange
 from syncbridge.store.mappings import AppliedMapping
@@ -76,20 +76,27 @@ def take(
 
 @click.command("retry", short_help="Try again what Postgres refused.")
 @click.argument("mapping")
-@click.argument("key", required=False)
+@click.argument("key", required=False, metavar="[KEY|REMOTE_ID]")
+@click.option("--all", "every", is_flag=True, help="All of the mapping, as without KEY.")
 @as_json
 @click.pass_context
-def retry(context: click.Context, mapping: str, key: str | None, json: bool) -> None:
-    """Write the held change of KEY in MAPPING to its row once more, after what refused it was mended; without KEY all
-    that Postgres refused in MAPPING.
+def retry(context: click.Context, mapping: str, key: str | None, every: bool, json: bool) -> None:
+    """Write the held change of KEY in MAPPING to its row once more, after what refused it was mended, or look once more
+    at the new record REMOTE_ID that is no row; without either all that Postgres refused in MAPPING, and all its new
+    records that are no row, but for those that a person ignores.
 
     The worker that polls does it, by what row and record hold then. What is refused again is held again, and the log
     says so. Exit code 1 when nothing is held that could be tried again.
     """
+    if every and key is not None:
+        raise click.UsageError("give KEY or --all")
     with open_project(context) as project, project.store("conflicts") as store:
         applied = find_mapping(store, mapping)
         if key is None:
             decided = _retry_all(store, applied)
+        elif held_records.read(store, applied, key) is not None:
+            count = len(record_decisions.retry(store, applied.id, [key]))
+            decided = _Decided(applied.name, key, count, {WHOLE: RETRY})
         else:
             decided = _take(store, applied, spelled(applied, key), RETRY, (), None)
         working = any(worker.alive and "deliver" in worker.roles for worker in workers.read_all(store))
@@ -153,9 +160,11 @@ def _see(decided: _Decided) -> str:
 
 def _retry_all(store: Connection, applied: AppliedMapping) -> _Decided:
     count, until = decisions.undecided(store, applied.id, _kinds(RETRY))
+    if count:
+        count = decisions.take_all(store, applied.id, _kinds(RETRY), RETRY, until)
+    count += len(record_decisions.retry(store, applied.id))
     if not count:
         return _Decided(applied.name, None, 0, {}, f"nothing is held in {applied.name} that Postgres refused")
-    count = decisions.take_all(store, applied.id, _kinds(RETRY), RETRY, until)
     return _Decided(applied.name, None, count, {WHOLE: RETRY})
 
 

@@ -9,15 +9,17 @@ import click
 from psycopg import Connection
 
 from syncbridge.answers import held as held_changes
-from syncbridge.answers.candidates import Candidate, choose, look_up
+from syncbridge.answers import held_records
+from syncbridge.answers.candidates import Candidate, look_up
 from syncbridge.answers.held import HeldRemote
+from syncbridge.answers.held_records import HeldNew
+from syncbridge.cli.conflict_resolve import resolve
 from syncbridge.cli.conflict_show import described, show
 from syncbridge.cli.conflict_take import retry, take
-from syncbridge.cli.keys import spelled
 from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json, table
 from syncbridge.project import Project
 from syncbridge.store import conflicts as held
-from syncbridge.store import decisions
+from syncbridge.store import decisions, record_decisions
 from syncbridge.store.conflicts import FIRST_CONTACT, Conflict
 from syncbridge.store.held_changes import WHOLE
 
@@ -35,9 +37,10 @@ class _Conflicts(click.Group):
 def conflicts() -> None:
     """List what is held until a person decides, and decide.
 
-    Held are entities that could be one of several existing records (decide with `resolve`), and changes of records that
-    are not in their row: both sides changed the same field, one side was deleted, or Postgres refuses them (`show`,
-    `take`, `retry`).
+    Held are entities that could be one of several existing records (decide with `resolve`), changes of records that are
+    not in their row: both sides changed the same field, one side was deleted, or Postgres refuses them (`show`, `take`,
+    `retry`), and new records that are no row: Postgres refuses them, or they could be several rows (`show`, `retry`,
+    `resolve`).
 
     `syncbridge conflicts` lists them all, `syncbridge conflicts MAPPING` those of one mapping (options: see `syncbridge
     conflicts list --help`).
@@ -45,6 +48,7 @@ def conflicts() -> None:
 
 
 conflicts.add_command(show)
+conflicts.add_command(resolve)
 conflicts.add_command(take)
 conflicts.add_command(retry)
 
@@ -55,11 +59,12 @@ conflicts.add_command(retry)
 @click.option(
     "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many of each, the oldest."
 )
+@click.option("--ignored", is_flag=True, help="Also new records that a person ignores.")
 @as_json
 @click.pass_context
-def listing(context: click.Context, mapping: str | None, details: bool, limit: int, json: bool) -> None:
-    """List what is held, the oldest first: entities with the remote ids of the records that they could be, and remote
-    changes that are not in their row.
+def listing(context: click.Context, mapping: str | None, details: bool, limit: int, ignored: bool, json: bool) -> None:
+    """List what is held, the oldest first: entities with the remote ids of the records that they could be, remote
+    changes that are not in their row, and new records that are no row.
 
     With --details the destination is asked what the candidates hold in the mapping's fields, and for the key that one
     may carry by now. Values of fields that the mapping calls sensitive are shown as ***. Exit code 0.
@@ -72,14 +77,20 @@ def listing(context: click.Context, mapping: str | None, details: bool, limit: i
         candidates = _candidates(project, store, found) if details else {}
         changes = held_changes.listed(store, mapping=mapping, limit=limit)
         changed = decisions.count(store, mapping=mapping)
+        records = held_records.listed(store, mapping=mapping, ignored=ignored, limit=limit)
+        recorded = record_decisions.count(store, mapping=mapping, ignored=ignored)
     if json:
         entities = [_plain(each, candidates) if details else asdict(each) for each in found]
-        print_json([*({"kind": FIRST_CONTACT, **each} for each in entities), *map(asdict, changes)])
+        print_json(
+            [*({"kind": FIRST_CONTACT, **each} for each in entities), *map(asdict, changes), *map(asdict, records)]
+        )
         return
-    if not found and not changes:
+    if not found and not changes and not records:
         console().print("nothing is held.")
     if changes:
         _show_changes(changes, changed)
+    if records:
+        _show_records(records, recorded)
     if found:
         _show(found, count, candidates)
 
@@ -111,6 +122,15 @@ def _show_changes(found: Sequence[HeldRemote], count: int) -> None:
     terminal.print("To look and decide: syncbridge conflicts show MAPPING KEY", markup=False)
 
 
+def _show_records(found: Sequence[HeldNew], count: int) -> None:
+    terminal = console()
+    rows = [(each.mapping, each.remote_id, moment_text(each.since), each.said, each.decided) for each in found]
+    terminal.print(table("", ("mapping", "new record", "since", "why", "decided"), rows), "")
+    if count > len(found):
+        terminal.print(f"{len(found):,} of {count:,} are shown.")
+    terminal.print("To look and decide: syncbridge conflicts show MAPPING REMOTE_ID", markup=False)
+
+
 def _decided(held: HeldRemote) -> str:
     """`local`, or `FirstName local, Email remote`"""
     if not held.decision:
@@ -132,35 +152,3 @@ def _show(found: Sequence[Conflict], count: int, candidates: _Candidates) -> Non
     if count > len(found):
         terminal.print(f"{len(found):,} of {count:,} are shown.")
     terminal.print("To decide: syncbridge conflicts resolve MAPPING KEY --link REMOTE_ID, or --create", markup=False)
-
-
-@conflicts.command(short_help="Decide which record a held entity is.")
-@click.argument("mapping")
-@click.argument("key")
-@click.option("--link", "remote_id", metavar="REMOTE_ID", help="It is this existing record.")
-@click.option("--create", is_flag=True, help="It is none of them: create a new record.")
-@click.pass_context
-def resolve(context: click.Context, mapping: str, key: str, remote_id: str | None, create: bool) -> None:
-    """Decide which existing record the held entity KEY of MAPPING is, or that it is a new one.
-
-    A worker carries it out. Entities that were held for the same record are then matched anew. Exit code 1 when the
-    entity is not held, or when the record is gone or belongs to another entity.
-    """
-    if create == bool(remote_id):
-        raise click.UsageError("give --link REMOTE_ID or --create")
-    terminal = console()
-    with open_project(context) as project, project.store("conflicts") as store:
-        applied = find_mapping(store, mapping)
-        chosen = spelled(applied, key)
-        if held.read(store, applied.id, chosen) is None:
-            terminal.print(f"Not held: {mapping} {chosen}. See: syncbridge conflicts {mapping}", markup=False)
-            context.exit(1)
-        if remote_id is not None:
-            destination = project.destination(applied.destination)
-            remote_id = choose(store, destination, applied, chosen, remote_id)
-        decided = held.decide(store, applied.id, chosen, remote_id)
-    said = f"will be linked to {remote_id}" if remote_id else "will get a new record"
-    terminal.print(
-        f"{mapping} {chosen}: {said}." if decided else f"Not held any more: {mapping} {chosen}.", markup=False
-    )
-    context.exit(0 if decided else 1)

@@ -167,7 +167,7 @@ class _Shown:
 
     def _table(self, entries: Sequence[Logged]) -> Table:
         rows = [
-            (moment_text(entry.at), entry.mapping, entry.key, entry.direction, operation_text(entry), entry.outcome)
+            (moment_text(entry.at), entry.mapping, _who(entry), entry.direction, operation_text(entry), entry.outcome)
             for entry in entries
         ]
         self._widths = [max(width, *(len(row[i]) for row in rows)) for i, width in enumerate(self._widths)]
@@ -179,6 +179,11 @@ class _Shown:
             style = STYLES[Outcome(entry.outcome)]
             made.add_row(*(Text(cell) for cell in row[:-1]), Text(row[-1], style), described(entry))
         return made
+
+
+def _who(entry: Logged) -> str:
+    """The key; of a new record that is no row, its remote id."""
+    return entry.key or entry.remote_id or ""
 
 
 def operation_text(entry: Logged) -> str:

@@ -13,11 +13,12 @@ from rich.text import Text
 
 from syncbridge.answers.standing import Standing, stand
 from syncbridge.answers.story import Story, entity_of, tell
+from syncbridge.cli.held_record import show_held_record
+from syncbridge.cli.history import history_table
 from syncbridge.cli.keys import spelled, spelled_by_source
-from syncbridge.cli.log import STYLES, described, operation_text
 from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json, reason_text
 from syncbridge.errors import SettingsError, SyncbridgeError
-from syncbridge.model import Operation, Outcome
+from syncbridge.model import Operation
 from syncbridge.project import Project
 
 #: Characters of one value that a terminal shows; --json has them all.
@@ -43,6 +44,8 @@ def show(
     if (key is None) == (remote_id is None):
         raise click.UsageError("give KEY or --remote-id")
     with open_project(context) as project:
+        if remote_id is not None and show_held_record(project, mapping, remote_id, json=json):
+            context.exit(1)
         chosen = _of_record(project, mapping, remote_id or "", offline=offline) if key is None else key
         story = tell(
             project, mapping, _spelled(project, mapping, chosen) if key is not None else chosen, offline=offline
@@ -91,7 +94,7 @@ def _page(story: Story, standing: Standing, *, offline: bool) -> Iterator[Render
     yield from _facts(story, offline=offline)
     if story.history:
         yield Text()
-        yield _history(story)
+        yield history_table(story.history)
 
 
 def _fields(story: Story) -> Table | None:
@@ -201,14 +204,3 @@ def _outbox(story: Story) -> str:
     if waiting.message:
         parts.append(f"last error {moment_text(waiting.error_at)}: {waiting.code}: {waiting.message}")
     return ", ".join(parts)
-
-
-def _history(story: Story) -> Table:
-    made = Table.grid(padding=(0, 2))
-    for turn, entry in enumerate(story.history):
-        outcome = Text(entry.outcome, STYLES[Outcome(entry.outcome)])
-        title = "" if turn else "history"
-        cells = (moment_text(entry.at), entry.direction, operation_text(entry), outcome, described(entry))
-        made.add_row(Text(title, "bold"), *cells)
-    made.columns[-1].overflow = "fold"
-    return made

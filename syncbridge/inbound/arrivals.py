@@ -2,8 +2,8 @@
 
 One that carries a key is that entity. One that agrees with a row in the fields of `match_on`, and with no other, is
 that row's. Of any other a new row is made, under a key that its table gives by default. Nothing is guessed: what could
-be several is held. A record whose link went shortly before the page was read is looked at again, since the page may
-show it as it was before.
+be several is held, until a person says which row it is. A record whose link went shortly before the page was read is
+looked at again, since the page may show it as it was before.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import Fields, Normal
 from syncbridge.source import row_writes
 from syncbridge.store import conflicts, departures, held_records, links
-from syncbridge.store.held_records import HeldRecord
+from syncbridge.store.held_records import CREATE, IGNORE, LINK, ROW_NOT_FREE, HeldRecord
 
 #: Codes of records that are held.
 NO_KEY, UNFIT_KEY, SEVERAL_MATCHES = "NO_KEY", "KEY_DOES_NOT_FIT", "SEVERAL_MATCHES"
@@ -35,6 +35,7 @@ class Arrived:
     """What the unlinked records of a page come to."""
 
     named: dict[str, RemoteChange] = field(default_factory=dict)  # by the key that they carry, or of the row they match
+    chosen: set[str] = field(default_factory=set)  # of these, the keys that persons named
     fresh: dict[str, RemoteChange] = field(default_factory=dict)  # by the key of the row that is to be made
     postponed: set[str] = field(default_factory=set)
     held: list[HeldRecord] = field(default_factory=list)
@@ -58,30 +59,68 @@ class Arrivals:
         With `all` those are tried again, too, that were refused as they are.
         """
         arrived = Arrived()
+        held = self._held(changes)
+        anew = {remote_id for remote_id, each in held.items() if each.decision == CREATE}
         nameless: list[RemoteChange] = []
-        for change in self._news(changes, all=all):
+        for change in self._unchosen(self._news(changes, held, all=all), held, arrived):
             key = _text(change.fields.get(self.columns.external_id))
             if not key:
                 nameless.append(change)
             elif self.two_way.is_key(key):
                 arrived.named.setdefault(key, change)
+            elif change.remote_id in anew:
+                nameless.append(change)
             else:
                 self._unfit(change, nameless, arrived)
         if not self.two_way.creates:
             nameless, arrived.held = [], []
         nameless = self._settled(nameless, arrived, settled)
         if nameless and self.mapping.match_on and self.two_way.sends:
-            nameless = self._match(nameless, arrived)
+            alike = self._match([change for change in nameless if change.remote_id not in anew], arrived)
+            nameless = [*alike, *(change for change in nameless if change.remote_id in anew)]
         if nameless:
             self._give_keys(nameless, arrived)
         return arrived
 
-    def _news(self, changes: Sequence[RemoteChange], *, all: bool) -> Sequence[RemoteChange]:
-        """Without what is held just as it is."""
-        if all or not changes or not self.two_way.creates:
-            return changes
-        held = held_records.read(self.store, self.mapping_id, [change.remote_id for change in changes])
-        return [c for c in changes if c.remote_id not in held or held[c.remote_id].fields != self._mapped(c)]
+    def _held(self, changes: Sequence[RemoteChange]) -> Mapping[str, HeldRecord]:
+        """What is held of them."""
+        if not changes or not self.two_way.creates:
+            return {}
+        return held_records.read(self.store, self.mapping_id, [change.remote_id for change in changes])
+
+    def _news(
+        self, changes: Sequence[RemoteChange], held: Mapping[str, HeldRecord], *, all: bool
+    ) -> list[RemoteChange]:
+        """Without what is held just as it is, and what a person ignores."""
+        kept = [c for c in changes if c.remote_id not in held or held[c.remote_id].decision != IGNORE]
+        return (
+            kept if all else [c for c in kept if c.remote_id not in held or held[c.remote_id].fields != self._mapped(c)]
+        )
+
+    def _unchosen(
+        self, changes: Sequence[RemoteChange], held: Mapping[str, HeldRecord], arrived: Arrived
+    ) -> list[RemoteChange]:
+        """Give records to the rows that persons named, if these are there and have none; the others."""
+        chosen = {
+            c.remote_id: str(held[c.remote_id].decided_key)
+            for c in changes
+            if c.remote_id in held and held[c.remote_id].decision == LINK
+        }
+        if not chosen:
+            return list(changes)
+        keys = sorted(set(chosen.values()))
+        free = row_writes.entities(self.source, self.mapping.compose_sql, keys)
+        free -= links.remote_ids(self.store, self.mapping_id, keys).keys()
+        for change in changes:
+            key = chosen.get(change.remote_id)
+            if key in free:
+                arrived.named[key] = change
+                arrived.chosen.add(key)
+                free.discard(key)
+            elif key is not None:
+                message = f"the row {key}, which a person named, is gone or has another record by now"
+                self._hold(change, ROW_NOT_FREE, message, arrived)
+        return [change for change in changes if change.remote_id not in chosen]
 
     def _unfit(self, change: RemoteChange, nameless: list[RemoteChange], arrived: Arrived) -> None:
         if not self.two_way.sends:  # whose it is does not matter where nothing is written to it
@@ -131,8 +170,8 @@ class Arrivals:
                 rest.append(change)
             elif len(keys) > 1 or claims[keys[0]] > 1 or keys[0] in arrived.named:
                 what = f"{len(keys)} rows" if len(keys) > 1 else "a row that another record agrees with, too,"
-                hint = f"write the right key into its {self.columns.external_id}"
-                self._hold(change, SEVERAL_MATCHES, f"{what} agree in {names}: {hint}", arrived)
+                hint = "say which with `syncbridge conflicts resolve`"
+                self._hold(change, SEVERAL_MATCHES, f"{what} agree in {names}: {hint}", arrived, keys)
             else:
                 arrived.named[keys[0]] = change
         return rest
@@ -177,8 +216,11 @@ class Arrivals:
             else:
                 arrived.fresh[key] = change
 
-    def _hold(self, change: RemoteChange, code: str, message: str, arrived: Arrived) -> None:
-        held = HeldRecord(change.remote_id, self._mapped(change), code, message, change.modified)
+    def _hold(
+        self, change: RemoteChange, code: str, message: str, arrived: Arrived, candidates: Sequence[str] = ()
+    ) -> None:
+        mapped = self._mapped(change)
+        held = HeldRecord(change.remote_id, mapped, code, message, change.modified, tuple(sorted(candidates)))
         arrived.held.append(held)
 
     def _mapped(self, change: RemoteChange) -> Fields:

@@ -27,6 +27,8 @@ from syncbridge.store.sync_log import Incoming
 BOUNCES = "BOUNCES"
 #: In the log, of a decision that was not carried out.
 VOID = "what a person decided was about other values than these"
+#: In the log, of a record that was linked so.
+CHOSEN = "linked: a person decided that this record is this row"
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class Page:
     decisions: list[Decision] = field(default_factory=list)
     refused: dict[str, Refusal] = field(default_factory=dict)  # by key: what Postgres, or a column, did not take
     held_records: list[HeldRecord] = field(default_factory=list)  # new records that are no row
+    chosen: set[str] = field(default_factory=set)  # keys of rows that persons named for new records
     postponed: set[str] = field(default_factory=set)  # remote ids to look at again
     gone: set[str] = field(default_factory=set)  # remote ids of those that were deleted
     touched: Mapping[str, Touched] = field(default_factory=dict)  # outbox rows of its keys
@@ -76,7 +79,8 @@ def _record_new(
     ended = page.gone | {d.pair.change.remote_id for d in done if not d.pair.base}
     held_records.release(store, mapping_id, ended - {each.remote_id for each in page.held_records})
     links.withdraw(store, mapping_id, [d.key for d in not_made if d.pair.base is not None])
-    sync_log.append_incoming(store, mapping_id, _log_held(page, newly))
+    told = [*_log_held(page, newly), *_log_chosen(page, done)]
+    sync_log.append_incoming(store, mapping_id, told)
 
 
 def _linked(done: list[Decision]) -> dict[str, tuple[str, Fields]]:
@@ -101,6 +105,14 @@ def _log_held(page: Page, newly: set[str]) -> list[Incoming]:
         Incoming("", Operation.CREATE, Outcome.HELD, each.remote_id, code=each.code, message=each.message)
         for each in page.held_records
         if each.remote_id in newly
+    ]
+
+
+def _log_chosen(page: Page, done: list[Decision]) -> list[Incoming]:
+    return [
+        Incoming(d.key, Operation.NOTHING, Outcome.WRITTEN, d.pair.change.remote_id, message=CHOSEN)
+        for d in done
+        if d.key in page.chosen
     ]
 
 

@@ -115,7 +115,7 @@ class PageWriter:
             arrived.fresh = {}
         wanted = {**arrived.named, **wanted}
         page.postponed |= arrived.postponed
-        page.held_records = arrived.held
+        page.held_records, page.chosen = arrived.held, arrived.chosen
         page.gone = {remote_id for remote_id, change in latest.items() if change.deleted}
         if not (wanted or arrived.fresh or arrived.postponed or arrived.held or page.gone or current):
             return page

@@ -133,9 +133,12 @@ def read(
     outcome: str | None = None,
     since: datetime | None = None,
     after_id: int | None = None,
+    remote_id: str | None = None,
     limit: int = 50,
 ) -> list[Logged]:
     """The newest entries that match, oldest first; `after_id` gives only those with a higher id (for following).
+
+    A new record that is no row has no key: its entries are those of the key '' and its `remote_id`.
 
     Two lanes may commit their entries in another order than they wrote them, moments apart: who follows and must see
     each, asks again from a little earlier and leaves out the ids it has shown.
@@ -148,6 +151,7 @@ def read(
               from syncbridge.sync_log l join syncbridge.mapping m on m.id = l.mapping_id
              where (%(mapping)s::text is null or m.name = %(mapping)s)
                and (%(key)s::text is null or l.key = %(key)s)
+               and (%(remote_id)s::text is null or l.remote_id = %(remote_id)s)
                and (%(direction)s::text is null or l.direction = %(direction)s)
                and (%(outcome)s::text is null or l.outcome = %(outcome)s)
                and (%(since)s::timestamptz is null or l.at >= %(since)s)
@@ -158,6 +162,7 @@ def read(
         {
             "mapping": mapping,
             "key": key,
+            "remote_id": remote_id,
             "direction": direction,
             "outcome": outcome,
             "since": since,

@@ -12,7 +12,7 @@ from datetime import datetime
 from psycopg import Connection
 
 from syncbridge.model import MappingStatus
-from syncbridge.store import polls
+from syncbridge.store import polls, record_decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class WayBack:
     polled_at: datetime | None  # when changes were last read to their end
     behind_seconds: float | None  # since that poll was begun; None: never, or not since this version
     rechecks: int  # records that are looked at again
-    held: int  # remote changes that are held, and that nobody has decided about
+    held: int  # remote changes and new records that are held, and that nobody has decided about
     decided: int  # those that a person decided about, and that are not carried out yet
 
 
@@ -80,6 +80,7 @@ def resume(connection: Connection, mapping_id: int) -> bool:
 
 def read_all(connection: Connection) -> dict[int, WayBack]:
     """Mapping id -> its way back, of those that have one."""
+    records = record_decisions.counts(connection)
     rows = connection.execute(
         """
         select m.id, m.in_status, m.in_reason, m.in_hint, m.in_since, w.polled_at,
@@ -91,7 +92,12 @@ def read_all(connection: Connection) -> dict[int, WayBack]:
          where m.definition ->> 'direction' in ('both', 'to_postgres')
         """
     )
-    return {row[0]: WayBack(MappingStatus(row[1]), *row[2:]) for row in rows}
+    backs = {}
+    for row in rows:
+        new = records.get(row[0], record_decisions.Count(0, 0))
+        counted = [*row[2:8], row[8] + new.held, row[9] + new.decided]
+        backs[row[0]] = WayBack(MappingStatus(row[1]), *counted)
+    return backs
 
 
 def read_until(connection: Connection, mapping_id: int, moment: datetime) -> bool:
