@@ -61,7 +61,9 @@ def _look_at(store: Connection, applied: AppliedMapping, keys: Sequence[str], *,
     if json:
         print_json({"mapping": applied.name, "asked": len(linked), "without_record": without})
         return
-    lines = [f"{applied.name}: {len(linked):,} records are read with the next poll."]
+    lines = [
+        f"{applied.name}: {len(linked):,} {'record is' if len(linked) == 1 else 'records are'} read with the next poll."
+    ]
     if without:
         lines.append(f"No record is linked to {', '.join(without)}.")
     _say(*lines, _hindrance(store, applied))

@@ -90,8 +90,11 @@ def missing(waited: Waited) -> str:
         counts = [f"{each.pending:,} waiting"] if each.pending else []
         counts += [f"{each.dead:,} dead letter{'s' * (each.dead != 1)}"] if each.dead else []
         counts += [f"{each.held:,} held"] if each.held else []
-        counts += [f"{each.held_changes:,} remote changes held"] if each.held_changes else []
-        counts += ["remote changes are not all read"] if each.unread else []
+        counts += (
+            [f"{each.held_changes:,} remote change{'s' * (each.held_changes != 1)} held"] if each.held_changes else []
+        )
+        back = "" if each.in_status is MappingStatus.ACTIVE else f" (its way back is {in_words(each.in_status)})"
+        counts += [f"remote changes are not all read{back}"] if each.unread else []
         counts += [f"{each.waiting:,} waiting for other records"] if each.waiting else []
         counts += ["a first sync, load or resync goes on"] if each.runs else []
         counts += [f"a first sync, load or resync failed: {each.failed}"] if each.failed else []

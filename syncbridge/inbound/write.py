@@ -171,7 +171,7 @@ class PageWriter:
             news = self._news(link.base, change)
             odd = change.deleted or news or link.key in held
             odd = odd or key_differs(self.columns, link.base, change.fields, link.key)
-            if all or (odd and not _was_refused(held.get(link.key), news)):
+            if all or (odd and not _was_refused(held.get(link.key), change, news)):
                 wanted[link.key] = change
         linked_ids = {link.remote_id for link in linked}
         unlinked = [c for remote_id, c in latest.items() if remote_id not in linked_ids and not c.deleted]
@@ -271,9 +271,14 @@ def _ours(touched: Touched, remote: Fields) -> Fields:
     }
 
 
-def _was_refused(held: HeldChange | None, news: Fields) -> bool:
-    """Whether Postgres refused exactly this before: nothing is tried again for being read again."""
-    return held is not None and held.kind == "refused" and news == {n: v["remote"] for n, v in held.fields.items()}
+def _was_refused(held: HeldChange | None, change: RemoteChange, news: Fields) -> bool:
+    """Whether Postgres refused exactly this before: nothing is tried again for being read again.
+
+    What is held of a delete tells no field; a record that equals its base and is there was undeleted meanwhile.
+    """
+    if held is None or held.kind != "refused" or change.deleted == bool(held.fields):
+        return False
+    return news == {name: sides["remote"] for name, sides in held.fields.items()}
 
 
 def _uncertain(touched: Touched | None, link: Link | None, settled: datetime) -> bool:
