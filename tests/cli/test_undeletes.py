@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from syncbridge.store import held_changes, links
 from syncbridge.store.held_changes import HeldChange
