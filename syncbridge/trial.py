@@ -11,7 +11,7 @@ from psycopg import Connection, Rollback
 
 from syncbridge import resync
 from syncbridge.destinations.base import Destination, Traced
-from syncbridge.errors import RetryLater
+from syncbridge.errors import RetryLater, SettingsError
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import kinship
 from syncbridge.model import MappingStatus, Priority, Reason
@@ -69,10 +69,13 @@ class _Taking:
 def send(project: Project, name: str, spelled: Callable[[Connection, CompiledMapping], str]) -> Trial:
     """Send every field of one entity, whatever the status of its mapping; `spelled` gives its key.
 
-    Raises RetryLater when a worker is just delivering it, SettingsError when there is no such mapping.
+    Raises RetryLater when a worker is just delivering it, SettingsError when there is no such mapping or it sends
+    nothing.
     """
     with project.store("test") as store, project.source_admin("test") as catalog, project.source("test") as source:
         applied, mapping = project.compiled(store, catalog, name)
+        if not mapping.sends:
+            raise SettingsError(f"{name} sends nothing: its direction is to_postgres")
         key = spelled(catalog, mapping)
         compiled, _ = project.in_force(store, catalog)
         ids = {each.name: each.id for each in mappings.read_all(store).values()}

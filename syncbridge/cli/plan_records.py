@@ -82,7 +82,10 @@ def _chosen(outlook: Outlook, asked: Asked) -> list[CompiledMapping]:
             raise SettingsError(f"there is no file of a mapping {name!r}{did_you_mean(name, known)}")
     if asked.keys and len(asked.names) != 1:
         raise click.UsageError("--key needs the name of one mapping")
-    return [mapping for mapping in outlook.compiled if not asked.names or mapping.name in asked.names]
+    for mapping in outlook.compiled:
+        if mapping.name in asked.names and not mapping.sends:
+            raise SettingsError(f"{mapping.name} sends nothing: its direction is to_postgres")
+    return [each for each in outlook.compiled if each.name in asked.names or (not asked.names and each.sends)]
 
 
 def _linked_as(outlook: Outlook, name: str) -> int | None:

@@ -135,10 +135,15 @@ def test_what_is_equal_is_written_nowhere_and_nothing_newer_is_overwritten(movin
     assert log == [(0,)]
 
 
-def test_adopt_waits_until_both_directions_are_paused_and_leaves_alone_what_only_comes(moving: WholeProject) -> None:
+def test_adopt_waits_until_both_directions_are_paused_and_nothing_sends_what_only_comes(moving: WholeProject) -> None:
     moving.done("setup", "--paused")
     moving.done("resume", "contact", "--direction", "in")
     ended = moving.run("adopt", "contact", "--remote-id", "sfid")
     assert (ended.code, "contact is not paused" in ended.err) == (2, True)
     ended = moving.run("adopt", "account", "--remote-id", "sfid")
     assert (ended.code, "account sends nothing" in ended.err) == (2, True)
+    (sfid,) = moving.sql("select sfid from salesforce.account where name = 'Acme'")[0]
+    for command in (("test", "account", "--key", sfid), ("plan", "--records", "account")):
+        ended = moving.run(*command)
+        assert (ended.code, "account sends nothing: its direction is to_postgres" in ended.err) == (2, True)
+    assert "account" not in moving.run("plan", "--records").out
