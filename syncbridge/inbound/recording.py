@@ -48,8 +48,8 @@ class Page:
 
 def record(
     store: Connection, source: Connection, mapping_id: int, columns: Columns, page: Page, two_way: TwoWay
-) -> None:
-    """Write it all; in the transaction that locks the outbox rows of its keys."""
+) -> set[str]:
+    """Write it all; in the transaction that locks the outbox rows of its keys. The keys that got a first link."""
     done = [decision for decision in page.decisions if decision.key not in page.refused]
     not_made = [d for d in page.decisions if d.new and (d.key in page.refused or d.action is not Action.CREATE)]
     _record_new(store, mapping_id, columns, page, done, not_made)
@@ -59,7 +59,8 @@ def record(
     newly = held_changes.hold(store, mapping_id, held)
     held_keys = {each.key for each in held}
     held_changes.release(store, mapping_id, [d.key for d in done if d.key not in held_keys])
-    links.upsert(store, mapping_id, _linked(done))
+    linked = _linked(done)
+    links.upsert(store, mapping_id, linked)
     links.remove(store, mapping_id, [d.key for d in done if d.base is None and d.pair.base is not None and not d.new])
     # it may wait for just this
     outbox.make_due(store, mapping_id, [d.key for d in done if d.key in page.touched and not d.waiting])
@@ -67,6 +68,7 @@ def record(
         _send(store, source, mapping_id, [d.key for d in done if d.send and d.key not in page.touched])
     told = [*page.waiting.told, *_log_refused(page, newly), *_log_done(done, newly, columns, two_way)]
     sync_log.append_incoming(store, mapping_id, told)
+    return {d.key for d in done if d.key in linked and d.pair.base is None}
 
 
 def _record_new(

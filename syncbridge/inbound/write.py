@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from psycopg import Connection
 
 from syncbridge.destinations.feed import RemoteChange
-from syncbridge.inbound import parents, row_changes, waiting
+from syncbridge.inbound import children, parents, row_changes, waiting
 from syncbridge.inbound.arrivals import Arrivals, promised
 from syncbridge.inbound.bounces import Bounces
 from syncbridge.inbound.columns import Columns
@@ -99,16 +99,19 @@ class PageWriter:
         settled = asked if current else asked - LATE
         self._alone()
         _, unlinked = self._wanted(latest, all=current)
+        self._begin_links(unlinked)
         fresh = self._arrivals().sort(unlinked, settled, all=current).fresh
         name = self.columns.external_id
         unkeyed: Fields = {name: None} if name else {}  # nothing else is agreed on
         links.upsert(self.store, self.mapping_id, {key: (change.remote_id, unkeyed) for key, change in fresh.items()})
+        children.release(self.store, self.mapping_id, self.kin, fresh)
 
     def _write(self, latest: Mapping[str, RemoteChange], asked: datetime, *, current: bool) -> Page:
         page = Page()
         settled = asked if current else asked - LATE
         self._alone()
         wanted, unlinked = self._wanted(latest, all=current)
+        self._begin_links(unlinked)
         arrived = self._arrivals().sort(unlinked, settled, all=current)
         if self.source is not self.store:  # what was not promised a key waits for the next look
             arrived.postponed |= {change.remote_id for change in arrived.fresh.values()}
@@ -144,7 +147,8 @@ class PageWriter:
             page.touched = touched
             looked_at = latest.keys() - page.postponed if current else {d.pair.change.remote_id for d in page.decisions}
             page.waiting = waiting.write(self.store, self.mapping_id, self.kin, self.columns, page.decisions, looked_at)
-            record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way)
+            linked = record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way)
+            children.release(self.store, self.mapping_id, self.kin, linked)
             rechecks.add(self.store, self.mapping_id, page.postponed - {each.remote_id for each in postponed})
             rechecks.postpone(self.store, self.mapping_id, postponed)
             if current:
@@ -155,6 +159,10 @@ class PageWriter:
         """A first load and a poller must not make two rows of one record."""
         if self.two_way.creates:
             watermarks.make_alone(self.store, self.mapping_id)
+
+    def _begin_links(self, unlinked: Sequence[RemoteChange]) -> None:
+        if unlinked:
+            children.begin(self.store, self.mapping_id, self.kin)
 
     def _arrivals(self) -> Arrivals:
         return Arrivals(self.mapping_id, self.mapping, self.two_way, self.columns, self.store, self.source)
