@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from psycopg import Connection
 
 from syncbridge.errors import RecordRejected
+from syncbridge.inbound import sequences
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.decide import Action
 from syncbridge.inbound.new_rows import NewRows
@@ -24,9 +25,12 @@ def apply(page: Page, mapping: CompiledMapping, two_way: TwoWay, columns: Column
     if not page.decisions:
         return
     source.execute("set constraints all immediate")  # what is refused is refused here, and not at the commit
-    new = {d.key: d.write for d in page.decisions if d.action is Action.CREATE}
+    made = {d.key for d in page.decisions if d.action in (Action.CREATE, Action.INSERT)}
+    page.refused |= sequences.refusals(source, two_way.keys_by_default, made)
+    new = {d.key: d.write for d in page.decisions if d.action is Action.CREATE and d.key not in page.refused}
     page.refused |= NewRows(mapping, two_way, columns, source).make(new, page.parents)
     _change(page, two_way, columns, source)
+    sequences.pass_by(source, two_way.keys_by_default, made - page.refused.keys())
     deletes = [decision.key for decision in page.decisions if decision.action is Action.DELETE]
     page.refused |= _delete(deletes, two_way, columns, source)
 
@@ -42,7 +46,7 @@ class _Group:
 def _change(page: Page, two_way: TwoWay, columns: Columns, source: Connection) -> None:
     groups: dict[tuple[Action, tuple[str, ...]], _Group] = {}
     for decision in page.decisions:
-        if decision.action in (Action.UPDATE, Action.INSERT):
+        if decision.action in (Action.UPDATE, Action.INSERT) and decision.key not in page.refused:
             try:
                 texts = columns.texts(_writable(decision.write, columns), page.parents)
             except RecordRejected as rejected:
