@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from syncbridge.model import Outcome, Reason
+from syncbridge.destinations.feed import RemoteChange
+from syncbridge.inbound.resolve import Side
+from syncbridge.inbound.taking import taken
+from syncbridge.model import Fields, Outcome, Reason
 from syncbridge.store import decisions
-from syncbridge.store.held_changes import WHOLE
+from syncbridge.store.held_changes import WHOLE, HeldChange
+from tests.fix_store import MOMENT
 from tests.fix_two_way import StartTwoWay, TwoWayProject
 
 HOLD = ("guard:", "conflict: hold\nguard:")
@@ -154,6 +158,15 @@ def test_every_held_change_of_a_kind_is_decided_at_once(held: TwoWayProject) -> 
     assert [held.row(key, "first_name") for key in (1, 2)] == [("Theirs",), ("Theirs",)]
 
 
+def test_what_was_decided_before_is_left_alone_by_a_decision_about_all(held: TwoWayProject) -> None:
+    store, mapping_id = held.out.store, held.out.mapping_id
+    assert take(held, FirstName="local", Email="local")
+    seen = held.held(1)
+    assert seen is not None
+    assert decisions.take_all(store, mapping_id, ["conflict"], "remote", until=seen.revision) == 0
+    assert held.held(1) == seen
+
+
 def test_what_is_held_after_the_count_is_not_decided_with_it(held: TwoWayProject) -> None:
     store, mapping_id = held.out.store, held.out.mapping_id
     _, until = decisions.undecided(store, mapping_id, ["conflict"])
@@ -199,6 +212,15 @@ def test_a_decision_about_a_delete_does_not_hold_for_another_row(deleted: TwoWay
     deleted.settle()
     assert deleted.row(1, "first_name") == ("Newer",)
     assert deleted.held(1).fields["FirstName"]["local"] == "Newer"  # type: ignore[union-attr]
+
+
+def test_a_decision_about_a_delete_is_void_once_both_sides_are_there() -> None:
+    ada: Fields = {"FirstName": "Ada"}
+    merged = HeldChange("1", "003A", "delete", MOMENT, taken={WHOLE: decisions.REMOTE})  # nobody changed a field
+    gone = taken(merged, ada, ada, RemoteChange("003A", MOMENT, {}, deleted=True))
+    assert (gone.sides, gone.void) == ({WHOLE: Side.DESTINATION}, False)
+    there = taken(merged, ada, ada, RemoteChange("003A", MOMENT, ada))
+    assert (there.sides, there.void) == ({}, True)
 
 
 @pytest.mark.parametrize("side", ["local", "remote"])
