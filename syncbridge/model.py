@@ -45,6 +45,11 @@ Normaliser = Callable[[Value], Normal]
 Fields = dict[str, Normal]
 
 
+def agrees(base: Fields, name: str, value: Normal) -> bool:
+    """Whether both sides agreed on this value of a field last. A field that is in no base agrees with nothing."""
+    return name in base and base[name] == value
+
+
 #: Kind of a call that signs in. Destinations limit logins by themselves and count them towards no allowance.
 LOGIN = "login"
 

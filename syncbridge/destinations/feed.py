@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from syncbridge.errors import RetryLater
 from syncbridge.model import Fields
+
+#: For so long a page may show an older state of a record than the one that was written.
+LATE = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from syncbridge.destinations.feed import RemoteChange
 from syncbridge.inbound.resolve import Fate, Rule, Side, Verdict, after_delete, merge, newer
 from syncbridge.inbound.taking import NOTHING_TAKEN, Taken, differing
 from syncbridge.inbound.taking import values as sides_of
-from syncbridge.model import Fields, Normal
+from syncbridge.model import Fields, Normal, agrees
 from syncbridge.store.held_changes import RECORD_DELETED, ROW_DELETED, WHOLE
 
 #: Stands in the log for a value that nobody is shown.
@@ -140,7 +140,7 @@ def _changed(pair: Pair, rules: Mapping[str, Rule]) -> bool:
     """Whether the row holds something that the destination was never told."""
     base = pair.base or {}
     return any(
-        name not in base or base[name] != value
+        not agrees(base, name, value)
         for name, value in (pair.local or {}).items()
         if rules[name] is not Rule.DESTINATION_OWNS
     )

@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from syncbridge.destinations.base import Destination
 from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.model import Fields, Normal
+from syncbridge.model import agrees
 from syncbridge.store import database, formula_rounds, links, rechecks
 
 #: Records that one look reads: as many as Salesforce gives in one call.
@@ -48,7 +48,7 @@ def look(
     differing = [
         link.remote_id
         for link, record in zip(page, records, strict=True)
-        if record is not None and any(not _agrees(link.base, name, value) for name, value in record.fields.items())
+        if record is not None and any(not agrees(link.base, name, value) for name, value in record.fields.items())
     ]
     more = len(page) == PAGE
 
@@ -58,7 +58,3 @@ def look(
 
     database.transact(store, write)
     return Look(more, bool(differing))
-
-
-def _agrees(base: Fields, name: str, value: Normal) -> bool:
-    return name in base and base[name] == value

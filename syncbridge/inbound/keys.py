@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.decide import Decision
-from syncbridge.model import Fields, Normal
+from syncbridge.model import Fields, Normal, agrees
 
 
 def key_differs(columns: Columns, base: Fields, fields: Fields, key: str) -> bool:
@@ -20,7 +20,7 @@ def key_differs(columns: Columns, base: Fields, fields: Fields, key: str) -> boo
         return False
     if columns.carries(fields[name], key):
         return name in base
-    return name not in base or base[name] != fields[name]
+    return not agrees(base, name, fields[name])
 
 
 def keyed(decision: Decision, columns: Columns) -> Decision:

@@ -14,7 +14,7 @@ from syncbridge.inbound.resolve import Fate, Rule, Verdict
 from syncbridge.inbound.taking import differing
 from syncbridge.inbound.waiting import Waiting
 from syncbridge.mapping.two_way import TwoWay
-from syncbridge.model import Fields, Lsn, Operation, Outcome, Priority, Reason
+from syncbridge.model import Fields, Lsn, Operation, Outcome, Priority, Reason, agrees
 from syncbridge.source import rows
 from syncbridge.source.row_writes import Refusal
 from syncbridge.store import database, held_changes, held_records, links, outbox, sync_log
@@ -133,7 +133,7 @@ def _refused(page: Page) -> list[HeldChange]:
         refusal, pair = page.refused.get(decision.key), decision.pair
         if refusal is not None and decision.action is not Action.CREATE:
             base = pair.base or {}
-            news = [name for name, value in pair.change.fields.items() if name not in base or base[name] != value]
+            news = [name for name, value in pair.change.fields.items() if not agrees(base, name, value)]
             fields = {name: values(pair, name) for name in news}
             change = pair.change
             held.append(

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from syncbridge.destinations.feed import RemoteChange
 from syncbridge.inbound.resolve import Rule, Side
-from syncbridge.model import Fields, Normal
+from syncbridge.model import Fields, Normal, agrees
 from syncbridge.store.held_changes import WHOLE, HeldChange
 
 _SIDES = {"local": Side.POSTGRES, "remote": Side.DESTINATION}
@@ -65,4 +65,4 @@ def differing(base: Fields | None, local: Fields | None, change: RemoteChange) -
     """Fields in which the side that is there differs from the base, where the other side is gone."""
     there = (local or {}) if change.deleted else change.fields
     known = base or {}
-    return [name for name, value in there.items() if name not in known or known[name] != value]
+    return [name for name, value in there.items() if not agrees(known, name, value)]

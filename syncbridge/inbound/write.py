@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from psycopg import Connection
 
-from syncbridge.destinations.feed import RemoteChange
+from syncbridge.destinations.feed import LATE, RemoteChange
 from syncbridge.inbound import children, parents, row_changes, waiting
 from syncbridge.inbound.arrivals import Arrivals, promised
 from syncbridge.inbound.bounces import Bounces
@@ -35,7 +35,7 @@ from syncbridge.inbound.taking import taken
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.mapping.two_way import TwoWay
-from syncbridge.model import Fields
+from syncbridge.model import Fields, agrees
 from syncbridge.source import row_writes
 from syncbridge.source.row_writes import Row
 from syncbridge.store import database, held_changes, links, outbox, rechecks, watermarks
@@ -43,9 +43,6 @@ from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.links import Link
 from syncbridge.store.outbox import Touched
 from syncbridge.store.rechecks import Postponed
-
-#: For so long a page may show an older state than the one that was written.
-LATE = timedelta(seconds=15)
 
 
 @dataclass(slots=True)
@@ -203,7 +200,7 @@ class PageWriter:
         return {
             name: value
             for name, value in change.fields.items()
-            if name in self.columns.rules and not (name in base and base[name] == value)
+            if name in self.columns.rules and not agrees(base, name, value)
         }
 
     def _decide(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from syncbridge.errors import RecordRejected
-from syncbridge.model import Fields, Operation
+from syncbridge.model import Fields, Operation, agrees
 from syncbridge.outbound.compose import Entities, Missing
 from syncbridge.store.claims import Claimed
 
@@ -109,7 +109,7 @@ def _existing(row: Claimed, record: Fields, owned: Collection[str]) -> Planned:
     if orjson.dumps(record).decode() == row.base:  # bases are stored as they were dumped: most are equal as text
         return Planned(row, Operation.NOTHING, {}, record)
     base: Fields = orjson.loads(row.base)
-    changed = {name: value for name, value in record.items() if not _agrees(base, name, value)}
+    changed = {name: value for name, value in record.items() if not agrees(base, name, value)}
     if not changed:
         return Planned(row, Operation.NOTHING, {}, base)
     return Planned(
@@ -121,12 +121,8 @@ def _is_astray(row: Claimed, record: Fields, put_back: Collection[str], computed
     if row.base is None:
         return False
     base: Fields = orjson.loads(row.base)
-    owned = any(not _agrees(base, name, record[name]) for name in put_back if name in record)
+    owned = any(not agrees(base, name, record[name]) for name in put_back if name in record)
     return owned or any(name in base and base[name] != value for name, value in computed.items())
-
-
-def _agrees(base: Fields, name: str, value: object) -> bool:
-    return name in base and base[name] == value
 
 
 def _vanished(row: Claimed, gone: Fields | None) -> Planned:
@@ -135,7 +131,7 @@ def _vanished(row: Claimed, gone: Fields | None) -> Planned:
     if gone is None:
         return Planned(row, Operation.DELETE, {}, {}, vanished=True)
     base: Fields = orjson.loads(row.base) if row.base is not None else {}
-    changed = gone if row.resend else {name: value for name, value in gone.items() if not _agrees(base, name, value)}
+    changed = gone if row.resend else {name: value for name, value in gone.items() if not agrees(base, name, value)}
     if not changed:
         return Planned(row, Operation.NOTHING, {}, base)
     return Planned(row, Operation.UPDATE, changed, {**base, **gone}, vanished=True)

@@ -18,7 +18,7 @@ from psycopg import Connection
 
 from syncbridge.destinations.base import Destination, RemoteRecord
 from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.model import Fields, Operation
+from syncbridge.model import Fields, Operation, agrees
 from syncbridge.outbound.plan import Planned
 from syncbridge.store import held_changes, parent_waits, rechecks
 from syncbridge.store.held_changes import HeldChange
@@ -93,7 +93,7 @@ class Reread:
             now = remote[name]
             if now == value:
                 continue
-            if name.lower() in owned or (name in base and base[name] == now):
+            if name.lower() in owned or agrees(base, name, now):
                 sent[name] = value
             else:
                 _restore(kept, base, name)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from syncbridge.destinations.feed import LATE
+from syncbridge.model import agrees
 from syncbridge.reconcile.drift import Found, Kind, Seen, Standing, Suspect
 from syncbridge.reconcile.sides import Sides
 from syncbridge.store import (
@@ -21,9 +23,6 @@ from syncbridge.store import (
 )
 from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.links import Link
-
-#: For so long a poll may show an older state of a record than is true.
-LATE = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class Excuses:
         times = [seen.deleted_at] if seen.deleted_at is not None else []
         for record in {each.remote_id: each for each in (*seen.carriers, seen.linked_record) if each}.values():
             known = record.remote_id == seen.linked and all(
-                name in base and base[name] == record.fields.get(name) for name in self.sides.rules.compared
+                agrees(base, name, record.fields.get(name)) for name in self.sides.rules.compared
             )
             if record.modified is not None and not known:
                 times.append(record.modified)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from syncbridge.destinations.feed import LATE
 from syncbridge.reconcile.drift import Found, Kind, Record, Standing
-from syncbridge.reconcile.excuses import LATE
 from syncbridge.reconcile.sides import Sides
 from syncbridge.store import held_records, links, rechecks, watermarks
 
