@@ -15,7 +15,7 @@ from psycopg import Connection
 from syncbridge.inbound.load import Loader
 from syncbridge.inbound.poll import Poller
 from syncbridge.model import Fields
-from syncbridge.store import held_changes, links, loads, rechecks, runs, sync_log
+from syncbridge.store import held_changes, links, loads, runs, sync_log
 from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.runs import Run
 from syncbridge.store.sync_log import Logged
@@ -119,7 +119,12 @@ class TwoWayProject:
         return held_changes.read(self.out.store, self.out.mapping_id, [str(key)]).get(str(key))
 
     def rechecks(self) -> list[str]:
-        return rechecks.oldest(self.out.store, self.out.mapping_id, 100)
+        """Remote records that wait for another look, the oldest first."""
+        rows = self.out.store.execute(
+            "select remote_id from syncbridge.recheck where mapping_id = %s order by since, remote_id",
+            (self.out.mapping_id,),
+        )
+        return [remote_id for (remote_id,) in rows]
 
     def age_links(self) -> None:
         """As if what was linked so far had been linked some time ago."""

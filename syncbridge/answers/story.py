@@ -138,7 +138,7 @@ def _from_state(store: Connection, applied: AppliedMapping, key: str, link: Link
         two_way=applied.two_way,
         held=held.read(store, applied, key),
         loading=loads.first_pending(store, applied.id),
-        recheck=link is not None and rechecks.asked(store, applied.id, link.remote_id),
+        recheck=link is not None and bool(rechecks.among(store, applied.id, [link.remote_id])),
         remote_id=link.remote_id if link is not None else None,
         delivered_at=link.delivered_at if link is not None else None,
         base=link.base if link is not None else None,

@@ -54,26 +54,6 @@ def count(connection: Connection, *, mapping: str | None = None) -> int:
     return int(row[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many of a kind are held in a mapping, and on how many of them somebody decided."""
-
-    kind: Kind
-    held: int
-    decided: int
-
-
-def counts(connection: Connection) -> dict[int, list[Count]]:
-    """Mapping id -> what is held of it, by kind."""
-    found: dict[int, list[Count]] = {}
-    rows = connection.execute(
-        "select mapping_id, kind, count(*), count(taken) from syncbridge.held_change group by 1, 2 order by 1, 2"
-    )
-    for mapping_id, kind, held, decided in rows:
-        found.setdefault(mapping_id, []).append(Count(kind, held, decided))
-    return found
-
-
 def take(connection: Connection, mapping_id: int, key: str, revision: int, taken: Mapping[str, str]) -> bool:
     """Keep what a person decided about a held change, beside what was decided of other fields before.
 

@@ -98,18 +98,17 @@ def release(connection: Connection, mapping_id: int, keys: Iterable[str]) -> Non
 
 def read(connection: Connection, mapping_id: int, keys: Iterable[str]) -> dict[str, HeldChange]:
     """What is held of these entities."""
-    rows = connection.execute(
-        f"select {COLUMNS} from syncbridge.held_change h where h.mapping_id = %s and h.key = any(%s)",  # noqa: S608 - constants
-        (mapping_id, text_array(sorted(set(keys)))),
-    )
-    return {row[0]: HeldChange(*row) for row in rows}
+    return _read(connection, _READ, mapping_id, keys)
 
 
 def lock(connection: Connection, mapping_id: int, keys: Iterable[str]) -> dict[str, HeldChange]:
     """The same, and nobody decides about them until the transaction ends. Locked in key order."""
-    rows = connection.execute(
-        f"select {COLUMNS} from syncbridge.held_change h where h.mapping_id = %s and h.key = any(%s)"  # noqa: S608 - constants
-        " order by h.key for update",
-        (mapping_id, text_array(sorted(set(keys)))),
-    )
+    return _read(connection, _READ + " order by h.key for update", mapping_id, keys)
+
+
+_READ = f"select {COLUMNS} from syncbridge.held_change h where h.mapping_id = %s and h.key = any(%s)"  # noqa: S608 - constants
+
+
+def _read(connection: Connection, sql: str, mapping_id: int, keys: Iterable[str]) -> dict[str, HeldChange]:
+    rows = connection.execute(sql, (mapping_id, text_array(sorted(set(keys)))))
     return {row[0]: HeldChange(*row) for row in rows}

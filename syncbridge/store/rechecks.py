@@ -76,15 +76,6 @@ def due(connection: Connection, mapping_id: int, limit: int) -> list[str]:
     return [remote_id for (remote_id,) in connection.execute(_DUE, parameters)]
 
 
-def oldest(connection: Connection, mapping_id: int, limit: int) -> list[str]:
-    """Records that wait for another look, the oldest first."""
-    rows = connection.execute(
-        "select remote_id from syncbridge.recheck where mapping_id = %s order by since, remote_id limit %s",
-        (mapping_id, limit),
-    )
-    return [remote_id for (remote_id,) in rows]
-
-
 def among(connection: Connection, mapping_id: int, remote_ids: Iterable[str]) -> set[str]:
     """Those of these records that wait for another look."""
     rows = connection.execute(
@@ -92,14 +83,6 @@ def among(connection: Connection, mapping_id: int, remote_ids: Iterable[str]) ->
         (mapping_id, text_array(sorted(set(remote_ids)))),
     )
     return {remote_id for (remote_id,) in rows}
-
-
-def asked(connection: Connection, mapping_id: int, remote_id: str) -> bool:
-    """Whether a record waits for another look."""
-    row = connection.execute(
-        "select 1 from syncbridge.recheck where mapping_id = %s and remote_id = %s", (mapping_id, remote_id)
-    ).fetchone()
-    return row is not None
 
 
 def remove(connection: Connection, mapping_id: int, remote_ids: Iterable[str]) -> None:
