@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import psycopg
 from psycopg import Connection
 
 from syncbridge.destinations.base import Destination, RemoteRecord, Result
@@ -83,17 +82,12 @@ class FirstContact:
     def release(self) -> None:
         """Let other lanes meet records: what this one took and held is settled. Harmless when nothing is locked."""
         if self._locked and not self.store.closed:
-            self.store.execute("select pg_advisory_unlock(%s, %s)", (conflicts.MEET_LOCK, self.mapping_id))
+            conflicts.part(self.store, self.mapping_id)
         self._locked = False
 
     def _lock(self, patience: float) -> None:
-        try:
-            with self.store.transaction():
-                limit = f"{max(1, int(patience * 1000))}ms"
-                self.store.execute("select set_config('lock_timeout', %s, true)", (limit,))
-                self.store.execute("select pg_advisory_lock(%s, %s)", (conflicts.MEET_LOCK, self.mapping_id))
-        except psycopg.errors.LockNotAvailable:
-            raise RetryLater("another lane is still at first contact with existing records") from None
+        if not conflicts.meet(self.store, self.mapping_id, patience=patience):
+            raise RetryLater("another lane is still at first contact with existing records")
         self._locked = True
 
 

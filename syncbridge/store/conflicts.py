@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+import psycopg
 from psycopg import Connection
 
 from syncbridge.arrays import text_array
@@ -61,12 +62,29 @@ select m.name, c.key, c.since, c.candidates, c.detail, c.decision, c.decided_at
 
 
 #: First half of the advisory lock of one mapping's first contact, "meet" as ASCII; the second is the mapping's id.
-MEET_LOCK = 0x6D656574
+_MEET_LOCK = 0x6D656574
+
+
+def meet(connection: Connection, mapping_id: int, *, patience: float) -> bool:
+    """Be alone in giving records to the mapping's entities until `part`; False when others were for so many seconds."""
+    limit = f"{max(1, int(patience * 1000))}ms"
+    try:
+        with connection.transaction():
+            connection.execute("select set_config('lock_timeout', %s, true)", (limit,))
+            connection.execute("select pg_advisory_lock(%s, %s)", (_MEET_LOCK, mapping_id))
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
+
+
+def part(connection: Connection, mapping_id: int) -> None:
+    """Let others."""
+    connection.execute("select pg_advisory_unlock(%s, %s)", (_MEET_LOCK, mapping_id))
 
 
 def try_meet(connection: Connection, mapping_id: int) -> bool:
-    """Be alone in giving records to the mapping's entities until this transaction ends; False while others do."""
-    row = connection.execute("select pg_try_advisory_xact_lock(%s, %s)", (MEET_LOCK, mapping_id)).fetchone()
+    """The same until this transaction ends, without waiting; False while others do."""
+    row = connection.execute("select pg_try_advisory_xact_lock(%s, %s)", (_MEET_LOCK, mapping_id)).fetchone()
     return row == (True,)
 
 
