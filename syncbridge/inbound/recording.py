@@ -12,7 +12,7 @@ from syncbridge.inbound.decide import Action, Decision, account, values
 from syncbridge.inbound.parents import Parents
 from syncbridge.inbound.resolve import Fate, Rule, Verdict
 from syncbridge.inbound.taking import differing
-from syncbridge.inbound.waiting import Waiting
+from syncbridge.inbound.waiting import Waiting, held_record
 from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import Fields, Lsn, Operation, Outcome, Priority, Reason, agrees
 from syncbridge.source import rows
@@ -76,7 +76,8 @@ def _record_new(
 ) -> None:
     """New records that did not become rows, by their remote ids; those that did, or are gone, are held no longer."""
     page.held_records += page.waiting.records
-    page.held_records += [_not_made(d, page.refused[d.key], columns) for d in not_made if d.key in page.refused]
+    refused = [(d, page.refused[d.key]) for d in not_made if d.key in page.refused]
+    page.held_records += [held_record(d, columns, refusal.code, refusal.message) for d, refusal in refused]
     newly = held_records.hold(store, mapping_id, page.held_records)
     ended = page.gone | {d.pair.change.remote_id for d in done if not d.pair.base}
     held_records.release(store, mapping_id, ended - {each.remote_id for each in page.held_records})
@@ -88,17 +89,6 @@ def _record_new(
 def _linked(done: list[Decision]) -> dict[str, tuple[str, Fields]]:
     """Links that are new, or whose base moved."""
     return {d.key: (d.pair.change.remote_id, d.base) for d in done if d.base is not None and d.base != d.pair.base}
-
-
-def _not_made(decision: Decision, refusal: Refusal, columns: Columns) -> HeldRecord:
-    change = decision.pair.change
-    return HeldRecord(
-        change.remote_id,
-        columns.seen(change.fields, decision.pair.external),
-        refusal.code,
-        refusal.message,
-        change.modified,
-    )
 
 
 def _log_held(page: Page, newly: set[str]) -> list[Incoming]:

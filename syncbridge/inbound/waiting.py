@@ -61,7 +61,7 @@ def write(
             told.append(_told(decision, names, columns))
         if names := [name for name in decision.waiting if (remote_id, name) in late]:
             if not_made(decision):
-                records.append(_held_record(decision, names, columns))
+                records.append(held_record(decision, columns, NO_PARENT, _message(decision, names, columns)))
             else:
                 held.append(_held(decision, names, columns))
     return Waiting(held, told, records)
@@ -91,15 +91,11 @@ def _held(decision: Decision, names: list[str], columns: Columns) -> HeldChange:
     return HeldChange(decision.key, change.remote_id, "refused", change.modified, fields, NO_PARENT, message)
 
 
-def _held_record(decision: Decision, names: list[str], columns: Columns) -> HeldRecord:
+def held_record(decision: Decision, columns: Columns, code: str, message: str) -> HeldRecord:
+    """A new record that did not become a row, as it was read."""
     change = decision.pair.change
-    return HeldRecord(
-        change.remote_id,
-        columns.seen(change.fields, decision.pair.external),
-        NO_PARENT,
-        _message(decision, names, columns),
-        change.modified,
-    )
+    seen = columns.seen(change.fields, decision.pair.external)
+    return HeldRecord(change.remote_id, seen, code, message, change.modified)
 
 
 def _message(decision: Decision, names: list[str], columns: Columns) -> str:
