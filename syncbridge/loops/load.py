@@ -23,11 +23,8 @@ class LoadLoop(Connected):
     """
 
     def open(self) -> None:
-        project = self.around.project
         self._state = self._store("loads")
-        self._rows = self._state
-        if project.settings.store_conninfo() != project.settings.source.conninfo():
-            self._rows = self._open.enter_context(project.source_admin("loads"))
+        self._rows = self._writing(self._state, "loads")
         self._loaders: dict[int, Loader] = {}
 
     def step(self) -> float:

@@ -119,3 +119,10 @@ class Connected:
 
     def _source(self, purpose: str) -> Connection:
         return self._open.enter_context(self.around.project.source(purpose))
+
+    def _writing(self, store: Connection, purpose: str) -> Connection:
+        """A connection that may write rows: `store` itself where the state is in the source's database."""
+        settings = self.around.project.settings
+        if settings.store_conninfo() == settings.source.conninfo():
+            return store
+        return self._open.enter_context(self.around.project.source_admin(purpose))

@@ -19,9 +19,7 @@ class PollLoop(Connected):
         project, mapping = self.around.project, self.around.compiled[self._mapping_id]
         assert mapping.two_way is not None  # loops are made of mappings that have a way back
         store = self._store(f"poll {mapping.name}")
-        source = store
-        if project.settings.store_conninfo() != project.settings.source.conninfo():
-            source = self._open.enter_context(project.source_admin(f"write {mapping.name}"))
+        source = self._writing(store, f"write {mapping.name}")
         destination = project.destination(mapping.destination)
         kin = self.around.kin[self._mapping_id]
         self._poller = Poller(self._mapping_id, mapping, mapping.two_way, destination, store, source, kin=kin)
