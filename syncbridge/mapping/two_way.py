@@ -66,6 +66,10 @@ class TwoWay:
         """Whether columns of the table hold this field, so that a remote change of it can be written."""
         return remote in self.columns or remote in self.lookups
 
+    def is_postgres_owned(self, remote: str) -> bool:
+        """Whether a remote change of this field is put back: by its owner, or since no column holds it."""
+        return self.owners.get(remote, "" if self.returns(remote) else "postgres") == "postgres"
+
     @property
     def lock_sql(self) -> str:
         """Rows of (key, texts of `columns`, keys of `lookups`), locked in the order of keys.

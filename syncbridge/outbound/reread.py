@@ -11,7 +11,7 @@ not brought back by an update, before the poller has decided which of the two st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 from psycopg import Connection
@@ -32,6 +32,12 @@ class Reread:
     mapping: CompiledMapping
     destination: Destination
     store: Connection
+    _owned: frozenset[str] = field(init=False)  # fields that are Postgres's, in small letters
+
+    def __post_init__(self) -> None:
+        two_way, fields = self.mapping.two_way, self.mapping.fields
+        owned = [each.remote for each in fields if two_way and two_way.is_postgres_owned(each.remote)]
+        self._owned = frozenset(name.lower() for name in owned)
 
     def look(self, sending: list[Planned]) -> list[Planned]:
         """Take out of these what must not be sent; those of `sending` that still need a call."""
@@ -81,13 +87,13 @@ class Reread:
 
     def _changed_there(self, planned: Planned, remote: Fields) -> bool:
         """Whether somebody changed the record that would be deleted."""
-        base, owned = self._base(planned), self._owned()
+        base, owned = self._base(planned), self._owned
         changed = [n for n, value in base.items() if n.lower() not in owned and n in remote and remote[n] != value]
         return bool(changed) and _leave_alone(planned, *changed)
 
     def _leave_out(self, planned: Planned, remote: Fields, parked: set[str]) -> bool:
         """Whether the poller has to decide about a field of this update. Fields that a person decides on just stay."""
-        base, owned = self._base(planned), self._owned()
+        base, owned = self._base(planned), self._owned
         sent, kept, undecided = {}, dict(planned.base), []
         for name, value in planned.fields.items():
             now = remote[name]
@@ -115,16 +121,6 @@ class Reread:
     def _base(self, planned: Planned) -> Fields:
         fields: Fields = orjson.loads(planned.claimed.base or "{}")
         return fields
-
-    def _owned(self) -> set[str]:
-        """Fields that are Postgres's, in small letters: those that no column holds are."""
-        two_way = self.mapping.two_way
-        assert two_way is not None  # the caller looked
-        return {
-            field.remote.lower()
-            for field in self.mapping.fields
-            if two_way.owners.get(field.remote, "" if two_way.returns(field.remote) else "postgres") == "postgres"
-        }
 
 
 def _is_known(planned: Planned) -> bool:

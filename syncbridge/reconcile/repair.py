@@ -178,7 +178,7 @@ class Repairer:
         two_way = self.sides.mapping.two_way
         assert two_way is not None  # else it is one-way
         names = [field.remote for field in self.sides.mapping.fields if two_way.returns(field.remote)]
-        return {name.lower() for name in names if two_way.owners.get(name) != "postgres"}
+        return {name.lower() for name in names if not two_way.is_postgres_owned(name)}
 
     def _base(self, record: Record) -> Fields:
         return {name: record.fields[name] for name in self.sides.rules.compared}
