@@ -7,7 +7,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from syncbridge.cli.report import console
-from syncbridge.cli.status import counted, run_name
+from syncbridge.cli.status_page import counted, run_name
 from syncbridge.store.runs import Run
 
 
