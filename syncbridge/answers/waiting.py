@@ -27,6 +27,7 @@ from syncbridge.store import (
     workers,
 )
 from syncbridge.store.mappings import AppliedMapping
+from syncbridge.store.way_back import WayBack
 
 #: Seconds between looks.
 INTERVAL = 0.2
@@ -154,6 +155,7 @@ class _Wait:
     _position: Lsn = _NOWHERE
     _moment: datetime = field(default_factory=lambda: datetime.now(UTC))  # when waiting began, by the state's clock
     _asked: float = 0.0  # when polls were asked for
+    _backs: dict[int, WayBack] = field(default_factory=dict)  # mapping id -> how remote changes come back
     _until: dict[int, Lsn] = field(default_factory=dict)  # mapping id -> position, where runs move it
     _runs: dict[int, set[int]] = field(default_factory=dict)  # mapping id -> runs that are waited for
     _failed: dict[int, str] = field(default_factory=dict)
@@ -181,6 +183,7 @@ class _Wait:
             self._add_truncations()
         with self.store.transaction():  # one snapshot: a parent that is settled meanwhile leaves its children pending
             self.store.execute("set transaction isolation level repeatable read")
+            self._backs = way_back.read_all(self.store)
             left = tuple(each for each in map(self._remainder, self._chosen()) if each)
             if self.mapping is not None and any(each.waiting for each in left):
                 left += tuple(each for each in map(self._remainder, self._ancestors()) if each.unfinished)
@@ -249,7 +252,7 @@ class _Wait:
 
     def _way_back(self, mapping: AppliedMapping) -> dict[str, Any]:
         """What a mapping whose remote changes come back has left of these."""
-        back = way_back.read_all(self.store).get(mapping.id) if mapping.two_way else None
+        back = self._backs.get(mapping.id)
         if back is None:
             return {}
         return {
