@@ -69,7 +69,8 @@ class Columns:
         self._external, self._external_form = external, destination.normaliser(external) if external else None
         self.sends_keys = external is not None and two_way.sends
         self._match_on = tuple(_field_of(remote, name) for name in mapping.match_on)
-        self.names = tuple(field.name for field in found.values())  # of all that is mapped: what a poll asks for
+        self.names = tuple(field.name for field in found.values())  # of all that is mapped
+        self.asked = (self.external_id, *self.names) if self.external_id else self.names  # what a poll asks for
         self.rules = {found[field.remote].name: _rule(two_way, field, found[field.remote]) for field in fields}
         self.sensitive = frozenset(found[f.remote].name for f in fields if f.sensitive)
         by_remote = {field.remote: field for field in fields}
@@ -89,11 +90,6 @@ class Columns:
         )
         self._columns = {way.column.name: way.column for way in self._ways}
         self._columns |= {column.name: column for way in self.lookups.values() for column in way.columns}
-
-    @property
-    def asked(self) -> tuple[str, ...]:
-        """Fields that a poll asks for."""
-        return (self.external_id, *self.names) if self.external_id else self.names
 
     def seen(self, fields: Fields, external: Sequence[Normal]) -> Fields:
         """What was read of a record: its mapped fields, and what its external id field holds, if that was read."""
