@@ -153,6 +153,7 @@ def test_every_held_change_of_a_kind_is_decided_at_once(held: TwoWayProject) -> 
     store, mapping_id = held.out.store, held.out.mapping_id
     count, until = decisions.undecided(store, mapping_id, ["conflict"])
     assert count == 2
+    assert decisions.take_all(store, mapping_id, ["delete", "bounce"], "remote", until) == 0
     assert decisions.take_all(store, mapping_id, ["conflict"], "remote", until) == 2
     held.poll()
     assert [held.row(key, "first_name") for key in (1, 2)] == [("Theirs",), ("Theirs",)]
