@@ -184,6 +184,7 @@ class _Applying:
             runs.ask(self.store, number, Reason.FIRST_SYNC if first else Reason.RESYNC)
         if mapping.two_way is None:
             loads.cancel(self.store, number)
+            forget.incoming(self.store, number)
         elif change.kind is not Kind.CHANGED or change.before is None or change.before.direction == "to_destination":
             loads.ask_first(self.store, number)
 

@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import Connection
 
 from syncbridge.applying import planning
+from syncbridge.applying.directions import means_of_direction
 from syncbridge.applying.planning import Change, Decisions, Kind, Outlook
 from syncbridge.errors import SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
@@ -23,6 +24,8 @@ from syncbridge.store import links
 COUNT_SECONDS = 3.0
 
 _NULL = re.compile(r"\(*\s*null\s*\)*(\s*::\s*[\w ]+)?\s*", re.IGNORECASE)
+#: What is meant where a part is not written.
+_UNSAID = {"direction": "to_destination"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,7 @@ def _changed(weighing: _Weighing, change: Change) -> Step:
     assert spec is not None
     fields = tuple(_fields(before.fields, spec.fields)) if before is not None else ()
     means = list(_parts(before.definition(), spec.definition())) if before is not None else []
+    means += means_of_direction(before, spec) if before is not None else ()
     title = f"mapping {change.name}: changed"
     if not change.compose:
         return Step("mapping_changed", change.name, title, (*means, "no record is composed again for it"), fields)
@@ -265,7 +269,7 @@ def _parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]
     old, new = _flat(before), _flat(after)
     for name in dict.fromkeys((*new, *old)):
         if old.get(name) != new.get(name):
-            yield f"{name}: {_plain(old.get(name))} -> {_plain(new.get(name))}"
+            yield f"{name}: {_plain(old.get(name, _UNSAID.get(name)))} -> {_plain(new.get(name, _UNSAID.get(name)))}"
 
 
 def _flat(definition: Mapping[str, Any]) -> dict[str, Any]:

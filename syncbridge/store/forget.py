@@ -72,6 +72,12 @@ def outgoing(connection: Connection, mapping_id: int) -> None:
     )
 
 
+def incoming(connection: Connection, mapping_id: int) -> None:
+    """What is held or waits on the way back: nothing of the mapping comes in any more. In a transaction."""
+    for table in ("held_change", "bounce", "held_record", "recheck", "parent_wait", "formula_round"):
+        connection.execute(f"delete from syncbridge.{table} where mapping_id = %s", (mapping_id,))  # noqa: S608 - constants
+
+
 def mapping(connection: Connection, mapping_id: int) -> None:
     """A mapping with all that is known of it but its log. In a transaction."""
     records(connection, mapping_id)
