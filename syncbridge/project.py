@@ -15,7 +15,7 @@ from psycopg import Connection
 from syncbridge.config import Settings
 from syncbridge.destinations.base import Destination
 from syncbridge.destinations.registry import open_destination
-from syncbridge.errors import OtherSystem, SettingsError, SyncbridgeError
+from syncbridge.errors import OtherSystem, RetryLater, SettingsError, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping, compile_mapping
 from syncbridge.mapping.files import read_mappings, restore_mapping
 from syncbridge.mapping.kinship import kinship
@@ -58,6 +58,7 @@ class Project:
     settings: Settings
     _destinations: dict[str, Destination] = field(default_factory=dict)
     _opening: threading.Lock = field(default_factory=threading.Lock)
+    _reads_only: bool = False
 
     def destination(self, name: str) -> Destination:
         """The destination of this name, one for all threads; SettingsError when the settings have none."""
@@ -82,6 +83,10 @@ class Project:
         """Let a destination be another system from now on: its links are about to be forgotten."""
         self.destination(name).admit = None
 
+    def read_only(self) -> None:
+        """Let destinations be read also while the state cannot be reached: nothing is going to be written."""
+        self._reads_only = True
+
     def _admit(self, name: str, identity: str) -> None:
         """Halt the mappings of a destination that is not the system that their links name, and raise OtherSystem.
 
@@ -91,6 +96,10 @@ class Project:
             store = self.store("identity")
         except SettingsError:  # it was not set up yet
             return
+        except RetryLater:
+            if self._reads_only:
+                return
+            raise
         with store:
             known = identities.meet(store, name, identity)
             if known != identity:

@@ -50,6 +50,12 @@ class CheckProject:
         assert old in text
         path.write_text(text.replace(old, new))
 
+    def line(self, mapping: str, text: str) -> int:
+        """Number of the one line of a mapping's file that holds this."""
+        lines = (self.folder / "mappings" / f"{mapping}.yaml").read_text().splitlines()
+        (number,) = (number for number, line in enumerate(lines, 1) if text in line)
+        return number
+
     def check(self, *arguments: str) -> tuple[int, str]:
         """Exit code and all that was said."""
         return self.run("check", *arguments)

@@ -61,6 +61,7 @@ def check(
         checked = _check_offline(context, names, schemas)
     else:
         with open_project(context) as project:
+            project.read_only()
             files = find_mappings(project.settings.mappings)
             specs = _chosen(files, names)
             found = [] if save else find(project, specs, files.specs, all_known=not files.unread)

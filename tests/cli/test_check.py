@@ -23,17 +23,18 @@ def test_mistakes_on_both_sides_are_told_by_file_and_line(project: CheckProject)
     project.edit("people", "FirstName: first_name", "FirstNam: frst_name")
     project.edit("people", "where: not is_test", "where: not is_tst")
     project.edit("orders", "public.orders", "public.order")
+    name = project.line("people", "FirstNam:")
     code, told = project.check()
     assert code == 1
     assert told.splitlines() == [
         "mappings/orders.yaml",
-        "    6  error    there is no table public.order; did you mean public.orders?",
+        f"{project.line('orders', 'table:'):5}  error    there is no table public.order; did you mean public.orders?",
         "",
         "mappings/people.yaml",
-        '    8  error    entity.where: column "is_tst" does not exist',
+        f'{project.line("people", "where:"):5}  error    entity.where: column "is_tst" does not exist',
         '                Perhaps you meant to reference the column "people.is_test".',
-        "   13  error    fields.FirstNam: public.people has no column 'frst_name'; did you mean 'first_name'?",
-        "   13  error    fields.FirstNam: Contact has no field 'FirstNam'; did you mean 'FirstName'?",
+        f"{name:5}  error    fields.FirstNam: public.people has no column 'frst_name'; did you mean 'first_name'?",
+        f"{name:5}  error    fields.FirstNam: Contact has no field 'FirstNam'; did you mean 'FirstName'?",
         "",
         "4 errors, 0 warnings.",
     ]
@@ -46,7 +47,7 @@ def test_findings_come_as_json_for_programs(project: CheckProject) -> None:
     assert code == 0  # a warning stops nothing
     assert (document["mappings"], document["errors"], document["warnings"]) == (["people"], 0, 1)
     finding = document["findings"][0]
-    assert finding["where"] == "mappings/people.yaml:20"
+    assert finding["where"] == f"mappings/people.yaml:{project.line('people', 'LeadSource')}"
     assert finding["severity"] == "warning"
     assert "did you mean 'Web'?" in finding["message"]
 
@@ -87,7 +88,10 @@ def test_an_unknown_destination_is_told_where_it_stands(project: CheckProject) -
     project.edit("people", "destination: salesforce", "destination: salesfroce")
     code, told = project.check("people")
     assert code == 1
-    assert "    3  error    the settings have no destination 'salesfroce'; did you mean 'salesforce'?" in told
+    assert (
+        f"{project.line('people', 'destination: salesf'):5}  error    "
+        "the settings have no destination 'salesfroce'; did you mean 'salesforce'?"
+    ) in told
 
 
 def test_a_refused_login_is_a_finding_and_postgres_is_checked_all_the_same(

@@ -95,14 +95,16 @@ def test_sql_that_was_changed_since_is_a_warning_at_its_line(offline: CheckProje
     offline.edit("people", "not is_test", "not is_test and email is not null")
     code, told = offline.check("--offline")
     assert code == 0
+    revenue, where = offline.line("companies", "AnnualRevenue"), offline.line("people", "where:")
+    unknown = "this SQL is not verified offline: schemas.json does not know it"
     again = "                If it is new, save anew where both sides can be reached: `syncbridge check --save`."
     assert told.splitlines() == [
         "mappings/companies.yaml",
-        "   20  warning  fields.AnnualRevenue: this SQL is not verified offline: schemas.json does not know it",
+        f"{revenue:5}  warning  fields.AnnualRevenue: {unknown}",
         again,
         "",
         "mappings/people.yaml",
-        "    8  warning  entity.where: this SQL is not verified offline: schemas.json does not know it",
+        f"{where:5}  warning  entity.where: {unknown}",
         again,
         "",
         "0 errors, 2 warnings.",
@@ -181,12 +183,18 @@ def test_what_the_file_does_not_know_is_told_with_the_way_to_save_it(offline: Ch
     }
     messages = {(finding["where"], finding["message"]) for finding in findings}
     assert messages >= {
-        ("mappings/people.yaml:6", "schemas.json holds no table public.peopel; did you mean public.people?"),
         (
-            "mappings/orders.yaml:4",
+            f"mappings/people.yaml:{offline.line('people', 'table: public.peopel')}",
+            "schemas.json holds no table public.peopel; did you mean public.people?",
+        ),
+        (
+            f"mappings/orders.yaml:{offline.line('orders', 'object:')}",
             "schemas.json holds no object 'Lead' of salesforce; known are Account, Contact, Opportunity",
         ),
-        ("mappings/companies.yaml:3", "schemas.json holds no destination 'hubspot'; known are salesforce"),
+        (
+            f"mappings/companies.yaml:{offline.line('companies', 'destination: hubspot')}",
+            "schemas.json holds no destination 'hubspot'; known are salesforce",
+        ),
     }
 
 

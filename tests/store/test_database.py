@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from syncbridge.errors import RetryLater, SettingsError, SourceUnusable, SyncbridgeError
 from syncbridge.store import claims, database
-from tests.fix_store import Open, apply_mapping
+from tests.fix_store import Open
 
 SECRET = "s3cr3t-pa55"
 FILES = sorted(entry.name for entry in files("syncbridge.store").joinpath("schema").iterdir())
@@ -96,7 +96,12 @@ def test_a_state_of_each_older_version_comes_up_to_date_with_what_waits_in_it(op
     for name in FILES[:version]:
         store.execute(files("syncbridge.store").joinpath("schema", name).read_bytes())
         store.execute("insert into syncbridge.migration values (%s, %s, now())", (int(name.split("_")[0]), name))
-    mapping_id = apply_mapping(store, "people")
+    added = store.execute(
+        "insert into syncbridge.mapping (name, destination, object, definition, digest, status)"
+        " values ('people', 'crm', 'Contact', '{}', '1', 'active') returning id"
+    ).fetchone()
+    assert added
+    mapping_id = added[0]
     store.execute(
         "insert into syncbridge.outbox (mapping_id, key, lsn, commit_time, since_lsn, since, reason, priority)"
         " select %s, n::text, '0/1', now(), '0/1', now(), 'change', 0 from generate_series(1, 3) as n",
