@@ -19,11 +19,20 @@ from syncbridge.model import Fields
 from syncbridge.source import row_writes
 from syncbridge.source.row_writes import Refusal
 
+#: Prefix of the logical message that each transaction of the way back carries; it holds the mapping's name.
+MARK = "syncbridge.in"
+
 
 def apply(page: Page, mapping: CompiledMapping, two_way: TwoWay, columns: Columns, source: Connection) -> None:
-    """Make, change and delete the rows of a page's decisions; what is refused is added to `page.refused`."""
-    if not page.decisions:
+    """Make, change and delete the rows of a page's decisions; what is refused is added to `page.refused`.
+
+    Whoever decodes the transaction learns from a message at its begin that the changes are ours, and of which mapping.
+    (A replication origin would say so too, but takes rights, and one of few places in the whole cluster for each
+    session that writes at a time.)
+    """
+    if all(decision.action is Action.NOTHING for decision in page.decisions):
         return
+    source.execute("select pg_logical_emit_message(true, %s, %s)", (MARK, mapping.name))
     source.execute("set constraints all immediate")  # what is refused is refused here, and not at the commit
     made = {d.key for d in page.decisions if d.action in (Action.CREATE, Action.INSERT)}
     page.refused |= sequences.refusals(source, two_way.keys_by_default, made)
