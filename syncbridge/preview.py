@@ -18,6 +18,7 @@ from syncbridge.errors import RecordRejected
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Fields, Normal, Operation, Reason
+from syncbridge.outbound import kept_rows
 from syncbridge.outbound.compose import Composer
 from syncbridge.outbound.first_contact import FirstContact
 from syncbridge.outbound.lookups import Lookups
@@ -42,7 +43,7 @@ class Fate(StrEnum):
     REFUSED = "refused"
     WAITS = "waits"  # for the record of another mapping's entity
     HELD = "held"  # a person decides which record it is
-    IGNORED = "ignored"  # it is gone, and the mapping says to do nothing
+    IGNORED = "ignored"  # one side is gone, and the mapping says to do nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Preview:
         if not keys:
             return
         planned, records = self._planned(keys)
-        chosen = [p for p in planned if (existing if p.refusal or p.waits or p.key in records else gone)]
+        chosen = [p for p in planned if (existing if p.refusal or p.waits or p.kept or p.key in records else gone)]
         for previewed in _Page(self, chosen, records).previewed():
             self.counts.fates[previewed.fate] += 1
             if previewed.fate is Fate.REFUSED:
@@ -156,9 +157,10 @@ class Preview:
         if self.store is not None and converter.lookups:
             kin = Kin(parents={each.mapping: self.parents.get(each.mapping, 0) for each in converter.lookups})
             Lookups(self.mapping_id or 0, self.mapping.name, kin, self.store).resolve(entities, converter.lookups)
-        return plan(
-            claimed, entities, gone=converter.gone, owned=converter.owned, external=converter.external_field
-        ), entities.records
+        planned = plan(claimed, entities, gone=converter.gone, owned=converter.owned, external=converter.external_field)
+        if self.store is not None and self.mapping_id is not None and self.mapping.two_way is not None:
+            kept_rows.leave(self.store, self.mapping_id, planned)
+        return planned, entities.records
 
     def _masked(self, previewed: Previewed) -> Previewed:
         if not self.mapping.sensitive:
@@ -231,6 +233,8 @@ class _Page:
             return Previewed(p.key, Fate.WAITS, p.claimed.remote_id, message=f"for {parents}")
         if p.key in self._held:
             return Previewed(p.key, Fate.HELD, message=self._held[p.key])
+        if p.kept:
+            return Previewed(p.key, Fate.IGNORED, message="somebody deleted its record, and its row stays")
         ours = self.records.get(p.key)
         if ours is None:
             return self._gone(p, remote)

@@ -18,7 +18,7 @@ from syncbridge.model import MappingStatus, Priority, Reason
 from syncbridge.outbound.deliver import Deliverer, Limits
 from syncbridge.outbound.masking import MASK, pattern_of
 from syncbridge.project import Project
-from syncbridge.store import backlog, claims, mappings, sync_log
+from syncbridge.store import backlog, claims, kept_rows, mappings, sync_log
 from syncbridge.store.backlog import Waiting
 from syncbridge.store.claims import Claimed
 from syncbridge.store.sync_log import Logged
@@ -62,6 +62,7 @@ class _Taking:
             )
             if not claimed:
                 raise Rollback
+            kept_rows.forget(store, mapping_id, [self.key])  # a person wants it sent
         self.taken = bool(claimed)
         return claim, claimed
 

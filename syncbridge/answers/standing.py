@@ -44,6 +44,9 @@ def stand(story: Story) -> Standing:
         return _held(story, story.held)
     if waiting is not None:
         return _waits(story, waiting)
+    if story.kept is not None and (story.row is not None or story.refusal):
+        words = "its record was deleted at the destination, which the mapping ignores: it is not sent"
+        return Standing(words, True, f"To create it again: {_resync(story)} --force")
     if story.trouble:
         return Standing(f"nothing waits, but the row could not be read: {story.trouble}", in_order=False)
     if story.refusal:

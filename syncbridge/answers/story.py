@@ -29,7 +29,19 @@ from syncbridge.outbound.masking import masked
 from syncbridge.outbound.plan import plan
 from syncbridge.project import Project
 from syncbridge.source import rows
-from syncbridge.store import backlog, conflicts, links, loads, mappings, parents, rechecks, runs, sync_log, workers
+from syncbridge.store import (
+    backlog,
+    conflicts,
+    kept_rows,
+    links,
+    loads,
+    mappings,
+    parents,
+    rechecks,
+    runs,
+    sync_log,
+    workers,
+)
 from syncbridge.store.backlog import Waiting
 from syncbridge.store.claims import Claimed
 from syncbridge.store.conflicts import Conflict
@@ -62,6 +74,7 @@ class Story:
     remote_id: str | None = None
     delivered_at: datetime | None = None
     base: Fields | None = None  # what both sides last agreed on
+    kept: datetime | None = None  # when it was found that its record was deleted there, which the mapping ignores
     conflict: Conflict | None = None  # why it is held, and the records it could be
     sources: Mapping[str, str] = field(default_factory=dict)  # remote field -> column, `sql` or `constant`
     row: Mapping[str, str | None] | None = None  # remote field -> Postgres's text now; None: no entity
@@ -132,6 +145,7 @@ def _from_state(store: Connection, applied: AppliedMapping, key: str, link: Link
         delivering=any(worker.alive and "deliver" in worker.roles for worker in workers.read_all(store)),
         run_pending=any(run.mapping_id == applied.id for run in runs.pending(store)),
         waiting=backlog.waiting(store, applied.id, key),
+        kept=_kept(store, applied, key) if link is None else None,
         conflict=conflicts.read(store, applied.id, key),
         history=tuple(sync_log.read(store, mapping=applied.name, key=key, limit=HISTORY)),
         parents=parents.of_entity(store, applied.id, key),
@@ -143,6 +157,11 @@ def _from_state(store: Connection, applied: AppliedMapping, key: str, link: Link
         delivered_at=link.delivered_at if link is not None else None,
         base=link.base if link is not None else None,
     )
+
+
+def _kept(store: Connection, applied: AppliedMapping, key: str) -> datetime | None:
+    kept = kept_rows.read(store, applied.id, [key]).get(key) if applied.two_way else None
+    return kept.delivered_at if kept is not None else None
 
 
 @dataclass(slots=True)
@@ -205,8 +224,8 @@ class _Telling:
             story,
             record=entities.records.get(self.key),
             refusal=refusal,
-            operation=planned.operation,
-            sends=tuple(planned.fields),
+            operation=planned.operation if story.kept is None else Operation.NOTHING,
+            sends=tuple(planned.fields) if story.kept is None else (),
         )
 
     def _with_remote(self, story: Story, mapping: CompiledMapping, converter: Converter) -> Story:

@@ -22,7 +22,7 @@ from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Priority, Reason
 from syncbridge.source import rows
 from syncbridge.source.refusals import first_line
-from syncbridge.store import mappings, outbox, runs, workers
+from syncbridge.store import kept_rows, mappings, outbox, runs, workers
 from syncbridge.store.mappings import AppliedMapping
 from syncbridge.store.runs import Run
 
@@ -39,6 +39,7 @@ class Asked:
     complete: bool = True
     run: int | None = None
     without_row: tuple[str, ...] = ()  # keys that have no entity now
+    kept: tuple[str, ...] = ()  # keys whose record was deleted there: only --force sends them
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +120,21 @@ def _enqueue(parts: Parts, keys: Sequence[str], *, force: bool) -> Asked:
     present = set(unique)
     with suppress(SyncbridgeError):  # a row that the filter fails on is found by its delivery
         present = rows.existing(parts.source, parts.mapping.compose_sql, unique)
-    enqueued = records.enqueue(
-        parts.store,
-        parts.source,
-        parts.applied.id,
-        unique,
-        reason=Reason.RESYNC,
-        resend=force,
-        priority=Priority.LIVE,
-    )
-    return Asked(parts.applied.name, enqueued, without_row=tuple(key for key in unique if key not in present))
+    with parts.store.transaction():
+        enqueued = records.enqueue(
+            parts.store,
+            parts.source,
+            parts.applied.id,
+            unique,
+            reason=Reason.RESYNC,
+            resend=force,
+            priority=Priority.LIVE,
+        )
+        if force:
+            kept_rows.forget(parts.store, parts.applied.id, unique)
+        kept = kept_rows.among(parts.store, parts.applied.id, unique)
+    gone = tuple(key for key in unique if key not in present)
+    return Asked(parts.applied.name, enqueued, without_row=gone, kept=tuple(sorted(kept - set(gone))))
 
 
 def _run(parts: Parts, where: str, *, force: bool, quiet: bool) -> Asked:
@@ -219,6 +225,9 @@ def _tell(parts: Parts, asked: Asked, *, force: bool) -> None:
     if asked.without_row:
         keys = ", ".join(asked.without_row)
         lines.append(f"No entity now: {keys}. Where a remote record is linked, the mapping's `deletes` decides.")
+    if asked.kept:
+        keys = ", ".join(asked.kept)
+        lines.append(f"Not sent: {keys}. Somebody deleted its record there, and its row stays; --force makes it anew.")
     lines.append(_hindrance(parts) or f"To wait for it: syncbridge wait {asked.mapping}")
     for line in lines:
         terminal.print(line, soft_wrap=True, markup=False)

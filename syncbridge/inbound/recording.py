@@ -17,9 +17,10 @@ from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import Fields, Lsn, Operation, Outcome, Priority, Reason, agrees
 from syncbridge.source import rows
 from syncbridge.source.row_writes import Refusal
-from syncbridge.store import database, held_changes, held_records, links, outbox, sync_log
+from syncbridge.store import database, held_changes, held_records, kept_rows, links, outbox, sync_log
 from syncbridge.store.held_changes import WHOLE, HeldChange, Kind
 from syncbridge.store.held_records import HeldRecord
+from syncbridge.store.links import Link
 from syncbridge.store.outbox import Touched
 from syncbridge.store.sync_log import Incoming
 
@@ -41,6 +42,7 @@ class Page:
     chosen: set[str] = field(default_factory=set)  # keys of rows that persons named for new records
     postponed: set[str] = field(default_factory=set)  # remote ids to look at again
     gone: set[str] = field(default_factory=set)  # remote ids of those that were deleted
+    kept: Mapping[str, Link] = field(default_factory=dict)  # rows of its keys that stayed without their record
     touched: Mapping[str, Touched] = field(default_factory=dict)  # outbox rows of its keys
     parents: Parents = field(default_factory=Parents)  # of its rows and records
     waiting: Waiting = field(default_factory=Waiting)  # for rows of parents
@@ -59,16 +61,19 @@ def record(
     newly = held_changes.hold(store, mapping_id, held)
     held_keys = {each.key for each in held}
     held_changes.release(store, mapping_id, [d.key for d in done if d.key not in held_keys])
-    linked = _linked(done)
+    linked = _linked(done, page)
     links.upsert(store, mapping_id, linked)
+    kept_rows.forget(store, mapping_id, linked.keys() & page.kept.keys())
     links.remove(store, mapping_id, [d.key for d in done if d.base is None and d.pair.base is not None and not d.new])
+    if two_way.sends and two_way.deletes.action != "delete":
+        kept_rows.keep(store, mapping_id, _kept(done))
     # it may wait for just this
     outbox.make_due(store, mapping_id, [d.key for d in done if d.key in page.touched and not d.waiting])
     if two_way.sends:
         _send(store, source, mapping_id, [d.key for d in done if d.send and d.key not in page.touched])
     told = [*page.waiting.told, *_log_refused(page, newly), *_log_done(done, newly, columns, two_way)]
     sync_log.append_incoming(store, mapping_id, told)
-    return {d.key for d in done if d.key in linked and d.pair.base is None}
+    return {d.key for d in done if d.key in linked and (d.pair.base is None or d.key in page.kept)}
 
 
 def _record_new(
@@ -86,9 +91,19 @@ def _record_new(
     sync_log.append_incoming(store, mapping_id, told)
 
 
-def _linked(done: list[Decision]) -> dict[str, tuple[str, Fields]]:
+def _linked(done: list[Decision], page: Page) -> dict[str, tuple[str, Fields]]:
     """Links that are new, or whose base moved."""
-    return {d.key: (d.pair.change.remote_id, d.base) for d in done if d.base is not None and d.base != d.pair.base}
+    return {
+        d.key: (d.pair.change.remote_id, d.base)
+        for d in done
+        if d.base is not None and (d.base != d.pair.base or d.key in page.kept)
+    }
+
+
+def _kept(done: list[Decision]) -> dict[str, tuple[str, Fields]]:
+    """Rows that stay while their records are gone."""
+    gone = [d for d in done if d.action is Action.DELETE]
+    return {d.key: (d.pair.change.remote_id, d.pair.base) for d in gone if d.pair.base is not None}
 
 
 def _log_held(page: Page, newly: set[str]) -> list[Incoming]:

@@ -38,7 +38,7 @@ from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import Fields, agrees
 from syncbridge.source import row_writes
 from syncbridge.source.row_writes import Row
-from syncbridge.store import database, held_changes, links, outbox, rechecks, watermarks
+from syncbridge.store import database, held_changes, kept_rows, links, outbox, rechecks, watermarks
 from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.links import Link
 from syncbridge.store.outbox import Touched
@@ -125,6 +125,7 @@ class PageWriter:
         ids = {change.remote_id for change in wanted.values()}
         known = {link.key: link for link in links.of_records(self.store, self.mapping_id, ids)}
         owned = links.remote_ids(self.store, self.mapping_id, keys)
+        page.kept = kept_rows.read(self.store, self.mapping_id, arrived.named)
         ready: dict[str, RemoteChange] = {}
         postponed: list[Postponed] = []
         for key in keys:
@@ -137,7 +138,7 @@ class PageWriter:
             else:
                 ready[key] = change
         with self.source.transaction():
-            decisions = self._decide(ready, _Known(known, touched, held), arrived.fresh, page)
+            decisions = self._decide(ready, _Known(known, touched, held, page.kept), arrived.fresh, page)
             page.decisions = [keyed(each, self.columns) for each in self._stop_bounces(decisions, known, held)]
             Guard(self.mapping_id, self.mapping, self.two_way, self.store).count(page.decisions)
             row_changes.apply(page, self.mapping, self.two_way, self.columns, self.source)
@@ -246,7 +247,8 @@ class PageWriter:
     def _pair(
         self, key: str, change: RemoteChange, known: _Known, row: Row | None = None, family: Parents | None = None
     ) -> Pair:
-        base = known.links[key].base if key in known.links else None
+        link = known.links.get(key) or (known.undeleted(key, change) if row is not None else None)
+        base = link.base if link is not None else None
         untouched = base if base is not None and key not in known.touched else {}
         local = self.columns.local(row, family or Parents(), untouched) if row is not None else None
         committed = known.touched[key].changed_at if key in known.touched else None
@@ -265,6 +267,12 @@ class _Known:
     links: Mapping[str, Link] = field(default_factory=dict)
     touched: Mapping[str, Touched] = field(default_factory=dict)
     held: Mapping[str, HeldChange] = field(default_factory=dict)
+    kept: Mapping[str, Link] = field(default_factory=dict)  # links of which somebody deleted the record
+
+    def undeleted(self, key: str, change: RemoteChange) -> Link | None:
+        """The link of a record that somebody deleted, and that is back; None for any other record."""
+        link = self.kept.get(key)
+        return link if link is not None and link.remote_id == change.remote_id else None
 
 
 def _ours(touched: Touched, remote: Fields) -> Fields:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from syncbridge.destinations.base import Destination
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Operation
+from syncbridge.outbound import kept_rows
 from syncbridge.outbound.compose import Composer, Entities
 from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.plan import Planned, plan
@@ -44,6 +45,9 @@ class Comparer:
             put_back=converter.put_back,
             external=converter.external_field,
         )
+        if self.mapping.two_way is not None:
+            kept_rows.leave(self.lookups.store, self.lookups.mapping_id, planned)
+            kept_rows.forget_gone(self.lookups.store, self.lookups.mapping_id, planned)
         self.lookups.postpone_deletes(planned, self.destination)
         return planned
 

@@ -37,6 +37,7 @@ class Planned:
     postponed_for: float = 0.0  # seconds
     undecided: tuple[str, ...] = ()  # what was changed there too: nothing is sent until the poller has decided
     rebased: bool = False  # nothing is sent, but both sides agree on more than the base says
+    kept: bool = False  # somebody deleted its record, and the row stayed: it does not go out
     astray: bool = False  # the row differs in a field of the destination's own
 
     @property

@@ -18,7 +18,7 @@ from syncbridge.reconcile.drift import Found, Record, Seen, Standing, Suspect, j
 from syncbridge.reconcile.excuses import Excuses
 from syncbridge.reconcile.newcomers import look_at_newcomers
 from syncbridge.reconcile.sides import Sides
-from syncbridge.store import database, links, sync_log
+from syncbridge.store import database, kept_rows, links
 from syncbridge.store.links import Link
 
 
@@ -74,7 +74,7 @@ class Looker:
         entities = sides.entities([each.key for each in sought])
         shared = self._shared(linked, carriers, records)
         missing = [key for key, several in carriers.items() if not several and key in entities.records]
-        dropped = sync_log.rows_kept(sides.store, sides.mapping_id, missing) if sides.rules.keeps_rows else set()
+        dropped = kept_rows.among(sides.store, sides.mapping_id, missing) if sides.rules.keeps_rows else set()
         seen = []
         for each in sought:
             link = linked.get(each.key)

@@ -21,6 +21,7 @@ _RECORDS = (
     "bounce",
     "held_record",
     "departure",
+    "kept_row",
     "recheck",
     "parent_wait",
     "formula_round",

@@ -79,6 +79,8 @@ def changing(
 _REMOVE = """
 with gone as (
     delete from syncbridge.link where mapping_id = %(mapping)s and key = any(%(keys)s) returning key, remote_id
+), forgotten as (
+    delete from syncbridge.kept_row where mapping_id = %(mapping)s and key = any(%(keys)s)
 )
 insert into syncbridge.departure (mapping_id, key, remote_id)
 select %(mapping)s, wanted.key, gone.remote_id from unnest(%(keys)s) as wanted (key) left join gone using (key)

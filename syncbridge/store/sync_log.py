@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -171,18 +171,6 @@ def read(
         },
     )
     return [Logged(*row) for row in rows]
-
-
-def rows_kept(connection: Connection, mapping_id: int, keys: Iterable[str]) -> set[str]:
-    """Entities whose record was deleted, and whose row the mapping's rule left; nothing happened to them since."""
-    rows = connection.execute(
-        "select wanted.key from unnest(%s) as wanted (key) cross join lateral"
-        " (select direction, operation, outcome from syncbridge.sync_log"
-        "   where mapping_id = %s and key = wanted.key order by at desc, id desc limit 1) as last"
-        " where last.direction = 'in' and last.operation = 'delete' and last.outcome in ('ignored', 'written')",
-        (text_array(sorted(set(keys))), mapping_id),
-    )
-    return {key for (key,) in rows}
 
 
 def keep_partitions(connection: Connection, *, today: date, retention_days: int, ahead: int = 2) -> tuple[int, int]:

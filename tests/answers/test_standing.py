@@ -94,6 +94,13 @@ def test_a_record_that_was_marked_instead_of_deleted_is_in_order() -> None:
     assert (marked.words, marked.in_order) == ("no such row; the remote record is marked so", True)
 
 
+def test_a_row_whose_record_was_deleted_there_says_how_to_make_it_anew() -> None:
+    kept = stand(story(kept=NOW, remote_id=None, delivered_at=None, base=None, remote=None))
+    assert kept.in_order
+    assert kept.words == "its record was deleted at the destination, which the mapping ignores: it is not sent"
+    assert kept.remedy == "To create it again: syncbridge resync people --key 2 --force"
+
+
 def test_keys_are_quoted_for_the_shell() -> None:
     dead = story(key='["a", "b"]', waiting=waiting(status="dead", code="X", message="y"))
     assert stand(dead).remedy.endswith("""syncbridge requeue people '["a", "b"]'""")

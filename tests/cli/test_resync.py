@@ -125,6 +125,7 @@ def test_it_goes_on_with_a_run_that_was_left(cli_project: CliProject, parts: Par
         "complete": True,
         "run": run,
         "without_row": [],
+        "kept": [],
     }
     assert run_statuses(cli_project) == ["done"]
 

@@ -54,7 +54,7 @@ def _moved(story: Story) -> tuple[object, ...]:
 
 def judge(story: Story) -> list[str]:
     """What is wrong with how a story ended."""
-    return [*_restless(story), *_unequal(story), *_vanished(story), *_turned_back(story)]
+    return [*_restless(story), *_unequal(story), *_vanished(story), *_turned_back(story), *_revived(story)]
 
 
 def _restless(story: Story) -> Iterator[str]:
@@ -204,6 +204,20 @@ def _turned_back(story: Story) -> Iterator[str]:
             back = remote not in THERE_OWNS and story.ledger.older(after[column], before[column], "here")
             if back and (name, key) not in story.ledger.shaken:
                 yield f"{remote} of {name} {key} flipped back from {before[column]!r} to {after[column]!r}"
+
+
+def _revived(story: Story) -> Iterator[str]:
+    """A record whose delete was ignored must not come back, unless somebody made its row anew or undeleted it."""
+    ignored: set[tuple[str, str]] = set()
+    for name, key, direction, operation, outcome in story.project.sql(
+        "select m.name, l.key, l.direction, l.operation, l.outcome from syncbridge.sync_log l"
+        " join syncbridge.mapping m on m.id = l.mapping_id where l.operation in ('create', 'delete') order by l.id"
+    ):
+        if (direction, operation) == ("in", "delete"):
+            (ignored.add if outcome == "ignored" else ignored.discard)((name, key))
+        made = (direction, operation, outcome) == ("out", "create", "delivered")
+        if made and (name, key) in ignored - story.ledger.renewed:
+            yield f"{name} {key} was made anew, though its delete there was ignored"
 
 
 def _log(story: Story, name: str, key: str, columns: str, where: str) -> list[tuple[Any, ...]]:

@@ -30,6 +30,7 @@ class Ledger:
     last: dict[tuple[Place, Side], Edit] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)  # edits that somebody replaced or deleted who had them before him
     alike: set[int] = field(default_factory=set)  # edits that both sides made
+    renewed: set[tuple[str, str]] = field(default_factory=set)  # entities that somebody made anew or undeleted
     shaken: set[tuple[str, str]] = field(default_factory=set)  # entities that were deleted, undeleted or made anew
 
     def write(self, side: Side, place: Place, shape: int, before: Any) -> Any:

@@ -38,6 +38,7 @@ class Story:
         """What was inserted so far is on both sides, and nothing of it is worth telling."""
         self.observe()
         self.ledger.shaken.clear()
+        self.ledger.renewed.clear()
         self.lines[:] = [str(self.project.variant), f"v1 to v{len(self.ledger.edits)} are on both sides"]
 
     def tell(self, line: str) -> None:
@@ -74,6 +75,7 @@ class Story:
         if str(key) in self.project.rows(name):
             return
         self.ledger.shaken.add((name, str(key)))
+        self.ledger.renewed.add((name, str(key)))
         values = {column: self._new("here", name, str(key), remote, 0) for remote, column in COLUMNS[name].items()}
         columns = ", ".join(["id", *values])
         self.tell(f"insert {name} {key}: {values}")
@@ -165,6 +167,7 @@ class Story:
             for came in now.keys() - before[each].keys():
                 self.tell(f"undelete {each} {now[came][KEYS[object]]} there ({came})")
                 self.ledger.shaken.add((each, str(now[came][KEYS[object]])))
+                self.ledger.renewed.add((each, str(now[came][KEYS[object]])))
 
     def move_there(self, key: int, company: int | None) -> None:
         found = self._record("people", key)
