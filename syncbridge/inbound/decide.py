@@ -171,9 +171,10 @@ def account(
         fate: dict[str, Normal] = {"verdict": decision.fate.value, "deleted": deleted.value}
         met = not pair.change.deleted or rule == PERSON or _changed(pair, rules)  # else no rule was needed
         accounts[WHOLE] = {**fate, "rule": rule, **_times(pair, rule)} if met else fate
-        for name in differing(pair.base, pair.local, pair.change) if met else ():
+        for name in differing(pair.base, pair.local, pair.change):
             shown: dict[str, Normal] = {"values": MASKED} if name in sensitive else values(pair, name)
-            accounts[name] = {"verdict": decision.fate.value, "rule": rule, **shown}
+            # an edit of what the destination owns does not keep a row, and goes with it
+            accounts[name] = {"verdict": decision.fate.value, "rule": rule if met else rules[name].value, **shown}
     return accounts
 
 

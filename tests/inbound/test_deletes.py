@@ -47,6 +47,25 @@ def test_an_ignored_delete_is_told_once(start_two_way: StartTwoWay) -> None:
     assert [entry.outcome for entry in both.log(1)] == [Outcome.IGNORED]
 
 
+def test_an_edit_of_what_the_destination_owns_is_told_where_its_row_goes(start_two_way: StartTwoWay) -> None:
+    """It keeps no row, and is put back by the next poll; here there is none."""
+    both = start_two_way(
+        ("Email: email", "Email: {column: email, owner: destination}"),
+        ("deletes: {to_destination: delete}", "deletes: {to_destination: delete, to_postgres: delete}"),
+    )
+    both.out.add(1)
+    both.out.deliver()
+    both.poll()
+    both.age_links()
+    both.out.change("update people set email = 'ours@example.org' where id = 1", 1)
+    both.drop(1)
+    both.poll()
+    assert both.row(1) is None
+    (told,) = both.decisions(1)
+    assert told["Email"]["local"] == "ours@example.org"
+    assert told["Email"]["rule"] == "destination owns it"
+
+
 @pytest.mark.parametrize(("seconds", "there"), [(-60, True), (+60, False)])
 def test_a_delete_against_a_change_of_the_row_goes_to_the_newer_one(
     start_two_way: StartTwoWay, seconds: int, there: bool
