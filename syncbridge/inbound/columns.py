@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from syncbridge.destinations.base import Destination
 from syncbridge.errors import RecordRejected, SchemaDrift
+from syncbridge.inbound.calculated import Calculated
 from syncbridge.inbound.parents import LookupWay, Parents
 from syncbridge.inbound.resolve import Rule
 from syncbridge.mapping.compile import CompiledField, CompiledMapping
@@ -84,6 +85,7 @@ class Columns:
             )
             for remote, lookup in two_way.lookups.items()
         }
+        self.calculated = Calculated(mapping, two_way.returns, found, destination)  # fields that no column holds
         self.written = frozenset((*self._by_name, *self.lookups))  # fields that columns hold
         self.formulas = tuple(
             each.name for remote, each in found.items() if remote in two_way.columns and each.calculated

@@ -214,9 +214,11 @@ class PageWriter:
             there = row_writes.entities(self.source, self.mapping.compose_sql, keys)
             rows = {key: row for key, row in locked.items() if key in there}
         family = page.parents = self._parents(rows, {**ready, **fresh}, known.links)
+        bases = {key: known.base(key, ready[key]) for key in rows if not ready[key].deleted}
+        calculated = self.columns.calculated.beyond(bases, self.store, self.source, self.kin)
         decisions = []
         for key in keys:
-            pair = self._pair(key, ready[key], known, rows.get(key), family)
+            pair = self._pair(key, ready[key], known, rows.get(key), family, calculated.get(key, {}))
             made = pair.base is not None and not promised(pair.base, self.columns.rules)
             if key in rows or made:
                 decisions.append(decide(pair, self.columns.rules, Rule(self.two_way.conflict)))
@@ -245,12 +247,19 @@ class PageWriter:
         return Bounces(self.mapping_id, self.store, self.two_way.every).stop(decisions, known, held)
 
     def _pair(
-        self, key: str, change: RemoteChange, known: _Known, row: Row | None = None, family: Parents | None = None
+        self,
+        key: str,
+        change: RemoteChange,
+        known: _Known,
+        row: Row | None = None,
+        family: Parents | None = None,
+        calculated: Fields | None = None,
     ) -> Pair:
-        link = known.links.get(key) or (known.undeleted(key, change) if row is not None else None)
-        base = link.base if link is not None else None
+        base = known.base(key, change, there=row is not None)
         untouched = base if base is not None and key not in known.touched else {}
         local = self.columns.local(row, family or Parents(), untouched) if row is not None else None
+        if local is not None:
+            local |= calculated or {}
         committed = known.touched[key].changed_at if key in known.touched else None
         external = self.columns.external_id
         carried = (change.fields[external],) if external in change.fields else ()
@@ -269,7 +278,12 @@ class _Known:
     held: Mapping[str, HeldChange] = field(default_factory=dict)
     kept: Mapping[str, Link] = field(default_factory=dict)  # links of which somebody deleted the record
 
-    def undeleted(self, key: str, change: RemoteChange) -> Link | None:
+    def base(self, key: str, change: RemoteChange, *, there: bool = True) -> Fields | None:
+        """What an entity and this record agreed on; None before they are linked. `there`: the entity has a row."""
+        link = self.links.get(key) or (self._undeleted(key, change) if there else None)
+        return link.base if link is not None else None
+
+    def _undeleted(self, key: str, change: RemoteChange) -> Link | None:
         """The link of a record that somebody deleted, and that is back; None for any other record."""
         link = self.kept.get(key)
         return link if link is not None and link.remote_id == change.remote_id else None

@@ -32,14 +32,18 @@ class Rows:
 def prepare(connection: Connection) -> None:
     """Make an autocommit connection return every value as Postgres's text, and keep it to reading."""
     register(connection)
-    for oid in {info.oid for info in psycopg.postgres.types} | {info.array_oid for info in psycopg.postgres.types}:
-        connection.adapters.register_loader(oid, TextLoader)
+    _read_texts(connection)
     connection.read_only = True  # of transaction blocks; single statements heed the session's default
     connection.execute("set default_transaction_read_only = on")
     # Rows are read by their keys, a batch at a time: compiling a plan costs more than it runs, and the server's default
     # for disks that turn would have it sort a handful of row addresses, or scan a table, for each entity.
     connection.execute("set jit = off")
     connection.execute("set random_page_cost = 1.1")
+
+
+def _read_texts(reading: Connection | psycopg.Cursor) -> None:
+    for oid in {info.oid for info in psycopg.postgres.types} | {info.array_oid for info in psycopg.postgres.types}:
+        reading.adapters.register_loader(oid, TextLoader)
 
 
 def compose(connection: Connection, sql: str, keys: Sequence[str]) -> Rows:
@@ -58,6 +62,25 @@ def compose(connection: Connection, sql: str, keys: Sequence[str]) -> Rows:
             return Rows(refused={keys[0]: _describe(error)})
         middle = len(keys) // 2
         return _join(compose(connection, sql, keys[:middle]), compose(connection, sql, keys[middle:]))
+    oids = tuple(column.type_code for column in cursor.description or ())
+    return Rows(oids, {row[0]: row for row in cursor.fetchall()})
+
+
+def compose_within(connection: Connection, sql: str, keys: Sequence[str]) -> Rows:
+    """The same within a transaction of a connection that also writes: a statement that fails undoes nothing of it."""
+    try:
+        with connection.transaction():
+            cursor = connection.cursor()
+            _read_texts(cursor)
+            # not prepared: a plan that a changed column made useless could only be dropped outside of a transaction
+            cursor.execute(sql, (text_array(keys),), prepare=False)
+    except psycopg.Error as error:
+        if not _is_row_fault(error):
+            raise classify(error) from error
+        if len(keys) == 1:
+            return Rows(refused={keys[0]: _describe(error)})
+        middle = len(keys) // 2
+        return _join(compose_within(connection, sql, keys[:middle]), compose_within(connection, sql, keys[middle:]))
     oids = tuple(column.type_code for column in cursor.description or ())
     return Rows(oids, {row[0]: row for row in cursor.fetchall()})
 
