@@ -73,6 +73,9 @@ class Columns:
         self.names = tuple(field.name for field in found.values())  # of all that is mapped
         self.asked = (self.external_id, *self.names) if self.external_id else self.names  # what a poll asks for
         self.rules = {found[field.remote].name: _rule(two_way, field, found[field.remote]) for field in fields}
+        self.unedited = frozenset(  # what the destination fills, and what is put back there
+            name for name, rule in self.rules.items() if rule is Rule.POSTGRES_OWNS or remote.fields[name].read_only
+        )
         self.sensitive = frozenset(found[f.remote].name for f in fields if f.sensitive)
         by_remote = {field.remote: field for field in fields}
         self._ways = tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -66,12 +66,15 @@ class Decision:
         return self.pair.key
 
 
-def decide(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
-    """Decide one change by the rules of its fields, and by that of the mapping's conflicts for what is deleted."""
+def decide(pair: Pair, rules: Mapping[str, Rule], conflict: Rule, unedited: Collection[str] = frozenset()) -> Decision:
+    """Decide one change by the rules of its fields, and by that of the mapping's conflicts for what is deleted.
+
+    Changes of `unedited` fields are nobody's edit: for their sake alone no row is made anew.
+    """
     if pair.change.deleted:
         return _deleted(pair, rules, pair.taken.conflict(conflict))
     if pair.local is None:
-        return _row_gone(pair, pair.taken.conflict(conflict))
+        return _row_gone(pair, pair.taken.conflict(conflict), unedited)
     remote = {name: value for name, value in pair.change.fields.items() if _matters(pair, name, value)}
     last = newer(pair.committed, pair.change.modified)
     merged = merge(_agreed(pair), pair.local, remote, pair.taken.rules(rules), last)
@@ -122,12 +125,12 @@ def _deleted(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
     return Decision(pair, Action.DELETE, fate=fate)
 
 
-def _row_gone(pair: Pair, conflict: Rule) -> Decision:
+def _row_gone(pair: Pair, conflict: Rule, unedited: Collection[str]) -> Decision:
     """The row was deleted here, and that is on its way out while the record changed there."""
     last = newer(pair.committed, pair.change.modified)
     fate = after_delete(conflict, deleted=Side.POSTGRES, other_changed=True, last=last)
     base = {**(pair.base or {}), **pair.change.fields}
-    if not differing(pair.base, None, pair.change):
+    if all(name in unedited for name in differing(pair.base, None, pair.change)):
         return Decision(pair, base=base, send=True)  # it did not change: the delete goes out
     if fate is Fate.HOLD:
         return Decision(pair, base=pair.base, held_whole=ROW_DELETED, fate=fate)

@@ -221,7 +221,7 @@ class PageWriter:
             pair = self._pair(key, ready[key], known, rows.get(key), family, calculated.get(key, {}))
             made = pair.base is not None and not promised(pair.base, self.columns.rules)
             if key in rows or made:
-                decisions.append(decide(pair, self.columns.rules, Rule(self.two_way.conflict)))
+                decisions.append(decide(pair, self.columns.rules, Rule(self.two_way.conflict), self.columns.unedited))
             elif not self.two_way.creates or key in locked or pair.change.deleted:
                 continue  # nothing of ours, or a row that is no entity
             elif key in known.touched and known.touched[key].status != "dead":

@@ -86,9 +86,12 @@ class Reread:
         return self._leave_out(planned, record.fields, parked)
 
     def _changed_there(self, planned: Planned, remote: Fields) -> bool:
-        """Whether somebody changed the record that would be deleted."""
+        """Whether somebody changed the record that would be deleted. Nobody changes what either side calculates."""
         base, owned = self._base(planned), self._owned
         changed = [n for n, value in base.items() if n.lower() not in owned and n in remote and remote[n] != value]
+        if changed:
+            fields = self.destination.describe(self.mapping.object).fields
+            changed = [name for name in changed if name not in fields or not fields[name].read_only]
         return bool(changed) and _leave_alone(planned, *changed)
 
     def _leave_out(self, planned: Planned, remote: Fields, parked: set[str]) -> bool:

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.fix_family_both import StartFamilyBoth
 from tests.fix_two_way import StartTwoWay, TwoWayProject
+from tests.inbound.test_formulas import PEOPLE as GRADES
+from tests.inbound.test_formulas import an_hour_passes, compute
+from tests.inbound.test_formulas import start as graded
 
 
 def project(start: StartTwoWay, conflict: str = "newest") -> TwoWayProject:
@@ -107,3 +111,49 @@ def test_what_an_update_makes_anew_blanks_no_column(both: TwoWayProject, monkeyp
     both.settle()
     assert both.row(1) == ("Ours", "Last 1", "1@example.org")
     assert both.out.remote()["1"] == both.out.remote()["1"] | {"FirstName": "Ours", "LastName": "Last 1"}
+
+
+OURS = ("Email: email", "Email: {sql: \"id || '@example.org'\"}")
+
+
+@pytest.mark.parametrize("polled", [False, True])
+def test_what_automation_changes_in_a_field_of_ours_keeps_no_record_whose_row_is_gone(
+    start_two_way: StartTwoWay, polled: bool
+) -> None:
+    both = project(lambda *pairs: start_two_way(*pairs, OURS), "hold")
+    both.after(+60)
+    both.edit(1, Email="automation@example.org")
+    both.out.change("delete from people where id = 1", 1)
+    if polled:
+        both.poll()
+    both.out.deliverer.step()
+    assert list(both.out.remote()) == ["2"]
+    assert both.row(1) is None
+    both.poll()
+    assert both.held(1) is None
+
+
+@pytest.mark.parametrize("polled", [False, True])
+def test_what_the_destination_calculates_keeps_no_record_whose_row_is_gone(
+    start_family_both: StartFamilyBoth, polled: bool
+) -> None:
+    both = graded(start_family_both, GRADES.replace("guard:", "conflict: hold\nguard:"))
+    compute(both, 2, 7.5)
+    both.family.sql("delete from people where id = 2")
+    both.family.touch("people", 2)
+    if polled:
+        an_hour_passes(both)
+        both.poll()
+    both.family.deliver()
+    assert "2" not in both.family.remote("Contact")
+    both.poll()
+    assert both.held("people", 2) is None
+
+
+def test_what_automation_changes_in_a_field_of_ours_delays_no_update(start_two_way: StartTwoWay) -> None:
+    both = project(lambda *pairs: start_two_way(*pairs, OURS))
+    both.edit(1, Email="automation@example.org")
+    both.out.change("update people set first_name = 'Ours' where id = 1", 1)
+    both.out.deliverer.step()
+    assert both.out.remote()["1"]["FirstName"] == "Ours"
+    assert both.out.left() == []
