@@ -13,14 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from psycopg import Connection
-
 from syncbridge.destinations.feed import RemoteChange
-from syncbridge.inbound.columns import Columns
-from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.inbound.way import WayBack
 from syncbridge.mapping.key_sql import text_of
 from syncbridge.mapping.sql import escaped
-from syncbridge.mapping.two_way import TwoWay
 from syncbridge.model import Fields, Normal
 from syncbridge.source import row_writes
 from syncbridge.store import conflicts, departures, held_records, links
@@ -43,14 +39,9 @@ class Arrived:
 
 @dataclass(slots=True)
 class Arrivals:
-    """Sorts the unlinked records of one mapping; `source` as in `PageWriter`."""
+    """Sorts the unlinked records of one mapping."""
 
-    mapping_id: int
-    mapping: CompiledMapping
-    two_way: TwoWay
-    columns: Columns
-    store: Connection
-    source: Connection
+    way: WayBack
     _default: str = ""  # the SQL of a new key
 
     def sort(self, changes: Sequence[RemoteChange], settled: datetime, *, all: bool) -> Arrived:
@@ -63,19 +54,19 @@ class Arrivals:
         anew = {remote_id for remote_id, each in held.items() if each.decision == CREATE}
         nameless: list[RemoteChange] = []
         for change in self._unchosen(self._news(changes, held, all=all), held, arrived):
-            key = _text(change.fields.get(self.columns.external_id))
+            key = _text(change.fields.get(self.way.columns.external_id))
             if not key:
                 nameless.append(change)
-            elif self.two_way.is_key(key):
+            elif self.way.two_way.is_key(key):
                 arrived.named.setdefault(key, change)
             elif change.remote_id in anew:
                 nameless.append(change)
             else:
                 self._unfit(change, nameless, arrived)
-        if not self.two_way.creates:
+        if not self.way.two_way.creates:
             nameless, arrived.held = [], []
         nameless = self._settled(nameless, arrived, settled)
-        if nameless and self.mapping.match_on and self.two_way.sends:
+        if nameless and self.way.mapping.match_on and self.way.two_way.sends:
             alike = self._match([change for change in nameless if change.remote_id not in anew], arrived)
             nameless = [*alike, *(change for change in nameless if change.remote_id in anew)]
         if nameless:
@@ -84,9 +75,9 @@ class Arrivals:
 
     def _held(self, changes: Sequence[RemoteChange]) -> Mapping[str, HeldRecord]:
         """What is held of them."""
-        if not changes or not self.two_way.creates:
+        if not changes or not self.way.two_way.creates:
             return {}
-        return held_records.read(self.store, self.mapping_id, [change.remote_id for change in changes])
+        return held_records.read(self.way.store, self.way.mapping_id, [change.remote_id for change in changes])
 
     def _news(
         self, changes: Sequence[RemoteChange], held: Mapping[str, HeldRecord], *, all: bool
@@ -109,8 +100,8 @@ class Arrivals:
         if not chosen:
             return list(changes)
         keys = sorted(set(chosen.values()))
-        free = row_writes.entities(self.source, self.mapping.compose_sql, keys)
-        free -= links.remote_ids(self.store, self.mapping_id, keys).keys()
+        free = self.way.entities(keys)
+        free -= links.remote_ids(self.way.store, self.way.mapping_id, keys).keys()
         for change in changes:
             key = chosen.get(change.remote_id)
             if key in free:
@@ -123,13 +114,13 @@ class Arrivals:
         return [change for change in changes if change.remote_id not in chosen]
 
     def _unfit(self, change: RemoteChange, nameless: list[RemoteChange], arrived: Arrived) -> None:
-        if not self.two_way.sends:  # whose it is does not matter where nothing is written to it
+        if not self.way.two_way.sends:  # whose it is does not matter where nothing is written to it
             nameless.append(change)
             return
-        table = f"{self.mapping.schema}.{self.mapping.table}"
+        table = f"{self.way.mapping.schema}.{self.way.mapping.table}"
         message = (
-            f"its {self.columns.external_id} holds what is no key of {table}: empty it there and the row gets a key of"
-            " its own, or write the key of the row that it is"
+            f"its {self.way.columns.external_id} holds what is no key of {table}: empty it there and the row gets a key"
+            " of its own, or write the key of the row that it is"
         )
         self._hold(change, UNFIT_KEY, message, arrived)
 
@@ -138,7 +129,7 @@ class Arrivals:
         ids = [change.remote_id for change in (*nameless, *arrived.named.values())]
         if not ids:
             return nameless
-        keys, gone = departures.since(self.store, self.mapping_id, settled, keys=arrived.named, remote_ids=ids)
+        keys, gone = departures.since(self.way.store, self.way.mapping_id, settled, keys=arrived.named, remote_ids=ids)
         late = {key for key, change in arrived.named.items() if key in keys or change.remote_id in gone}
         arrived.postponed |= {arrived.named.pop(key).remote_id for key in late}
         arrived.postponed |= {change.remote_id for change in nameless if change.remote_id in gone}
@@ -148,19 +139,19 @@ class Arrivals:
 
     def _match(self, nameless: list[RemoteChange], arrived: Arrived) -> list[RemoteChange]:
         """Give records to the unlinked rows that agree with them; those that agree with none."""
-        if not conflicts.try_meet(self.store, self.mapping_id):  # outbound does the same just now
+        if not conflicts.try_meet(self.way.store, self.way.mapping_id):  # outbound does the same just now
             arrived.postponed |= {change.remote_id for change in nameless}
             return []
-        if not self.columns.matched:
+        if not self.way.columns.matched:
             for change in nameless:
                 self._hold(change, SEVERAL_MATCHES, "match_on names a field that no column of the table holds", arrived)
             return []
         found = self._rows_like(nameless)
         claims = Counter(key for keys in found.values() for key in keys)
         wanted = conflicts.wanted_by_others(
-            self.store, self.mapping_id, [change.remote_id for change in nameless], besides=[]
+            self.way.store, self.way.mapping_id, [change.remote_id for change in nameless], besides=[]
         )
-        names = ", ".join(each.name for each in self.columns.matched)
+        names = ", ".join(each.name for each in self.way.columns.matched)
         rest = []
         for change in nameless:
             keys = found.get(change.remote_id, ())
@@ -178,22 +169,22 @@ class Arrivals:
 
     def _rows_like(self, nameless: Sequence[RemoteChange]) -> dict[str, list[str]]:
         """Remote id -> keys of the unlinked entities that agree in every field of `match_on`."""
-        matched = self.columns.matched
+        matched = self.way.columns.matched
         texts = {c.remote_id: [each.text(c.fields.get(each.name)) for each in matched] for c in nameless}
         sought = [c for c in nameless if None not in texts[c.remote_id]]
         if not sought:
             return {}
-        sql = self.two_way.match_sql(self.columns.assignments([each.way.column.name for each in matched]))
+        sql = self.way.two_way.match_sql(self.way.columns.assignments([each.way.column.name for each in matched]))
         agreeing: dict[str, list[str]] = {}
-        for place, key, mine in row_writes.matches(self.source, sql, [texts[c.remote_id] for c in sought]):
+        for place, key, mine in row_writes.matches(self.way.source, sql, [texts[c.remote_id] for c in sought]):
             change = sought[place]
             alike = zip(matched, mine, strict=True)
             if all(each.same(str(text), change.fields.get(each.name)) for each, text in alike):
                 agreeing.setdefault(change.remote_id, []).append(key)
         keys = sorted({key for several in agreeing.values() for key in several})
-        free = set(keys) - links.remote_ids(self.store, self.mapping_id, keys).keys()
-        if self.two_way.filtered and free:
-            free &= row_writes.entities(self.source, self.mapping.compose_sql, sorted(free))
+        free = set(keys) - links.remote_ids(self.way.store, self.way.mapping_id, keys).keys()
+        if self.way.two_way.filtered and free:
+            free &= self.way.entities(free)
         return {
             remote_id: kept for remote_id, several in agreeing.items() if (kept := [k for k in several if k in free])
         }
@@ -201,15 +192,15 @@ class Arrivals:
     # -- new rows -----------------------------------------------------------------------------------------------------
 
     def _give_keys(self, nameless: Sequence[RemoteChange], arrived: Arrived) -> None:
-        if not self.two_way.makes_keys:
-            message = f"it carries no key, and {', '.join(self.mapping.key)} has no default"
+        if not self.way.two_way.makes_keys:
+            message = f"it carries no key, and {', '.join(self.way.mapping.key)} has no default"
             for change in nameless:
                 self._hold(change, NO_KEY, message, arrived)
             return
         if not self._default:
-            given = self.two_way.keys_by_default
-            self._default = escaped(text_of(row_writes.defaults(self.source, given.table, given.columns)))
-        keys = row_writes.evaluate(self.source, self._default, len(nameless))
+            given = self.way.two_way.keys_by_default
+            self._default = escaped(text_of(row_writes.defaults(self.way.source, given.table, given.columns)))
+        keys = row_writes.evaluate(self.way.source, self._default, len(nameless))
         for key, change in zip(keys, nameless, strict=True):
             if key in arrived.fresh or key in arrived.named:
                 self._hold(change, NO_KEY, "the default of the key gave a key twice", arrived)
@@ -224,7 +215,7 @@ class Arrivals:
         arrived.held.append(held)
 
     def _mapped(self, change: RemoteChange) -> Fields:
-        return {name: value for name, value in change.fields.items() if name in self.columns.asked}
+        return {name: value for name, value in change.fields.items() if name in self.way.columns.asked}
 
 
 def _text(value: Normal) -> str:

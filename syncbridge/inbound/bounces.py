@@ -17,10 +17,10 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 
 import orjson
-from psycopg import Connection
 
 from syncbridge.inbound.decide import Action, Decision
 from syncbridge.inbound.resolve import KEEPS_LOCAL, Verdict
+from syncbridge.inbound.way import WayBack
 from syncbridge.model import Fields, Normal
 from syncbridge.store import bounces, database
 from syncbridge.store.bounces import Turns
@@ -41,25 +41,23 @@ _MOVES = (Verdict.REMOTE, Verdict.DESTINATION_WINS, Verdict.POSTGRES_WINS)
 
 @dataclass(slots=True)
 class Bounces:
-    """Counts for one mapping, which is polled `every` so many seconds."""
+    """Counts for one mapping."""
 
-    mapping_id: int
-    store: Connection
-    every: float
+    way: WayBack
 
     @property
     def window(self) -> timedelta:
         """The time within which rounds are counted."""
-        return max(WINDOW, timedelta(seconds=POLLS * self.every))
+        return max(WINDOW, timedelta(seconds=POLLS * self.way.two_way.every))
 
     def stop(
         self, decisions: Sequence[Decision], known: Mapping[str, Link], held: Mapping[str, HeldChange]
     ) -> list[Decision]:
         """Take out of these decisions the fields that bounce; counts in the state, so within the page's transaction."""
-        now = database.now(self.store)
+        now = database.now(self.way.store)
         since = now - self.window
         suspects = {d.key: names for d in decisions if d.key in known and (names := _suspects(d, known[d.key], since))}
-        counted = bounces.read(self.store, self.mapping_id, suspects) if suspects else {}
+        counted = bounces.read(self.way.store, self.way.mapping_id, suspects) if suspects else {}
         changed: dict[str, dict[str, Turns]] = {}
         stopped = []
         for decision in decisions:
@@ -70,7 +68,7 @@ class Bounces:
                 over = {name for name in names if fields[name].rounds >= ROUNDS or fields[name].turns >= TURNS}
                 changed[decision.key] = {name: turns for name, turns in fields.items() if name not in over}
             stopped.append(_without(decision, still | over) if still or over else decision)
-        bounces.save(self.store, self.mapping_id, changed)
+        bounces.save(self.way.store, self.way.mapping_id, changed)
         return stopped
 
 

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from psycopg import Connection
-
-from syncbridge.mapping.kinship import Kin
+from syncbridge.inbound.way import WayBack
 from syncbridge.store import awaited, outbox
 
 
-def begin(store: Connection, mapping_id: int, kin: Kin) -> None:
+def begin(way: WayBack) -> None:
     """Take the lock, before any row is locked; in the transaction that makes links."""
-    if kin.children:
-        awaited.lock(store, shared={kin.locks[mapping_id]})
+    if way.kin.children:
+        awaited.lock(way.store, shared={way.kin.locks[way.mapping_id]})
 
 
-def release(store: Connection, mapping_id: int, kin: Kin, linked: Iterable[str]) -> None:
+def release(way: WayBack, linked: Iterable[str]) -> None:
     """Let those go on that wait for these entities, which got their links; after `begin`."""
-    if kin.children and (keys := set(linked)):
-        for child in awaited.mark_ready(store, mapping_id, keys):
-            outbox.wake(store, child)
+    if way.kin.children and (keys := set(linked)):
+        for child in awaited.mark_ready(way.store, way.mapping_id, keys):
+            outbox.wake(way.store, child)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from psycopg import Connection
-
 from syncbridge.errors import NeedsOperator
 from syncbridge.inbound.decide import Action, Decision
-from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.mapping.two_way import TwoWay
+from syncbridge.inbound.way import WayBack
 from syncbridge.store import guard_counts, mappings
 
 
@@ -22,10 +19,7 @@ class GuardStopped(NeedsOperator):
 class Guard:
     """The guard of one mapping. Deletes in both directions count towards one limit."""
 
-    mapping_id: int
-    mapping: CompiledMapping
-    two_way: TwoWay
-    store: Connection
+    way: WayBack
 
     def count(self, decisions: Sequence[Decision]) -> None:
         """Count the rows that are about to be deleted, or marked, in the transaction that does it.
@@ -33,19 +27,19 @@ class Guard:
         Raises GuardStopped when they would pass the limit. What was deleted over there before a person approved it is
         not counted.
         """
-        limit = self.mapping.guard.deletes
-        deletes = [d for d in decisions if d.action is Action.DELETE] if self.two_way.deletes.action != "ignore" else []
-        if limit is None or not deletes:
+        limit = self.way.mapping.guard.deletes
+        deletes = [decision for decision in decisions if decision.action is Action.DELETE]
+        if limit is None or not deletes or self.way.two_way.deletes.action == "ignore":
             return
-        approved = mappings.approved_at(self.store, self.mapping_id)
+        approved = mappings.approved_at(self.way.store, self.way.mapping_id)
         counted = sum(approved is None or d.pair.change.modified > approved for d in deletes)
         if not counted:
             return
         used = guard_counts.reserve(
-            self.store, self.mapping_id, "deletes", counted, limit=limit.count, seconds=limit.seconds
+            self.way.store, self.way.mapping_id, "deletes", counted, limit=limit.count, seconds=limit.seconds
         )
         if used is not None:
-            name = self.mapping.name
+            name = self.way.mapping.name
             raise GuardStopped(
                 f"{counted:,} records were deleted there, whose rows would be deleted with {used:,} other deletes"
                 f" before: more than the guard of {limit}",

@@ -9,14 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from psycopg import Connection
-
 from syncbridge.destinations.feed import RemoteChange
-from syncbridge.inbound.columns import Columns
-from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.mapping.two_way import TwoWay
+from syncbridge.inbound.way import WayBack
 from syncbridge.model import Operation, Outcome
-from syncbridge.source import row_writes
 from syncbridge.store import links, outbox, rechecks, sync_log
 from syncbridge.store.links import Link
 from syncbridge.store.sync_log import Incoming
@@ -24,14 +19,9 @@ from syncbridge.store.sync_log import Incoming
 
 @dataclass(frozen=True, slots=True)
 class Merges:
-    """Follows the merges of one mapping; the connections are those of the PageWriter."""
+    """Follows the merges of one mapping."""
 
-    mapping_id: int
-    mapping: CompiledMapping
-    two_way: TwoWay
-    columns: Columns
-    store: Connection
-    source: Connection
+    way: WayBack
 
     def follow(self, latest: Mapping[str, RemoteChange]) -> dict[str, RemoteChange]:
         """Link rows of merged records to the survivors, in a transaction; the changes as they are to be read then.
@@ -39,12 +29,12 @@ class Merges:
         A survivor that was not read yet is looked at by its id, and its merged record again with it.
         """
         merged = {remote_id for remote_id, change in latest.items() if change.deleted and change.merged_into}
-        linked = {link.remote_id: link for link in links.of_records(self.store, self.mapping_id, merged)}
+        linked = {link.remote_id: link for link in links.of_records(self.way.store, self.way.mapping_id, merged)}
         if not linked:
             return dict(latest)
         keys = sorted(link.key for link in linked.values())
-        touched = outbox.lock(self.store, self.mapping_id, keys)
-        there = row_writes.entities(self.source, self.mapping.compose_sql, keys)
+        touched = outbox.lock(self.way.store, self.way.mapping_id, keys)
+        there = self.way.entities(keys)
         found = dict(latest)
         for remote_id, link in sorted(linked.items()):
             survivor = _survivor(latest, remote_id)
@@ -52,10 +42,10 @@ class Merges:
             if link.key not in there or (state is not None and state.deleted):
                 found[remote_id] = replace(latest[remote_id], merged_into=None)  # as any delete
             elif state is None or (link.key in touched and touched[link.key].on_its_way):
-                rechecks.add(self.store, self.mapping_id, [remote_id, survivor])
+                rechecks.add(self.way.store, self.way.mapping_id, [remote_id, survivor])
                 del found[remote_id]
             elif self._has_row(state, link):
-                if self.two_way.deletes.action == "delete":
+                if self.way.two_way.deletes.action == "delete":
                     found[remote_id] = replace(latest[remote_id], merged_into=None)
             else:
                 self._link(link, survivor)
@@ -64,19 +54,19 @@ class Merges:
 
     def _has_row(self, survivor: RemoteChange, link: Link) -> bool:
         """Whether the survivor is linked to an entity, or carries the key of one."""
-        if links.holders(self.store, self.mapping_id, [survivor.remote_id]):
+        if links.holders(self.way.store, self.way.mapping_id, [survivor.remote_id]):
             return True
-        key = survivor.fields.get(self.columns.external_id)
-        if key is None or self.columns.carries(key, link.key) or not self.two_way.is_key(str(key)):
+        key = survivor.fields.get(self.way.columns.external_id)
+        if key is None or self.way.columns.carries(key, link.key) or not self.way.two_way.is_key(str(key)):
             return False
-        return bool(row_writes.entities(self.source, self.mapping.compose_sql, [str(key)]))
+        return bool(self.way.entities([str(key)]))
 
     def _link(self, link: Link, survivor: str) -> None:
         """What the survivor holds otherwise than the base then counts as changed there."""
-        links.upsert(self.store, self.mapping_id, {link.key: (survivor, link.base)})
+        links.upsert(self.way.store, self.way.mapping_id, {link.key: (survivor, link.base)})
         told = f"its record {link.remote_id} was merged into this one"
         entry = Incoming(link.key, Operation.NOTHING, Outcome.SAME, survivor, message=told)
-        sync_log.append_incoming(self.store, self.mapping_id, [entry])
+        sync_log.append_incoming(self.way.store, self.way.mapping_id, [entry])
 
 
 def _survivor(latest: Mapping[str, RemoteChange], remote_id: str) -> str:

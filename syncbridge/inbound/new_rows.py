@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from psycopg import Connection, Rollback
+from psycopg import Rollback
 
 from syncbridge.errors import RecordRejected
-from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.parents import Parents
-from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.mapping.two_way import TwoWay
+from syncbridge.inbound.way import WayBack
 from syncbridge.model import Fields
 from syncbridge.source import row_writes
 from syncbridge.source.row_writes import Refusal
@@ -26,10 +24,7 @@ NOT_MADE = "NOT_MADE"
 class NewRows:
     """Makes rows of one mapping."""
 
-    mapping: CompiledMapping
-    two_way: TwoWay
-    columns: Columns
-    source: Connection
+    way: WayBack
 
     def make(self, wanted: Mapping[str, Fields], parents: Parents) -> dict[str, Refusal]:
         """Make rows of key -> remote values, in a transaction; those that were refused, by key.
@@ -39,7 +34,7 @@ class NewRows:
         texts, refused = self._texts(wanted, parents)
         while texts:
             found: dict[str, Refusal] = {}
-            with self.source.transaction():
+            with self.way.source.transaction():
                 made, found = self._insert(texts)
                 wrong = self._wrong(texts, made, found)
                 if wrong:  # make the others again without them
@@ -57,7 +52,7 @@ class NewRows:
         texts, refused = {}, {}
         for key in sorted(wanted):
             try:
-                texts[key] = self.columns.texts(self.columns.for_new(wanted[key]), parents)
+                texts[key] = self.way.columns.texts(self.way.columns.for_new(wanted[key]), parents)
             except RecordRejected as rejected:
                 refused[key] = Refusal(rejected.code, rejected.message)
         return texts, refused
@@ -69,8 +64,8 @@ class NewRows:
         made: set[str] = set()
         refused: dict[str, Refusal] = {}
         for names, keys in groups.items():
-            sql = self.two_way.insert_sql(self.columns.assignments(names), new=True)
-            done = row_writes.change(self.source, sql, keys, [list(texts[key].values()) for key in keys])
+            sql = self.way.two_way.insert_sql(self.way.columns.assignments(names), new=True)
+            done = row_writes.change(self.way.source, sql, keys, [list(texts[key].values()) for key in keys])
             made |= done.keys
             refused |= done.refused
         return made, refused
@@ -80,8 +75,8 @@ class NewRows:
         expected = texts.keys() - refused.keys()
         why = "a trigger of the table left the row out, or gave it another key"
         wrong = {key: Refusal(NOT_MADE, why) for key in expected - made}
-        if self.two_way.filtered and made:
-            there = row_writes.entities(self.source, self.mapping.compose_sql, sorted(made))
+        if self.way.two_way.filtered and made:
+            there = self.way.entities(made)
             message = "the row would not pass `entity.where` of the mapping, and then be deleted over there"
             wrong |= {key: Refusal(FILTERED, message) for key in made - there}
         return wrong

@@ -23,6 +23,7 @@ from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.guard import GuardStopped
 from syncbridge.inbound.recording import Page
 from syncbridge.inbound.waiting import PATIENCE
+from syncbridge.inbound.way import WayBack
 from syncbridge.inbound.write import PageWriter
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
@@ -170,9 +171,8 @@ class Poller:
             remote = self.destination.describe(self.mapping.object, refresh=self.failures > 0)
             self._described_at = self.clock()
             columns = Columns(self.mapping, self.two_way, remote, self.destination)
-            self._writer = PageWriter(
-                self.mapping_id, self.mapping, self.two_way, columns, self.store, self.source, self.kin
-            )
+            way = WayBack(self.mapping_id, self.mapping, self.two_way, columns, self.store, self.source, self.kin)
+            self._writer = PageWriter(way)
         return self._writer
 
     def stop_for(self, error: Exception) -> float:

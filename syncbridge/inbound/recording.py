@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from psycopg import Connection
-
-from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.decide import Action, Decision, account, values
 from syncbridge.inbound.parents import Parents
 from syncbridge.inbound.resolve import Fate, Rule, Verdict
 from syncbridge.inbound.taking import differing
 from syncbridge.inbound.waiting import Waiting, held_record
-from syncbridge.mapping.two_way import TwoWay
-from syncbridge.model import Fields, Lsn, Operation, Outcome, Priority, Reason, agrees
+from syncbridge.inbound.way import WayBack
+from syncbridge.model import Fields, Lsn, Normal, Operation, Outcome, Priority, Reason, agrees
 from syncbridge.source import rows
 from syncbridge.source.row_writes import Refusal
 from syncbridge.store import database, held_changes, held_records, kept_rows, links, outbox, sync_log
@@ -48,13 +45,12 @@ class Page:
     waiting: Waiting = field(default_factory=Waiting)  # for rows of parents
 
 
-def record(
-    store: Connection, source: Connection, mapping_id: int, columns: Columns, page: Page, two_way: TwoWay
-) -> set[str]:
+def record(way: WayBack, page: Page) -> set[str]:
     """Write it all; in the transaction that locks the outbox rows of its keys. The keys that got a first link."""
+    store, mapping_id, two_way = way.store, way.mapping_id, way.two_way
     done = [decision for decision in page.decisions if decision.key not in page.refused]
     not_made = [d for d in page.decisions if d.new and (d.key in page.refused or d.action is not Action.CREATE)]
-    _record_new(store, mapping_id, columns, page, done, not_made)
+    _record_new(way, page, done, not_made)
     held = list(
         {each.key: each for each in (*page.waiting.held, *_refused(page), *filter(None, map(_held, done)))}.values()
     )
@@ -70,19 +66,18 @@ def record(
     # it may wait for just this
     outbox.make_due(store, mapping_id, [d.key for d in done if d.key in page.touched and not d.waiting])
     if two_way.sends:
-        _send(store, source, mapping_id, [d.key for d in done if d.send and d.key not in page.touched])
-    told = [*page.waiting.told, *_log_refused(page, newly), *_log_done(done, newly, columns, two_way)]
+        _send(way, [d.key for d in done if d.send and d.key not in page.touched])
+    told = [*page.waiting.told, *_log_refused(page, newly), *_log_done(done, newly, way)]
     sync_log.append_incoming(store, mapping_id, told)
     return {d.key for d in done if d.key in linked and (d.pair.base is None or d.key in page.kept)}
 
 
-def _record_new(
-    store: Connection, mapping_id: int, columns: Columns, page: Page, done: list[Decision], not_made: list[Decision]
-) -> None:
+def _record_new(way: WayBack, page: Page, done: list[Decision], not_made: list[Decision]) -> None:
     """New records that did not become rows, by their remote ids; those that did, or are gone, are held no longer."""
+    store, mapping_id = way.store, way.mapping_id
     page.held_records += page.waiting.records
     refused = [(d, page.refused[d.key]) for d in not_made if d.key in page.refused]
-    page.held_records += [held_record(d, columns, refusal.code, refusal.message) for d, refusal in refused]
+    page.held_records += [held_record(d, way.columns, refusal.code, refusal.message) for d, refusal in refused]
     newly = held_records.hold(store, mapping_id, page.held_records)
     ended = page.gone | {d.pair.change.remote_id for d in done if not d.pair.base}
     held_records.release(store, mapping_id, ended - {each.remote_id for each in page.held_records})
@@ -123,12 +118,14 @@ def _log_chosen(page: Page, done: list[Decision]) -> list[Incoming]:
     ]
 
 
-def _send(store: Connection, source: Connection, mapping_id: int, keys: list[str]) -> None:
+def _send(way: WayBack, keys: list[str]) -> None:
     """Let rows go out that have their way, and of which nothing waits."""
     if keys:
-        lsn = Lsn.parse(rows.position(source))
-        moment = database.now(store)
-        outbox.enqueue(store, mapping_id, keys, reason=Reason.REMOTE, priority=Priority.LIVE, lsn=lsn, moment=moment)
+        lsn = Lsn.parse(rows.position(way.source))
+        moment = database.now(way.store)
+        outbox.enqueue(
+            way.store, way.mapping_id, keys, reason=Reason.REMOTE, priority=Priority.LIVE, lsn=lsn, moment=moment
+        )
 
 
 def _refused(page: Page) -> list[HeldChange]:
@@ -195,12 +192,12 @@ def _log_refused(page: Page, newly: set[str]) -> list[Incoming]:
     ]
 
 
-def _log_done(done: list[Decision], newly: set[str], columns: Columns, two_way: TwoWay) -> list[Incoming]:
+def _log_done(done: list[Decision], newly: set[str], way: WayBack) -> list[Incoming]:
     entries = []
     for decision in done:
-        outcome = _outcome(decision, newly, two_way.deletes.action)
+        outcome = _outcome(decision, newly, way.two_way.deletes.action)
         if outcome is not None:
-            told = account(decision, columns.rules, Rule(two_way.conflict), columns.sensitive)
+            told = _account(decision, way)
             names = decision.write if outcome is Outcome.WRITTEN else [name for name in told if name != WHOLE]
             entries.append(
                 Incoming(
@@ -215,12 +212,12 @@ def _log_done(done: list[Decision], newly: set[str], columns: Columns, two_way: 
             )
     return [
         *entries,
-        *(_log_bounce(decision, columns, two_way) for decision in done if decision.key in newly and decision.bouncing),
+        *(_log_bounce(decision, way) for decision in done if decision.key in newly and decision.bouncing),
     ]
 
 
-def _log_bounce(decision: Decision, columns: Columns, two_way: TwoWay) -> Incoming:
-    told = account(decision, columns.rules, Rule(two_way.conflict), columns.sensitive)
+def _log_bounce(decision: Decision, way: WayBack) -> Incoming:
+    told = _account(decision, way)
     names = decision.bouncing
     return Incoming(
         decision.key,
@@ -232,6 +229,10 @@ def _log_bounce(decision: Decision, columns: Columns, two_way: TwoWay) -> Incomi
         message=_bounce_told(names),
         decision={name: told[name] for name in names},
     )
+
+
+def _account(decision: Decision, way: WayBack) -> dict[str, dict[str, Normal]]:
+    return account(decision, way.columns.rules, Rule(way.two_way.conflict), way.columns.sensitive)
 
 
 def _operation(decision: Decision) -> Operation:

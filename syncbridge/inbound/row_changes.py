@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from psycopg import Connection
-
 from syncbridge.errors import RecordRejected
 from syncbridge.inbound import sequences
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.decide import Action
 from syncbridge.inbound.new_rows import NewRows
 from syncbridge.inbound.recording import Page
-from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.mapping.two_way import TwoWay
+from syncbridge.inbound.way import WayBack
 from syncbridge.model import Fields
 from syncbridge.source import row_writes
 from syncbridge.source.row_writes import Refusal
@@ -23,7 +20,7 @@ from syncbridge.source.row_writes import Refusal
 MARK = "syncbridge.in"
 
 
-def apply(page: Page, mapping: CompiledMapping, two_way: TwoWay, columns: Columns, source: Connection) -> None:
+def apply(page: Page, way: WayBack) -> None:
     """Make, change and delete the rows of a page's decisions; what is refused is added to `page.refused`.
 
     Whoever decodes the transaction learns from a message at its begin that the changes are ours, and of which mapping.
@@ -32,16 +29,17 @@ def apply(page: Page, mapping: CompiledMapping, two_way: TwoWay, columns: Column
     """
     if all(decision.action is Action.NOTHING for decision in page.decisions):
         return
-    source.execute("select pg_logical_emit_message(true, %s, %s)", (MARK, mapping.name))
+    two_way, source = way.two_way, way.source
+    source.execute("select pg_logical_emit_message(true, %s, %s)", (MARK, way.mapping.name))
     source.execute("set constraints all immediate")  # what is refused is refused here, and not at the commit
     made = {d.key for d in page.decisions if d.action in (Action.CREATE, Action.INSERT)}
     page.refused |= sequences.refusals(source, two_way.keys_by_default, made)
     new = {d.key: d.write for d in page.decisions if d.action is Action.CREATE and d.key not in page.refused}
-    page.refused |= NewRows(mapping, two_way, columns, source).make(new, page.parents)
-    _change(page, two_way, columns, source)
+    page.refused |= NewRows(way).make(new, page.parents)
+    _change(page, way)
     sequences.pass_by(source, two_way.keys_by_default, made - page.refused.keys())
     deletes = [decision.key for decision in page.decisions if decision.action is Action.DELETE]
-    page.refused |= _delete(deletes, two_way, columns, source)
+    page.refused |= _delete(deletes, way)
 
 
 @dataclass(slots=True)
@@ -52,12 +50,12 @@ class _Group:
     values: list[list[str | None]] = field(default_factory=list)
 
 
-def _change(page: Page, two_way: TwoWay, columns: Columns, source: Connection) -> None:
+def _change(page: Page, way: WayBack) -> None:
     groups: dict[tuple[Action, tuple[str, ...]], _Group] = {}
     for decision in page.decisions:
         if decision.action in (Action.UPDATE, Action.INSERT) and decision.key not in page.refused:
             try:
-                texts = columns.texts(_writable(decision.write, columns), page.parents)
+                texts = way.columns.texts(_writable(decision.write, way.columns), page.parents)
             except RecordRejected as rejected:
                 page.refused[decision.key] = Refusal(rejected.code, rejected.message)
                 continue
@@ -65,9 +63,9 @@ def _change(page: Page, two_way: TwoWay, columns: Columns, source: Connection) -
             group.keys.append(decision.key)
             group.values.append(list(texts.values()))
     for (action, names), group in groups.items():
-        assignments = columns.assignments(names)
-        make = two_way.update_sql if action is Action.UPDATE else two_way.insert_sql
-        page.refused |= row_writes.change(source, make(assignments), group.keys, group.values).refused
+        assignments = way.columns.assignments(names)
+        make = way.two_way.update_sql if action is Action.UPDATE else way.two_way.insert_sql
+        page.refused |= row_writes.change(way.source, make(assignments), group.keys, group.values).refused
 
 
 def _writable(write: Fields, columns: Columns) -> Fields:
@@ -75,11 +73,11 @@ def _writable(write: Fields, columns: Columns) -> Fields:
     return {name: value for name, value in write.items() if name in columns.written}
 
 
-def _delete(keys: Sequence[str], two_way: TwoWay, columns: Columns, source: Connection) -> dict[str, Refusal]:
-    rule = two_way.deletes
+def _delete(keys: Sequence[str], way: WayBack) -> dict[str, Refusal]:
+    rule = way.two_way.deletes
     if not keys or rule.action == "ignore":
         return {}
     if rule.action == "delete":
-        return row_writes.change(source, two_way.delete_sql, keys).refused
-    assignments, texts = columns.constants(two_way)
-    return row_writes.change(source, two_way.update_sql(assignments), keys, [texts] * len(keys)).refused
+        return row_writes.change(way.source, way.two_way.delete_sql, keys).refused
+    assignments, texts = way.columns.constants(way.two_way)
+    return row_writes.change(way.source, way.two_way.update_sql(assignments), keys, [texts] * len(keys)).refused

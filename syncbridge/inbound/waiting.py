@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from psycopg import Connection
-
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.decide import Action, Decision, values
-from syncbridge.mapping.kinship import Kin
+from syncbridge.inbound.way import WayBack
 from syncbridge.model import Operation, Outcome
 from syncbridge.store import parent_waits
 from syncbridge.store.held_changes import HeldChange
@@ -36,24 +34,18 @@ class Waiting:
     records: Sequence[HeldRecord] = ()  # of held ones, those that have no row yet
 
 
-def write(
-    store: Connection,
-    mapping_id: int,
-    kin: Kin,
-    columns: Columns,
-    decisions: Sequence[Decision],
-    looked_at: Iterable[str],
-) -> Waiting:
+def write(way: WayBack, decisions: Sequence[Decision], looked_at: Iterable[str]) -> Waiting:
     """Record what waits of the records that were looked at, by their remote ids, and that nothing else of them does."""
+    columns = way.columns
     if not columns.lookups:
         return Waiting()
     waits = [
-        ParentWait(decision.pair.change.remote_id, name, kin.parents[columns.lookups[name].parent], parent)
+        ParentWait(decision.pair.change.remote_id, name, way.kin.parents[columns.lookups[name].parent], parent)
         for decision in decisions
         for name, parent in decision.waiting.items()
     ]
-    newly = parent_waits.record(store, mapping_id, looked_at, waits)
-    late = parent_waits.late(store, mapping_id, [wait.remote_id for wait in waits]) if waits else set()
+    newly = parent_waits.record(way.store, way.mapping_id, looked_at, waits)
+    late = parent_waits.late(way.store, way.mapping_id, [wait.remote_id for wait in waits]) if waits else set()
     told, held, records = [], [], []
     for decision in decisions:
         remote_id = decision.pair.change.remote_id

@@ -16,8 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from psycopg import Connection
-
 from syncbridge.destinations.feed import LATE, RemoteChange
 from syncbridge.inbound import children, parents, row_changes, waiting
 from syncbridge.inbound.arrivals import Arrivals, promised
@@ -32,9 +30,7 @@ from syncbridge.inbound.parents import Parents, withhold
 from syncbridge.inbound.recording import Page, record
 from syncbridge.inbound.resolve import Rule
 from syncbridge.inbound.taking import taken
-from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.mapping.kinship import Kin
-from syncbridge.mapping.two_way import TwoWay
+from syncbridge.inbound.way import WayBack
 from syncbridge.model import Fields, agrees
 from syncbridge.source import row_writes
 from syncbridge.source.row_writes import Row
@@ -47,18 +43,14 @@ from syncbridge.store.rechecks import Postponed
 
 @dataclass(slots=True)
 class PageWriter:
-    """Writes the changes of one mapping.
+    """Writes the changes of one mapping."""
 
-    `source` is a connection that may write; the same as `store` where both are one database.
-    """
+    way: WayBack
 
-    mapping_id: int
-    mapping: CompiledMapping
-    two_way: TwoWay
-    columns: Columns
-    store: Connection
-    source: Connection
-    kin: Kin = field(default_factory=Kin)
+    @property
+    def columns(self) -> Columns:
+        """What its pages are read by."""
+        return self.way.columns
 
     def write(self, changes: Sequence[RemoteChange], asked: datetime, *, current: bool = False) -> Page:
         """Write what a page tells, `asked` for at this time of the state database.
@@ -69,13 +61,12 @@ class PageWriter:
         """
         latest = {change.remote_id: change for change in changes}
         if any(change.merged_into for change in changes):
-            merges = Merges(self.mapping_id, self.mapping, self.two_way, self.columns, self.store, self.source)
-            latest = database.transact(self.store, lambda: merges.follow(latest))
+            latest = database.transact(self.way.store, lambda: Merges(self.way).follow(latest))
         whole = Page()
         for part in self._parents_first(latest):
-            if self.source is not self.store:
-                database.transact(self.store, lambda part=part: self._promise(part, asked, current=current))  # type: ignore[misc]
-            page = database.transact(self.store, lambda part=part: self._write(part, asked, current=current))  # type: ignore[misc]
+            if not self.way.in_one_database:
+                database.transact(self.way.store, lambda part=part: self._promise(part, asked, current=current))  # type: ignore[misc]
+            page = database.transact(self.way.store, lambda part=part: self._write(part, asked, current=current))  # type: ignore[misc]
             whole.decisions += page.decisions
             whole.refused |= page.refused
             whole.postponed |= page.postponed
@@ -83,10 +74,11 @@ class PageWriter:
 
     def _parents_first(self, latest: Mapping[str, RemoteChange]) -> Sequence[Mapping[str, RemoteChange]]:
         """The page in parts, each a transaction: one, unless new records of it refer to each other."""
-        itself = [way.name for way in self.columns.lookups.values() if way.parent == self.mapping.name]
+        itself = [way.name for way in self.columns.lookups.values() if way.parent == self.way.mapping.name]
         if not itself or len(latest) < 2:
             return [latest]
-        return layers(latest, itself, latest.keys() - links.holders(self.store, self.mapping_id, sorted(latest)))
+        linked = links.holders(self.way.store, self.way.mapping_id, sorted(latest))
+        return layers(latest, itself, latest.keys() - linked)
 
     def _promise(self, latest: Mapping[str, RemoteChange], asked: datetime, *, current: bool) -> None:
         """Before rows are made in another database: link new records to the keys that they will have.
@@ -97,11 +89,12 @@ class PageWriter:
         self._alone()
         _, unlinked = self._wanted(latest, all=current)
         self._begin_links(unlinked)
-        fresh = self._arrivals().sort(unlinked, settled, all=current).fresh
+        fresh = Arrivals(self.way).sort(unlinked, settled, all=current).fresh
         name = self.columns.external_id
         unkeyed: Fields = {name: None} if name else {}  # nothing else is agreed on
-        links.upsert(self.store, self.mapping_id, {key: (change.remote_id, unkeyed) for key, change in fresh.items()})
-        children.release(self.store, self.mapping_id, self.kin, fresh)
+        promises = {key: (change.remote_id, unkeyed) for key, change in fresh.items()}
+        links.upsert(self.way.store, self.way.mapping_id, promises)
+        children.release(self.way, fresh)
 
     def _write(self, latest: Mapping[str, RemoteChange], asked: datetime, *, current: bool) -> Page:
         page = Page()
@@ -109,8 +102,8 @@ class PageWriter:
         self._alone()
         wanted, unlinked = self._wanted(latest, all=current)
         self._begin_links(unlinked)
-        arrived = self._arrivals().sort(unlinked, settled, all=current)
-        if self.source is not self.store:  # what was not promised a key waits for the next look
+        arrived = Arrivals(self.way).sort(unlinked, settled, all=current)
+        if not self.way.in_one_database:  # what was not promised a key waits for the next look
             arrived.postponed |= {change.remote_id for change in arrived.fresh.values()}
             arrived.fresh = {}
         wanted = {**arrived.named, **wanted}
@@ -120,12 +113,12 @@ class PageWriter:
         if not (wanted or arrived.fresh or arrived.postponed or arrived.held or page.gone or current):
             return page
         keys = sorted(wanted)
-        touched = outbox.lock(self.store, self.mapping_id, keys)
-        held = held_changes.lock(self.store, self.mapping_id, keys)
+        touched = outbox.lock(self.way.store, self.way.mapping_id, keys)
+        held = held_changes.lock(self.way.store, self.way.mapping_id, keys)
         ids = {change.remote_id for change in wanted.values()}
-        known = {link.key: link for link in links.of_records(self.store, self.mapping_id, ids)}
-        owned = links.remote_ids(self.store, self.mapping_id, keys)
-        page.kept = kept_rows.read(self.store, self.mapping_id, arrived.named)
+        known = {link.key: link for link in links.of_records(self.way.store, self.way.mapping_id, ids)}
+        owned = links.remote_ids(self.way.store, self.way.mapping_id, keys)
+        page.kept = kept_rows.read(self.way.store, self.way.mapping_id, arrived.named)
         ready: dict[str, RemoteChange] = {}
         postponed: list[Postponed] = []
         for key in keys:
@@ -137,41 +130,38 @@ class PageWriter:
                 postponed.append(self._postponed(key, change, known.get(key)))
             else:
                 ready[key] = change
-        with self.source.transaction():
+        with self.way.source.transaction():
             decisions = self._decide(ready, _Known(known, touched, held, page.kept), arrived.fresh, page)
             page.decisions = [keyed(each, self.columns) for each in self._stop_bounces(decisions, known, held)]
-            Guard(self.mapping_id, self.mapping, self.two_way, self.store).count(page.decisions)
-            row_changes.apply(page, self.mapping, self.two_way, self.columns, self.source)
+            Guard(self.way).count(page.decisions)
+            row_changes.apply(page, self.way)
             page.touched = touched
             looked_at = latest.keys() - page.postponed if current else {d.pair.change.remote_id for d in page.decisions}
-            page.waiting = waiting.write(self.store, self.mapping_id, self.kin, self.columns, page.decisions, looked_at)
-            linked = record(self.store, self.source, self.mapping_id, self.columns, page, self.two_way)
-            children.release(self.store, self.mapping_id, self.kin, linked)
-            rechecks.add(self.store, self.mapping_id, page.postponed - {each.remote_id for each in postponed})
-            rechecks.postpone(self.store, self.mapping_id, postponed)
+            page.waiting = waiting.write(self.way, page.decisions, looked_at)
+            linked = record(self.way, page)
+            children.release(self.way, linked)
+            rechecks.add(self.way.store, self.way.mapping_id, page.postponed - {each.remote_id for each in postponed})
+            rechecks.postpone(self.way.store, self.way.mapping_id, postponed)
             if current:
-                rechecks.remove(self.store, self.mapping_id, latest.keys() - page.postponed)
+                rechecks.remove(self.way.store, self.way.mapping_id, latest.keys() - page.postponed)
         return page
 
     def _alone(self) -> None:
         """A first load and a poller must not make two rows of one record."""
-        if self.two_way.creates:
-            watermarks.make_alone(self.store, self.mapping_id)
+        if self.way.two_way.creates:
+            watermarks.make_alone(self.way.store, self.way.mapping_id)
 
     def _begin_links(self, unlinked: Sequence[RemoteChange]) -> None:
         if unlinked:
-            children.begin(self.store, self.mapping_id, self.kin)
-
-    def _arrivals(self) -> Arrivals:
-        return Arrivals(self.mapping_id, self.mapping, self.two_way, self.columns, self.store, self.source)
+            children.begin(self.way)
 
     def _wanted(
         self, latest: Mapping[str, RemoteChange], *, all: bool
     ) -> tuple[dict[str, RemoteChange], list[RemoteChange]]:
         """Changes that may say something new, by the key of their entity; and records that are linked to none."""
         wanted: dict[str, RemoteChange] = {}
-        linked = links.of_records(self.store, self.mapping_id, latest)
-        held = held_changes.read(self.store, self.mapping_id, [link.key for link in linked])
+        linked = links.of_records(self.way.store, self.way.mapping_id, latest)
+        held = held_changes.read(self.way.store, self.way.mapping_id, [link.key for link in linked])
         for link in linked:
             change = latest[link.remote_id]
             news = self._news(link.base, change)
@@ -208,21 +198,23 @@ class PageWriter:
         self, ready: Mapping[str, RemoteChange], known: _Known, fresh: Mapping[str, RemoteChange], page: Page
     ) -> list[Decision]:
         keys = sorted(ready)
-        locked = row_writes.lock(self.source, self.two_way.lock_sql, keys) if keys else {}
+        locked = row_writes.lock(self.way.source, self.way.two_way.lock_sql, keys) if keys else {}
         rows = locked
-        if self.two_way.filtered and rows:
-            there = row_writes.entities(self.source, self.mapping.compose_sql, keys)
+        if self.way.two_way.filtered and rows:
+            there = self.way.entities(keys)
             rows = {key: row for key, row in locked.items() if key in there}
         family = page.parents = self._parents(rows, {**ready, **fresh}, known.links)
         bases = {key: known.base(key, ready[key]) for key in rows if not ready[key].deleted}
-        calculated = self.columns.calculated.beyond(bases, self.store, self.source, self.kin)
+        calculated = self.columns.calculated.beyond(bases, self.way.store, self.way.source, self.way.kin)
         decisions = []
         for key in keys:
             pair = self._pair(key, ready[key], known, rows.get(key), family, calculated.get(key, {}))
             made = pair.base is not None and not promised(pair.base, self.columns.rules)
             if key in rows or made:
-                decisions.append(decide(pair, self.columns.rules, Rule(self.two_way.conflict), self.columns.unedited))
-            elif not self.two_way.creates or key in locked or pair.change.deleted:
+                decisions.append(
+                    decide(pair, self.columns.rules, Rule(self.way.two_way.conflict), self.columns.unedited)
+                )
+            elif not self.way.two_way.creates or key in locked or pair.change.deleted:
                 continue  # nothing of ours, or a row that is no entity
             elif key in known.touched and known.touched[key].status != "dead":
                 page.postponed.add(pair.change.remote_id)  # its row was there before: perhaps that is being told now
@@ -237,14 +229,16 @@ class PageWriter:
         """What links say of all that these rows and changes refer to."""
         records = [change.fields for change in ready.values()] + [known[key].base for key in ready if key in known]
         keys = map(self.columns.parent_keys, rows.values())
-        return parents.find(self.store, self.kin, list(self.columns.lookups.values()), keys=keys, records=records)
+        return parents.find(
+            self.way.store, self.way.kin, list(self.columns.lookups.values()), keys=keys, records=records
+        )
 
     def _stop_bounces(
         self, decisions: list[Decision], known: Mapping[str, Link], held: Mapping[str, HeldChange]
     ) -> list[Decision]:
         if not decisions:
             return decisions
-        return Bounces(self.mapping_id, self.store, self.two_way.every).stop(decisions, known, held)
+        return Bounces(self.way).stop(decisions, known, held)
 
     def _pair(
         self,
