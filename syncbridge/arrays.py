@@ -75,8 +75,7 @@ def _array(kind: type[T], elements: Sequence[bytes]) -> T:
 
 def _strings(values: Iterable[bytes | str | None]) -> list[bytes]:
     pack = _LENGTH.pack
-    encoded = (v.encode() if isinstance(v, str) else v for v in values)
-    return [_NULL if v is None else pack(len(v)) + v for v in encoded]
+    return [_NULL if v is None else pack(len(text := v.encode() if isinstance(v, str) else v)) + text for v in values]
 
 
 def text_array(values: Iterable[bytes | str | None]) -> TextArray:

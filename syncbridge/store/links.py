@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import starmap
 
 import orjson
 from psycopg import Connection
@@ -140,7 +141,7 @@ def of_records(connection: Connection, mapping_id: int, remote_ids: Iterable[str
         " where remote_id = any(%s) and mapping_id = %s order by key",
         (text_array(remote_ids), mapping_id),
     )
-    return [Link(*row) for row in rows]
+    return list(starmap(Link, rows.fetchall()))
 
 
 def of_entities(connection: Connection, mapping_id: int, keys: Iterable[str]) -> dict[str, Link]:
@@ -180,7 +181,7 @@ def bases_after(connection: Connection, mapping_id: int, after: str | None, limi
         " order by key limit %s",
         (mapping_id, limit) if after is None else (mapping_id, after, limit),
     )
-    return [Link(*row) for row in rows]
+    return list(starmap(Link, rows.fetchall()))
 
 
 def read_many(connection: Connection, mapping_id: int, keys: Sequence[str]) -> dict[str, tuple[str, str]]:

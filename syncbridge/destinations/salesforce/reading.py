@@ -31,12 +31,15 @@ class Shape:
         try:
             fields = {name: normal(row.get(spelled)) for name, spelled, normal in self._normal}
         except SyncbridgeError:
-            fields = {name: _tolerant(normal, row.get(spelled)) for name, spelled, normal in self._normal}
+            fields = {name: tolerant(normal, row.get(spelled)) for name, spelled, normal in self._normal}
         return RemoteRecord(row["Id"], fields)
 
 
-def _tolerant(normal: Normaliser, value: Any) -> Normal:
-    """What is stored may break rules that came later (a picklist value that was retired): show it as it is."""
+def tolerant(normal: Normaliser, value: Any) -> Normal:
+    """A value that was read: what is stored may break rules that came later (a picklist value that was retired).
+
+    Such a value is shown as it is.
+    """
     try:
         return normal(value)
     except SyncbridgeError:

@@ -16,8 +16,8 @@ import orjson
 
 from syncbridge.destinations.base import BulkRefused
 from syncbridge.destinations.feed import RemoteChange, ScanLost, ScanPage
-from syncbridge.destinations.salesforce.bulk.cells import json_reader
 from syncbridge.destinations.salesforce.bulk.query import QueryFailed, QueryJobs
+from syncbridge.destinations.salesforce.bulk.records import JobRecords
 from syncbridge.destinations.salesforce.connection import Request
 from syncbridge.destinations.salesforce.describe import field_of
 from syncbridge.destinations.salesforce.feed import PAGE, STAMP, moment
@@ -83,7 +83,9 @@ class Scan:
         self._version = version
         self._lane = lane
         self._shape = Shape(described, fields)
-        self._columns = list(dict.fromkeys((*self._shape.columns, field_of(described, STAMP).name)))
+        stamp = field_of(described, STAMP).name
+        self._columns = list(dict.fromkeys((*self._shape.columns, stamp)))
+        self._of_job = JobRecords(described, fields, self._columns, stamp)
 
     def page(self, position: str | None) -> ScanPage:
         """The page at a position, None for the first. Raises ScanLost."""
@@ -144,22 +146,7 @@ class Scan:
             place = replace(place, reading=True, total=found)
         page = jobs.page(place.job, self._columns, place.locator, place.most, lane=self._lane)
         following = replace(place, locator=page.following, most=_most(page.rows))
-        records = tuple(map(self._record, self._as_json(page.rows)))
-        return ScanPage(records, str(following), more=bool(page.following), total=place.total)
-
-    def _as_json(self, rows: Sequence[Sequence[str]]) -> Any:
-        """Rows of cells as the rows of JSON that a query would give."""
-        names = self._columns
-        readers = [(name, json_reader(field_of(self._described, name))) for name in names]
-        typed = [(name, read) for name, read in readers if read is not None]
-        for cells in rows:
-            row: dict[str, Any] = dict(zip(names, cells, strict=True))
-            if "" in cells:
-                row = {name: cell or None for name, cell in row.items()}
-            for name, read in typed:
-                if row[name] is not None:
-                    row[name] = read(row[name])
-            yield row
+        return ScanPage(self._of_job(page.rows), str(following), more=bool(page.following), total=place.total)
 
     def _record(self, row: Any) -> RemoteChange:
         return RemoteChange(row["Id"], moment(row[STAMP]), self._shape.record(row).fields)
