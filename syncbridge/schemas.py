@@ -93,6 +93,8 @@ class Column:
     generated: bool = False
     options: tuple[str, ...] = ()  # labels of an enum
     readable: bool = True  # the login may select it
+    insertable: bool = True  # the login may fill it in new rows
+    updatable: bool = True  # the login may change it
     deterministic: bool = True  # texts are equal only when their characters are; false with some collations
 
 
@@ -112,6 +114,7 @@ class Table:
     persistence: str = "p"  # p permanent, u unlogged, t temporary
     rows: int = 0  # the planner's estimate
     readable: bool = True
+    deletable: bool = True  # the login may delete rows
     owned: bool = True  # the login may put it in a publication
     row_security: bool = False  # policies hide rows from the login
     unlike_partitions: tuple[tuple[str, str], ...] = ()  # as SQL names them, and their identity: another, and not full

@@ -220,9 +220,9 @@ def _show(checked: _Checked) -> None:
         terminal.print(Text(checked.told, style="dim"), soft_wrap=True)
 
 
-def show_findings(findings: Sequence[Finding]) -> None:
+def show_findings(findings: Sequence[Finding], *, stderr: bool = False) -> None:
     """By file and line."""
-    terminal = console()
+    terminal = console(stderr=stderr)
     for file, group in groupby(sorted(findings, key=_order), key=lambda finding: _place(finding)[0]):
         terminal.print(Text(file, style="bold"))
         for finding in group:

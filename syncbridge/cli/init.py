@@ -19,6 +19,9 @@ host = "localhost"
 port = 5432
 user = "syncbridge"                    # needs REPLICATION, and SELECT on the mapped tables
 dbname = "app"
+# Where changes also come back into rows (`direction: both` or `to_postgres` in a mapping), it writes them:
+#     GRANT UPDATE, INSERT, DELETE ON public.people TO syncbridge;
+# INSERT is for new records, and DELETE for `deletes: {to_postgres: delete}`. `syncbridge check` says what is missing.
 # slot = "syncbridge"                  # replication slot
 # publication = "syncbridge"
 # slot_lost = "recreate"               # or "stop": a person makes a lost slot anew
@@ -70,6 +73,9 @@ entity:
   table: public.people
   key: id                              # the primary key or a unique key; a list for several columns
   # where: not is_test                 # SQL; a row that stops passing is treated as gone
+
+# direction: both                      # what changes there comes back into the rows, too; `conflict` decides where both
+                                       # sides changed one field. Else only rows are sent: docs/mapping.md, The way back
 
 # A text field on the object, marked as external id and unique: it carries the key, so that a repeat changes nothing.
 external_id: External_Key__c

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import click
@@ -39,11 +39,7 @@ class Weighed:
         """Raise what stands in the way."""
         if self.plan.obstacles:
             raise self.plan.obstacles[0]
-        errors = sum(each.severity == "error" for each in self.findings)
-        if errors:
-            raise ConfigurationError(
-                f"not put in force: {errors} error{'s' * (errors != 1)} above", hint="Mend them; `syncbridge check`."
-            )
+        refuse_errors(self.findings)
 
 
 def weigh(project: Project, decisions: Decisions) -> Weighed:
@@ -58,8 +54,21 @@ def weigh(project: Project, decisions: Decisions) -> Weighed:
         return Weighed(Plan((), (), (), frozenset()), tuple(findings))
     if not plan.changed:
         return Weighed(plan, ())
-    others = {_file(spec) for spec in specs if spec.mapping not in plan.changed}
-    return Weighed(plan, tuple(f for f in check.find(project, specs) if f.where.rpartition(":")[0] not in others))
+    return Weighed(plan, tuple(verify(project, specs, plan.changed)))
+
+
+def verify(project: Project, specs: Sequence[MappingSpec], changed: Collection[str]) -> list[Finding]:
+    """What `check` finds of these mappings among the project's, of the source, and of the destinations."""
+    others = {_file(spec) for spec in specs if spec.mapping not in changed}
+    return [each for each in check.find(project, specs) if each.where.rpartition(":")[0] not in others]
+
+
+def refuse_errors(findings: Sequence[Finding]) -> None:
+    """Raise ConfigurationError where errors are among them; who was shown these is told what to do."""
+    errors = sum(each.severity == "error" for each in findings)
+    if errors:
+        told = f"not put in force: {errors} error{'s' * (errors != 1)}"
+        raise ConfigurationError(told, hint="Mend what `syncbridge check` finds.")
 
 
 def _file(spec: MappingSpec) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from syncbridge.applying.apply import apply
 from syncbridge.applying.planning import Decisions
 from syncbridge.applying.restored import begin_anew
+from syncbridge.cli.check import show_findings
+from syncbridge.cli.plan import refuse_errors, verify
 from syncbridge.cli.report import as_json, console, open_project, print_json
 from syncbridge.errors import SettingsError
 from syncbridge.project import Project
@@ -30,15 +34,14 @@ from syncbridge.store import database, mappings
 def setup(context: click.Context, recreate_slot: bool, restored: bool, paused: bool, json: bool) -> None:
     """Create or upgrade the state schema, the publication and the replication slot, and begin with the mapping files.
 
-    It asks nothing and is fit for scripts. Later changes of mapping files are for `syncbridge plan` and `syncbridge
-    apply`. Running it again changes nothing.
+    It asks nothing and is fit for scripts. Mappings in which `syncbridge check` finds an error do not come in force.
+    Later changes of mapping files are for `syncbridge plan` and `syncbridge apply`. Running it again changes nothing.
     """
     if restored:
         _begin_anew(context, json=json)
         return
     with open_project(context) as project:
-        if not recreate_slot:  # which compares every record anyway
-            _leave_changes_to_apply(project)
+        _verify(project, _coming(project, anew=recreate_slot), quiet=json)
         applied = apply(project, decisions=Decisions(recreate_slot=recreate_slot, paused=paused))
     if json:
         print_json({"steps": applied.steps, "runs": applied.runs})
@@ -60,15 +63,32 @@ def _begin_anew(context: click.Context, *, json: bool) -> None:
         console().print(line, soft_wrap=True, markup=False)
 
 
-def _leave_changes_to_apply(project: Project) -> None:
-    """What is in force may only be changed by somebody who was told what that means."""
+def _coming(project: Project, *, anew: bool) -> Sequence[str]:
+    """Names of the mappings that are to come in force.
+
+    What is in force may only be changed by somebody who was told what that means: SettingsError, but where every
+    record is compared `anew`.
+    """
     with project.store("setup", ready=False) as store:
         if not database.exists(store) or not mappings.read_all(store):
-            return
+            return [spec.mapping for spec in project.files()]
         drift = project.drift(store)
     begun = drift.new and drift.unfinished  # a first installation that was interrupted
-    if drift.changed or drift.gone or (drift.new and not begun):
+    if not anew and (drift.changed or drift.gone or (drift.new and not begun)):
         raise SettingsError(
             f"mapping files differ from what is in force ({drift})",
             hint="`syncbridge plan` shows what that means, `syncbridge apply` puts them in force.",
         )
+    return [*drift.new, *drift.changed]
+
+
+def _verify(project: Project, coming: Sequence[str], *, quiet: bool) -> None:
+    """Tell what is wrong with these mappings on standard error; ConfigurationError where that is an error.
+
+    What the server and the login lack is told later, where it is met, with the statement that the owner is to run.
+    """
+    found = verify(project, project.files(), coming) if coming else []
+    found = [each for each in found if not each.where.startswith("database ")]
+    if found and not quiet:
+        show_findings(found, stderr=True)
+    refuse_errors(found)

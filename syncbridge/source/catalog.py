@@ -21,7 +21,7 @@ _TABLES = """
 select c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relreplident::text,
        greatest(c.reltuples, 0)::int8,
        has_schema_privilege(n.oid, 'usage') and has_any_column_privilege(c.oid, 'select'),
-       pg_has_role(c.relowner, 'usage'), row_security_active(c.oid),
+       has_table_privilege(c.oid, 'delete'), pg_has_role(c.relowner, 'usage'), row_security_active(c.oid),
        array(select array[p.relid::regclass::text, l.relreplident::text]
              from pg_partition_tree(c.oid) p join pg_class l on l.oid = p.relid
              where p.isleaf and c.relkind = 'p' and l.relreplident not in (c.relreplident, 'f')
@@ -34,6 +34,7 @@ join pg_class c on c.relnamespace = n.oid and c.relname = asked.name and c.relki
 _COLUMNS = """
 select a.attrelid::int8, a.attname, a.atttypid::int8, a.atttypmod, a.attnotnull,
        a.atthasdef or a.attidentity <> '', a.attgenerated <> '', has_column_privilege(a.attrelid, a.attnum, 'select'),
+       has_column_privilege(a.attrelid, a.attnum, 'insert'), has_column_privilege(a.attrelid, a.attnum, 'update'),
        coalesce(l.collisdeterministic, true)
 from pg_attribute a left join pg_collation l on l.oid = a.attcollation
 where a.attrelid = any(%s::oid[]) and a.attnum > 0 and not a.attisdropped
@@ -225,7 +226,7 @@ class _Index(NamedTuple):
 
 
 def _table(row: tuple[Any, ...], columns: Mapping[str, Column], indexes: Sequence[_Index]) -> Table:
-    oid, schema, name, kind, persistence, identity, estimate, readable, owned, row_security, unlike = row
+    oid, schema, name, kind, persistence, identity, estimate, readable, deletable, owned, row_security, unlike = row
     unique = [index for index in indexes if index.unique]
     primary = next((tuple(index.columns) for index in unique if index.primary), ())
     # a deferrable primary key is no replica identity
@@ -244,6 +245,7 @@ def _table(row: tuple[Any, ...], columns: Mapping[str, Column], indexes: Sequenc
         persistence=persistence,
         rows=estimate,
         readable=readable,
+        deletable=deletable,
         owned=owned,
         row_security=row_security,
         unlike_partitions=tuple((partition, told) for partition, told in unlike),
@@ -257,7 +259,8 @@ def _columns(connection: Connection[Any], oids: Sequence[int]) -> dict[int, dict
     types = _types(connection, [(row[2], row[3]) for row in rows])
     columns: dict[int, dict[str, Column]] = {oid: {} for oid in oids}
     for row, described in zip(rows, types, strict=True):
-        relation, name, type_oid, _, not_null, has_default, generated, readable, deterministic = row
+        relation, name, type_oid, _, not_null, has_default, generated, *rights, deterministic = row
+        readable, insertable, updatable = rights
         columns[relation][name] = _column(
             name,
             type_oid,
@@ -266,6 +269,8 @@ def _columns(connection: Connection[Any], oids: Sequence[int]) -> dict[int, dict
             has_default=has_default and not generated,
             generated=generated,
             readable=readable,
+            insertable=insertable,
+            updatable=updatable,
             deterministic=deterministic,
         )
     return columns

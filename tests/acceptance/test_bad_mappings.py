@@ -27,6 +27,18 @@ def test_unknown_tables_columns_and_fields_are_told_by_check(whole: WholeProject
         assert told in checked.out
 
 
+def test_setup_puts_nothing_in_force_in_which_check_finds_an_error(whole: WholeProject) -> None:
+    whole.write_mapping("people", PEOPLE.replace("FirstName: first_name", "FristName: first_name"))
+    ended = whole.run("setup")
+    assert ended.code == 2, ended
+    assert "people.yaml" in ended.err
+    assert "Contact has no field 'FristName'; did you mean 'FirstName'?" in ended.err
+    assert whole.sql("select 1 from pg_namespace where nspname = 'syncbridge'") == []
+    assert whole.sql("select 1 from pg_replication_slots where slot_name = %s", whole.slot) == []
+    whole.write_mapping("people", PEOPLE)
+    whole.done("setup")
+
+
 def test_a_broken_file_leaves_what_is_in_force_alone(running: WholeProject) -> None:
     running.write_mapping("people", PEOPLE.replace("first_name", "first_nam"))
     ended = running.run("apply", "--yes")
@@ -53,7 +65,8 @@ def test_an_unknown_destination_is_code_2(whole: WholeProject) -> None:
     whole.write_mapping("people", PEOPLE.replace("destination: crm", "destination: crn"))
     ended = whole.run("setup")
     assert ended.code == 2
-    assert "no destination named 'crn'" in ended.err
+    assert "the settings have no destination 'crn'; did you mean 'crm'?" in ended.err
+    assert whole.sql("select 1 from pg_namespace where nspname = 'syncbridge'") == []
 
 
 def test_a_secret_in_the_settings_file_is_refused_without_repeating_it(whole: WholeProject) -> None:

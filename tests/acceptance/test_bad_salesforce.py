@@ -34,11 +34,11 @@ def assert_parts_go_on(whole: WholeProject) -> None:
 
 def test_a_refused_login_halts_with_a_hint_and_a_right_one_delivers_everything(whole: WholeProject) -> None:
     right = whole.environment["SYNCBRIDGE_DESTINATIONS__CRM__CLIENT_SECRET"]
+    whole.done("setup")
     whole.environment["SYNCBRIDGE_DESTINATIONS__CRM__CLIENT_SECRET"] = "wrong-secret"
     checked = whole.run("check")
     assert checked.code == 1
     assert "Salesforce refused the login" in checked.out
-    whole.done("setup")
     worker = whole.start()
     waited = whole.run("wait", "--timeout", "60s")
     assert waited.code == 4

@@ -165,7 +165,8 @@ def test_privileges_are_told_per_table_and_column(connection: Connection, dsn: s
         """
         create table open_one (id int, secret text); create table closed_one (id int);
         create role reader_of_catalog login password 'x';
-        grant select (id) on open_one to reader_of_catalog;
+        grant select (id), update (secret), insert (id) on open_one to reader_of_catalog;
+        grant delete on closed_one to reader_of_catalog;
         alter table open_one enable row level security;
         """
     )
@@ -180,6 +181,9 @@ def test_privileges_are_told_per_table_and_column(connection: Connection, dsn: s
     assert open_one.row_security
     assert open_one.columns["id"].readable
     assert not open_one.columns["secret"].readable
+    assert (open_one.columns["id"].insertable, open_one.columns["id"].updatable) == (True, False)
+    assert (open_one.columns["secret"].insertable, open_one.columns["secret"].updatable) == (False, True)
+    assert (open_one.deletable, catalog.tables["public", "closed_one"].deletable) == (False, True)
     assert not catalog.tables["public", "closed_one"].readable
     assert not catalog.tables["public", "closed_one"].row_security
     assert (catalog.can_replicate, catalog.can_create, catalog.user) == (False, False, "reader_of_catalog")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncbridge.errors import Finding
-from syncbridge.mapping.checks.creates import check_creates
+from syncbridge.mapping.checks.creates import check_creates, check_write_rights
 from syncbridge.mapping.checks.fields import (
     NormaliserOf,
     check_choices,
@@ -127,6 +127,7 @@ def check_one(
         if spec.direction == "both":
             yield from check_shared_columns(spec, related.root)
         yield from check_creates(spec, related.root)
+        yield from check_write_rights(spec, related.root, catalog)
     yield from check_lookups(spec, known, catalog, related, all_known=all_known)
     if subject.remote is not None:
         yield from check_external_id(spec, subject.remote, table)

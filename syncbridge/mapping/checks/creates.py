@@ -1,12 +1,15 @@
-"""Can what comes back be written: keys of new rows, and the columns by which existing ones are found. Pure."""
+"""Can what comes back be written: the login's rights, keys of new rows, how existing ones are found. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from syncbridge.errors import Finding
+from syncbridge.mapping.checks.source import sql_name
 from syncbridge.mapping.spec import MappingSpec
-from syncbridge.schemas import Table
+from syncbridge.mapping.sql import quoted
+from syncbridge.mapping.two_way import returning
+from syncbridge.schemas import Catalog, Table
 
 
 def check_creates(spec: MappingSpec, table: Table) -> Iterator[Finding]:
@@ -31,3 +34,35 @@ def check_creates(spec: MappingSpec, table: Table) -> Iterator[Finding]:
         message = f"new rows are refused: {', '.join(missing)} may not be null, and nothing fills it"
         remedy = "Give the column a default, map a field to it, or write `creates: {to_postgres: ignore}`."
         yield Finding("warning", where, message, remedy)
+
+
+def check_write_rights(spec: MappingSpec, table: Table, catalog: Catalog) -> Iterator[Finding]:
+    """The login may change, make and delete the rows that the way back does."""
+    if spec.direction == "to_destination":
+        return
+    rule = spec.deletes.to_postgres
+    filled = {name for names in returning(spec, table).values() for name in names}
+    marked = table.columns.keys() & set(rule["set"] if isinstance(rule, dict) else ())
+    columns = table.columns.values()
+    rights = [*_missing("UPDATE", filled | marked, [column.name for column in columns if column.updatable])]
+    if spec.creates.to_postgres == "insert":
+        made = table.columns.keys() & set(spec.entity.key) | filled
+        rights += _missing("INSERT", made, [column.name for column in columns if column.insertable])
+    if rule == "delete" and not table.deletable:
+        rights.append("DELETE")
+    if rights:
+        verbs = ", ".join(dict.fromkeys(right.partition(" ")[0] for right in rights))
+        message = (
+            f"`direction: {spec.direction}` writes rows of {table.qualified}: the login {catalog.user} lacks {verbs}"
+        )
+        user = quoted(catalog.user) if catalog.user else "the_login"
+        sql = f"GRANT {', '.join(rights)} ON {sql_name(table)} TO {user};"
+        yield Finding("error", spec.at("direction"), message, "", sql)
+
+
+def _missing(right: str, columns: Collection[str], granted: Collection[str]) -> Iterator[str]:
+    """What to grant: on the table where no column has it, else on columns that lack it."""
+    if not granted:
+        yield right
+    elif closed := sorted(set(columns) - set(granted)):
+        yield f"{right} ({', '.join(map(quoted, closed))})"

@@ -41,6 +41,7 @@ def draft(sources: Sources) -> str:
         *_entity(table, found.key or tuple(table.columns)[:1], related),
         *_external_id(found.external_ids),
         *_match_on(found.pairs),
+        *_direction(),
         *_fields(found.pairs, related),
         Line(""),
         Line("deletes: {to_destination: delete}", "delete | ignore | {set: {Some_Field: false}}"),
@@ -102,6 +103,12 @@ def _match_on(pairs: Sequence[Pair]) -> Iterator[Line]:
         remark = "links records that are there already, in place of new ones"
         yield Line(f"match_on: {scalar(mail.field.name)}", remark, active=False)
         yield Line("")
+
+
+def _direction() -> Iterator[Line]:
+    remark = "changes there come back, too; the login needs UPDATE, INSERT"
+    yield Line("direction: both", remark, active=False)
+    yield Line("")
 
 
 def _fields(pairs: Sequence[Pair], related: Relations) -> Iterator[Line]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from syncbridge.errors import Finding
-from tests.mapping.checks.fix_people import HEAD, findings
+from syncbridge.schemas import Table
+from tests.mapping.checks.fix_people import HEAD, PEOPLE, findings
 
 BOTH = HEAD + "  LINE\ndirection: both\n"
 
@@ -60,3 +63,38 @@ def test_of_two_fields_over_one_column_the_second_is_told_to_be_put_back() -> No
     assert "fields.About__c: nickname takes changes of FirstName" in found.message
     silent = findings(BOTH.replace("LINE", lines.format("{column: nickname, owner: postgres}")))
     assert [each for each in silent if "put back" in each.message] == []
+
+
+def rights(more: str, table: Table = PEOPLE) -> list[tuple[str, str]]:
+    """What is said of the login's rights to write."""
+    found = findings(HEAD + "  FirstName: nickname\n" + more, table=table)
+    return [(each.message, each.sql) for each in found if "lacks" in each.message]
+
+
+def granting(*, inserts: str = "", updates: str = "", deletes: bool = False) -> Table:
+    """The table with rights on these columns only."""
+    columns = {
+        name: replace(each, insertable=name in inserts.split(), updatable=name in updates.split())
+        for name, each in PEOPLE.columns.items()
+    }
+    return replace(PEOPLE, columns=columns, deletable=deletes)
+
+
+def test_a_login_that_may_only_read_is_told_what_the_way_back_needs() -> None:
+    bare = granting()
+    assert rights("", bare) == []
+    assert rights("direction: both\n") == []
+    ((message, sql),) = rights("direction: both\n", bare)
+    assert message == "`direction: both` writes rows of public.people: the login sync lacks UPDATE, INSERT"
+    assert sql == 'GRANT UPDATE, INSERT ON "public"."people" TO "sync";'
+    ((_, sql),) = rights("direction: both\ncreates: {to_postgres: ignore}\n", bare)
+    assert sql == 'GRANT UPDATE ON "public"."people" TO "sync";'
+    ((_, sql),) = rights("direction: both\ndeletes: {to_postgres: delete}\n", bare)
+    assert sql == 'GRANT UPDATE, INSERT, DELETE ON "public"."people" TO "sync";'
+
+
+def test_rights_on_columns_are_enough_where_they_are_all_that_is_written() -> None:
+    assert rights("direction: both\n", granting(inserts="id nickname last_name", updates="nickname last_name")) == []
+    marked = "direction: both\ndeletes: {to_postgres: {set: {vip: false}}}\n"
+    ((_, sql),) = rights(marked, granting(inserts="nickname last_name", updates="nickname last_name"))
+    assert sql == 'GRANT UPDATE ("vip"), INSERT ("id") ON "public"."people" TO "sync";'

@@ -72,6 +72,8 @@ external_id: External_Key__c                        # carries the key: an extern
 
 # match_on: Email                                   # links records that are there already, in place of new ones
 
+# direction: both                                   # changes there come back, too; the login needs UPDATE, INSERT
+
 fields:
   FirstName: {column: first_name, sensitive: true}  # sure: the same name; text to string(40)
   LastName: {column: last_name, sensitive: true}    # sure: the same name; text to string(80)
@@ -86,6 +88,11 @@ guard: {deletes: 100 per hour}                      # above this the mapping sto
 #    is_test (boolean), deleted_at (timestamptz)
 """
     )
+
+
+def test_the_way_back_can_be_taken_into_use() -> None:
+    assert parse_mapping(_draft()).direction == "to_destination"
+    assert parse_mapping(_taken_into_use(_draft(), "direction:")).direction == "both"
 
 
 def test_the_draft_is_read_as_it_says() -> None:
