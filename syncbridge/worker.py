@@ -15,7 +15,8 @@ import psycopg
 
 from syncbridge.alerts import targets
 from syncbridge.alerts.loop import AlertLoop
-from syncbridge.applying import positions, restored
+from syncbridge.applying import positions
+from syncbridge.applying.restored import Witness
 from syncbridge.errors import NeedsOperator, PositionLost, RetryLater, SyncbridgeError
 from syncbridge.loops.bulk import BulkLoop, BulkResultsLoop
 from syncbridge.loops.deliver import DeliveryLoop
@@ -29,7 +30,7 @@ from syncbridge.loops.reconcile import ReconcileLoop
 from syncbridge.loops.runs import RunLoop
 from syncbridge.loops.spending import Spending
 from syncbridge.mapping.kinship import kinship
-from syncbridge.model import Lsn, MappingStatus, Reason
+from syncbridge.model import MappingStatus, Reason
 from syncbridge.outbound.bulk_turn import Turn
 from syncbridge.outbound.capture import Capture, CaptureSettings
 from syncbridge.outbound.capture_session import Pace
@@ -72,7 +73,7 @@ class Worker:
         self.capture_stopped = ""  # why capture cannot go on until a person acts
         self._changed = threading.Event()
         self._rng = random.Random()
-        self._known = Lsn(0)  # the highest checkpoint that this process saw
+        self._witness = Witness(project)
         self._id = 0
         self._numbers: Iterator[int] = iter(())
         self._spending = Spending(project)
@@ -226,12 +227,9 @@ class Worker:
     def _halt_if_restored(self) -> None:
         """Before anything is sent or written through a new connection: is it still the database that we know?"""
         if self.capture is not None:
-            self._known = max(self._known, self.capture.figures().checkpoint)
-        try:
-            restored.refuse(self.project, known=self._known)
-        except PositionLost as error:
-            self._known = Lsn(0)  # a person decides once
-            log.error("every mapping is halted: %s %s", error.message, error.hint)
+            figures = self.capture.figures()
+            self._witness.saw(figures.timeline, figures.checkpoint)
+        self._witness.halt_if_restored()
 
     def _carry_capture(self, around: Surroundings, ending: threading.Event) -> None:
         """Capture until told to stop. What a person must mend is logged and looked at again, ever more seldom."""

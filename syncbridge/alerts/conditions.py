@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from syncbridge.answers.diagnosis import of_capture, of_slot, of_workers
+from syncbridge.answers.diagnosis import of_capture, of_slot, of_workers, remedy_of_a_missing_slot
 from syncbridge.answers.status import DestinationState, MappingState, Snapshot, in_words
 from syncbridge.config.alerts import AlertSettings
 from syncbridge.config.sections import readable
 from syncbridge.model import MappingStatus
-from syncbridge.source.refusals import RECREATE
 from syncbridge.store.reconciliations import Reconciliation
 from syncbridge.store.way_back import WayBack
 
@@ -165,7 +164,9 @@ def _of_slot(snapshot: Snapshot, limits: AlertSettings) -> Iterator[Reading]:
     name, title, slot = capture.slot_name, "the slot is at risk", capture.slot
     if slot is None:
         missing = Holds.AS_BEFORE if capture.unreachable or capture.checkpoint is None else Holds.YES
-        yield Reading("slot", name, title, missing, "the replication slot does not exist", RECREATE)
+        yield Reading(
+            "slot", name, title, missing, "the replication slot does not exist", remedy_of_a_missing_slot(snapshot)
+        )
         return
     risk = next(of_slot(slot, float("inf") if limit is None else limit), None)
     words = f"keeps {slot.retained_bytes / 1_000_000:,.0f} MB of log on the source's disk ({slot.wal_status})"

@@ -13,7 +13,7 @@ from datetime import timedelta
 from syncbridge.answers.status import CaptureState, MappingState, Snapshot, in_words
 from syncbridge.errors import Finding
 from syncbridge.model import MappingStatus
-from syncbridge.source.refusals import RECREATE
+from syncbridge.source.refusals import RECREATE, RESTORED
 from syncbridge.source.slot import SlotFacts
 
 #: A worker that runs for so long should have a stream with heartbeats.
@@ -56,13 +56,20 @@ def of_capture(snapshot: Snapshot) -> Iterator[Finding]:
     elif capture.checkpoint is None:
         yield Finding("error", "capture", "capture was never set up", "Run: syncbridge setup")
     elif capture.slot is None:
-        yield Finding("error", "slot", f"the replication slot {capture.slot_name!r} does not exist", RECREATE)
+        missing = f"the replication slot {capture.slot_name!r} does not exist"
+        yield Finding("error", "slot", missing, remedy_of_a_missing_slot(snapshot))
     else:
         yield from of_slot(capture.slot)
     if capture.stopped:
         yield Finding("error", "capture", f"capture has stopped: {capture.stopped}")
     elif _should_be_ready(snapshot) and not capture.ready and not capture.unreachable:
         yield Finding("error", "capture", _not_ready(capture), "Look into the worker's log.")
+
+
+def remedy_of_a_missing_slot(snapshot: Snapshot) -> str:
+    """What to run; nothing where another finding says it: in what may be a restored copy this would be refused."""
+    restored = any(mapping.hint == RESTORED for mapping in snapshot.mappings)
+    return "" if restored or snapshot.capture.stopped else RECREATE
 
 
 def of_slot(slot: SlotFacts, much_log: float = _MUCH_LOG) -> Iterator[Finding]:

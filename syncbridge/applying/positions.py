@@ -82,7 +82,7 @@ def recover(project: Project) -> bool:
         if checkpoint is None:
             return False
         with connect(settings.conninfo()) as replication:
-            verdict = judge(facts, identify(replication), position_of(checkpoint))
+            verdict = judge(facts, identify(replication, since=checkpoint.timeline), position_of(checkpoint))
         if verdict.loss is Loss.NOTHING:
             return True
         interrupted = verdict.standing is Standing.GAP and checkpoints.intended(store, settings.slot)

@@ -6,24 +6,29 @@ what nobody meant; so every mapping stands still, is compared with both sides as
 
 from __future__ import annotations
 
+import logging
+
 import psycopg
 from psycopg import Connection
 
 from syncbridge.applying.positions import NewPosition
-from syncbridge.errors import SettingsError
+from syncbridge.errors import PositionLost, SettingsError
 from syncbridge.model import Lsn, MappingStatus
 from syncbridge.outbound.capture import position_of
 from syncbridge.project import Project
 from syncbridge.source import slot
-from syncbridge.source.startup import Loss, Verdict, examine, here, judge
+from syncbridge.source.replication import connect, identify
+from syncbridge.source.startup import Loss, Reached, Verdict, examine, here, judge
 from syncbridge.store import checkpoints, database, forget, mappings, way_back
+
+log = logging.getLogger("syncbridge.worker")
 
 REASON = "Postgres or the state was restored"
 HINT = "`syncbridge reconcile {0}` compares both sides, with --repair as you decide; then `syncbridge resume {0}`."
 
 
-def look(project: Project, source: Connection, store: Connection, *, known: Lsn | None = None) -> Verdict | None:
-    """The start-up verdict, without a replication connection; None where there is no checkpoint, or no right to look.
+def look(project: Project, source: Connection, store: Connection, *, known: Reached | None = None) -> Verdict | None:
+    """The start-up verdict; None where there is no checkpoint, or no right to look.
 
     `known` is the highest checkpoint that this process ever brought the state to.
     """
@@ -36,10 +41,36 @@ def look(project: Project, source: Connection, store: Connection, *, known: Lsn 
         system = here(source)
     except psycopg.errors.InsufficientPrivilege:  # capture will look, by its own connection
         return None
+    if system.timeline != checkpoint.timeline:
+        with connect(settings.conninfo()) as replication:
+            system = identify(replication, since=checkpoint.timeline)
     return judge(facts, system, position_of(checkpoint)._replace(known=known))
 
 
-def refuse(project: Project, *, known: Lsn | None = None) -> None:
+class Witness:
+    """What one process saw of the position: a state that went back is older than that."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._seen: Reached | None = None
+        self._told = ""
+
+    def saw(self, timeline: int, checkpoint: Lsn) -> None:
+        """Remember a checkpoint that this process brought the state to, on a timeline of the source."""
+        self._seen = max(self._seen or Reached(0, Lsn(0)), Reached(timeline, checkpoint))
+
+    def halt_if_restored(self) -> None:
+        """Halt every mapping where source or state may be restored ones, and say so in the log, once."""
+        try:
+            refuse(self._project, known=self._seen)
+        except PositionLost as error:
+            self._seen = None  # a person decides once
+            told, self._told = self._told, error.message
+            if told != error.message:
+                log.error("every mapping is halted: %s %s", error.message, error.hint)
+
+
+def refuse(project: Project, *, known: Reached | None = None) -> None:
     """Halt every mapping, in both directions, and raise PositionLost where source or state may be restored ones."""
     with project.source_admin("position") as source, project.store("position") as store:
         verdict = look(project, source, store, known=known)

@@ -65,6 +65,7 @@ class CaptureFigures:
     keys_saved: int
     received: Lsn
     checkpoint: Lsn
+    timeline: int  # that the checkpoint is on; 0: nothing was streamed yet
     confirmed: Lsn
     last_commit_time: datetime | None
     reconnects: int
@@ -200,6 +201,7 @@ class Capture:
             keys_saved=counts.keys_saved,
             received=counts.received,
             checkpoint=counts.checkpoint,
+            timeline=counts.timeline,
             confirmed=counts.confirmed,
             last_commit_time=None if time_us is None else from_microseconds(time_us),
             reconnects=self._reconnects,
@@ -219,7 +221,8 @@ class Capture:
             if checkpoint is None:
                 raise SourceUnusable(f"the slot {settings.slot!r} has no checkpoint", hint="Run: syncbridge setup")
             replication = opened.enter_context(connect(settings.source, settings.stream))
-            self._judge(facts, identify(replication), checkpoint, state)
+            system = identify(replication, since=checkpoint.timeline)
+            self._judge(facts, system, checkpoint, state)
             stream = ReplicationStream(
                 replication,
                 slot=settings.slot,
@@ -232,6 +235,7 @@ class Capture:
                 Heartbeat(source, interval=settings.heartbeat, clock=self._clock),
                 watches=self._watches,
                 checkpoint=checkpoint.end_lsn,
+                timeline=system.timeline,
                 save=lambda batch: self._save_batch(source, state, batch),
                 check=lambda: self._examine(source).require_coverage(),
                 pace=settings.pace,

@@ -74,6 +74,7 @@ class Counts:
     keys_saved: int = 0
     received: Lsn = _NOWHERE
     checkpoint: Lsn = _NOWHERE
+    timeline: int = 0
     confirmed: Lsn = _NOWHERE
     commit_time_us: int | None = None
 
@@ -98,6 +99,7 @@ class CaptureSession:
         *,
         watches: Callable[[], Iterable[Watch]],
         checkpoint: Lsn,
+        timeline: int,
         save: Callable[[Batch], None],
         check: Callable[[], None],
         pace: Pace,
@@ -112,6 +114,7 @@ class CaptureSession:
         self._pace = pace
         self._clock = clock
         self._checkpoint = checkpoint
+        self._timeline = timeline
         self._received = checkpoint  # highest end LSN of a commit, or keepalive, seen on this connection
         self._committed: Committed | None = None  # the last one seen that the checkpoint does not cover
         self._collecting_since = float("inf")
@@ -139,6 +142,7 @@ class CaptureSession:
             self._keys_saved,
             self._received,
             self._checkpoint,
+            self._timeline,
             self._stream.confirmed,
             self._commit_time_us,
         )

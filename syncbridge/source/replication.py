@@ -59,11 +59,16 @@ class Keepalive(NamedTuple):
 
 
 class SystemIdentity(NamedTuple):
-    """Which server this is, on which timeline, and up to where its log is on disk."""
+    """Which server this is, on which timeline, and up to where its log is on disk.
+
+    `left` is where its log left the timeline that was asked about: up to there both are one. Lsn(0): its own does not
+    come from that one. None: not asked, or not known.
+    """
 
     system_id: str
     timeline: int
     lsn: Lsn
+    left: Lsn | None = None
 
 
 def parse_keepalive(frame: bytes) -> Keepalive:
@@ -124,14 +129,30 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def identify(connection: psycopg.Connection) -> SystemIdentity:
-    """IDENTIFY_SYSTEM, on a replication connection that does not stream yet."""
+def identify(connection: psycopg.Connection, *, since: int | None = None) -> SystemIdentity:
+    """IDENTIFY_SYSTEM, on a replication connection that does not stream yet; with `left` of the timeline `since`."""
     try:
         row = connection.execute("IDENTIFY_SYSTEM").fetchone()
     except psycopg.Error as error:
         raise by_remedy(error, user=connection.info.user) from error
     assert row is not None  # the command always answers with one row
-    return SystemIdentity(str(row[0]), int(row[1]), Lsn.parse(row[2]))
+    timeline = int(row[1])
+    left = None if since is None or since == timeline else _left(connection, timeline, since)
+    return SystemIdentity(str(row[0]), timeline, Lsn.parse(row[2]), left)
+
+
+def _left(connection: psycopg.Connection, timeline: int, since: int) -> Lsn | None:
+    """A history file has a line for each timeline before: its number, where it was left, and why, with tabs between."""
+    if timeline < since:
+        return Lsn(0)
+    try:
+        row = connection.execute(sql.SQL("TIMELINE_HISTORY {}").format(timeline)).fetchone()
+    except psycopg.Error:  # the file may be gone
+        return None
+    assert row is not None  # the command always answers with one row
+    content = row[1] if isinstance(row[1], str) else bytes(row[1]).decode(errors="replace")  # text, or bytea
+    lines = [line.split("\t") for line in content.splitlines()]
+    return next((Lsn.parse(line[1]) for line in lines if line[0] == str(since)), Lsn(0))
 
 
 class ReplicationStream:

@@ -123,7 +123,18 @@ def create(conninfo: str, slot: str, *, timeout: float = _CREATE_TIMEOUT) -> New
 
 
 def drop(connection: Connection, slot: str) -> bool:
-    """Drop the slot; False when there is none. Raises SlotInUse while a worker streams from it."""
+    """Drop the slot of this database; False when there is none.
+
+    Raises SlotInUse while a worker streams from it, SourceUnusable when it is another database's: Postgres would drop
+    that as well, and what is synced from there would have a gap.
+    """
+    found, here = inspect(connection, slot), connection.info.dbname
+    if found is not None and found.database != here:
+        raise SourceUnusable(
+            f"the slot {slot!r} is of the database {found.database or 'none'!r}, not of {here!r}",
+            hint="Choose another name in [source] slot. Or, when nothing is synced from there any more:"
+            f" `select pg_drop_replication_slot('{slot}')`, and run this again.",
+        )
     try:
         connection.execute("select pg_drop_replication_slot(%s)", (slot,))
     except psycopg.errors.UndefinedObject:

@@ -43,6 +43,13 @@ class Loss(StrEnum):
     RESTORED = "restored"  # rows, or what we remember of them, may be older than what was delivered
 
 
+class Reached(NamedTuple):
+    """How far a process brought the state, and on which timeline of the source."""
+
+    timeline: int
+    lsn: Lsn
+
+
 class Position(NamedTuple):
     """A checkpoint: where, on which server and timeline, and in which database.
 
@@ -55,7 +62,7 @@ class Position(NamedTuple):
     database_oid: int | None = None  # None: not known
     commit_time: datetime | None = None  # of the last captured change
     copied: bool = False
-    known: Lsn | None = None  # the highest one that this process ever saw there
+    known: Reached | None = None  # the highest one that this process ever saw there
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,20 +184,47 @@ def judge(facts: Facts, system: SystemIdentity, checkpoint: Position) -> Verdict
 def _why_restored(facts: Facts, system: SystemIdentity, checkpoint: Position) -> str:
     """What says that this is not the database, or not the state, that we knew; empty when it is."""
     slot = facts.slot
-    gone = slot is None or slot.lost  # else it tells by its position whether the state is up to date
+    gone = slot is None or slot.lost or slot.database != facts.database  # else its position proves the state up to date
     if checkpoint.system_id != system.system_id:
         return f"the server is another one: system {system.system_id} instead of {checkpoint.system_id}"
     if checkpoint.end_lsn > system.lsn:
         return f"the server's log ends at {system.lsn}, before the checkpoint {checkpoint.end_lsn}"
-    if checkpoint.known is not None and checkpoint.known > checkpoint.end_lsn:
-        return f"the state says {checkpoint.end_lsn}, and had come to {checkpoint.known} before"
-    if checkpoint.timeline != system.timeline and (slot is None or not (slot.failover and slot.synced)):
-        return f"the server is on timeline {system.timeline} instead of {checkpoint.timeline}, without a failover slot"
+    if checkpoint.timeline != system.timeline:
+        if why := _why_not_promoted(slot, system, checkpoint):
+            return why
+    elif checkpoint.known is not None and checkpoint.known > (system.timeline, checkpoint.end_lsn):
+        return f"the state says {checkpoint.end_lsn}, and had come to {checkpoint.known.lsn} before"
     if gone and checkpoint.database_oid not in (None, facts.database_oid):
-        return f"the database {facts.database!r} was made anew since, and has no slot"
+        return f"the database {facts.database!r} is not the one that was synced, and has no slot of its own"
     if gone and checkpoint.copied:
         return "the state is a copy that was restored, and there is no slot to compare it with"
     return ""
+
+
+def _why_not_promoted(slot: SlotFacts | None, system: SystemIdentity, checkpoint: Position) -> str:
+    """What says that another timeline is not that of a standby which took over with slot and all that was captured.
+
+    A backup that is recovered begins a new timeline just as a standby does. Without the slot both look the same, but
+    where the old timeline was left before what was captured: then that is not there any more.
+    """
+    reached, known = checkpoint.end_lsn, checkpoint.known
+    if known is not None and known.timeline == checkpoint.timeline:
+        reached = max(reached, known.lsn)
+    there = f"the server is on timeline {system.timeline}"
+    if system.left == 0:
+        return f"{there}, which does not come from timeline {checkpoint.timeline}"
+    if system.left is not None and system.left < reached:
+        return (
+            f"{there}, which left timeline {checkpoint.timeline} at {system.left}: what was captured after that, up to"
+            f" {reached}, is not in its rows"
+        )
+    if slot is not None and slot.failover and slot.synced:
+        return ""
+    where = "" if system.left is None else f" since {system.left}"
+    return (
+        f"{there}{where} instead of {checkpoint.timeline}, without a failover slot: a standby took over, or a backup"
+        " was recovered; its log does not tell which"
+    )
 
 
 def _why_changed(facts: Facts) -> str:

@@ -9,6 +9,7 @@ from syncbridge.applying.apply import apply
 from syncbridge.errors import PositionLost, SettingsError
 from syncbridge.model import Lsn, MappingStatus, Reason
 from syncbridge.source import slot
+from syncbridge.source.startup import Reached
 from syncbridge.store import checkpoints, links, mappings, runs, way_back
 from tests.fix_cli import CliProject
 
@@ -28,7 +29,7 @@ def coming_back(project: CliProject) -> list[bool]:
 
 
 def test_nothing_stands_still_while_all_is_as_it_was(cli_project: CliProject) -> None:
-    restored.refuse(cli_project.project, known=Lsn(0))
+    restored.refuse(cli_project.project, known=None)
     assert statuses(cli_project) == [MappingStatus.ACTIVE, MappingStatus.ACTIVE]
     assert coming_back(cli_project) == [True, True]
 
@@ -46,9 +47,10 @@ def test_a_copy_halts_every_mapping_with_what_to_do(cli_project: CliProject, cas
 def test_a_state_that_went_back_is_known_by_who_saw_it_further(cli_project: CliProject) -> None:
     checkpoint = checkpoints.read(cli_project.store, cli_project.project.settings.source.slot)
     assert checkpoint is not None
-    restored.refuse(cli_project.project, known=checkpoint.end_lsn)
+    here = Reached(checkpoint.timeline, checkpoint.end_lsn)
+    restored.refuse(cli_project.project, known=here)
     with pytest.raises(PositionLost, match="and had come to"):
-        restored.refuse(cli_project.project, known=Lsn(checkpoint.end_lsn + 1))
+        restored.refuse(cli_project.project, known=here._replace(lsn=Lsn(checkpoint.end_lsn + 1)))
 
 
 @pytest.mark.parametrize("case", COPIES)

@@ -66,6 +66,7 @@ class World:
             cast(Heartbeat, NoHeartbeat()),
             watches=lambda: [Watch(1, "public", "t", ("id",))],
             checkpoint=Lsn(self.checkpoint),
+            timeline=1,
             save=self.save,
             check=lambda: None,
             pace=Pace(batch_keys=3, idle_save=0.0, linger=0.0),

@@ -12,12 +12,13 @@ from syncbridge.model import Lsn
 from syncbridge.source.publication import Publication
 from syncbridge.source.replication import SystemIdentity
 from syncbridge.source.slot import SlotFacts
-from syncbridge.source.startup import Facts, Loss, Position, Standing, judge
+from syncbridge.source.startup import Facts, Loss, Position, Reached, Standing, judge
 
 SLOT = SlotFacts("s", "pgoutput", "db", server_lsn=Lsn(900), confirmed_lsn=Lsn(500), restart_lsn=Lsn(400))
 HEALTHY = Facts("db", SLOT, Publication("p"))
 SYSTEM = SystemIdentity("1", 1, Lsn(1000))
 HERE = Position(Lsn(500), "1", 1)
+FAILOVER = replace(HEALTHY, slot=replace(SLOT, failover=True, synced=True))
 
 
 @pytest.mark.parametrize(("at", "standing", "apart"), [(500, Standing.OK, 0), (640, Standing.REPLAY, 140)])
@@ -49,7 +50,15 @@ LOST = {
         SYSTEM._replace(timeline=2),
         HERE,
     ),
-    "the state is older than we know it": (HEALTHY, SYSTEM, HERE._replace(known=Lsn(501))),
+    "another timeline that does not come from ours": (FAILOVER, SYSTEM._replace(timeline=2, left=Lsn(0)), HERE),
+    "a timeline that left ours before us": (FAILOVER, SYSTEM._replace(timeline=2, left=Lsn(499)), HERE),
+    "a timeline that left ours before what we know of": (
+        FAILOVER,
+        SYSTEM._replace(timeline=2, left=Lsn(550)),
+        HERE._replace(known=Reached(1, Lsn(551))),
+    ),
+    "an older timeline than we know of": (HEALTHY, SYSTEM, HERE._replace(known=Reached(2, Lsn(1)))),
+    "the state is older than we know it": (HEALTHY, SYSTEM, HERE._replace(known=Reached(1, Lsn(501)))),
     "the log ends before us": (HEALTHY, SYSTEM, HERE._replace(end_lsn=Lsn(1001))),
     "no publication": (replace(HEALTHY, publication=None), SYSTEM, HERE),
 }
@@ -108,11 +117,38 @@ def test_the_message_names_the_range() -> None:
         judge(HEALTHY, SYSTEM, here).require()
 
 
-def test_a_promotion_that_brought_the_slot_along_is_accepted() -> None:
-    facts = replace(HEALTHY, slot=replace(SLOT, failover=True, synced=True))
-    verdict = judge(facts, SYSTEM._replace(timeline=2), HERE)
+@pytest.mark.parametrize("left", [None, Lsn(500), Lsn(550)])
+@pytest.mark.parametrize("known", [None, Reached(1, Lsn(500))])
+def test_a_promotion_that_brought_the_slot_along_is_accepted(left: Lsn | None, known: Reached | None) -> None:
+    verdict = judge(FAILOVER, SYSTEM._replace(timeline=2, left=left), HERE._replace(known=known))
     assert verdict.promoted
     verdict.require()
+
+
+def test_a_promotion_may_have_lost_what_the_state_said_last_as_long_as_the_rows_have_what_was_captured() -> None:
+    """The state lies beside the rows: its last words were lost with the primary, and are said again."""
+    known = HERE._replace(known=Reached(1, Lsn(540)))
+    assert judge(FAILOVER, SYSTEM._replace(timeline=2, left=Lsn(550)), known).loss is Loss.NOTHING
+    afterwards = known._replace(timeline=2)  # capture has accepted it, and is not yet as far as it was
+    assert judge(FAILOVER, SYSTEM._replace(timeline=2), afterwards).loss is Loss.NOTHING
+
+
+@pytest.mark.parametrize(("left", "told"), [(None, "on timeline 2 instead"), (Lsn(550), "on timeline 2 since 0/226")])
+def test_without_the_slot_a_failover_is_told_as_what_may_be_either(left: Lsn | None, told: str) -> None:
+    why = judge(HEALTHY, SYSTEM._replace(timeline=2, left=left), HERE).why
+    assert told in why
+    assert "a standby took over, or a backup was recovered" in why
+
+
+def test_a_timeline_that_left_before_what_was_captured_is_told_as_a_loss() -> None:
+    why = judge(FAILOVER, SYSTEM._replace(timeline=2, left=Lsn(400)), HERE).why
+    assert "left timeline 1 at 0/190: what was captured after that, up to 0/1F4, is not in its rows" in why
+
+
+def test_the_slot_of_another_database_is_no_proof_that_a_copy_is_what_was_synced() -> None:
+    facts = replace(HEALTHY, slot=replace(SLOT, database="other"), database_oid=5)
+    assert judge(facts, SYSTEM, HERE._replace(database_oid=4)).loss is Loss.RESTORED
+    assert judge(facts, SYSTEM, HERE._replace(database_oid=5)).loss is Loss.SETUP
 
 
 def test_another_worker_may_move_on_while_we_look() -> None:
