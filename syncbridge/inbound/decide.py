@@ -21,6 +21,15 @@ PERSON = "a person"
 
 
 @dataclass(frozen=True, slots=True)
+class Survivor:
+    """The record that a deleted one was merged into."""
+
+    remote_id: str
+    key: str | None = None  # of its row; None: it has none, or is deleted itself
+    replaces: bool = False  # by the rule of deletes the merged record's row goes, and what refers to it follows
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A remote change beside what is known of its entity."""
 
@@ -32,6 +41,7 @@ class Pair:
     taken: Taken = NOTHING_TAKEN  # what a person decided about it
     ours: Fields = field(default_factory=dict)  # of the remote values, those that we sent and had no answer to
     external: tuple[Normal] | tuple[()] = ()  # what the record's external id field holds, where that was read
+    survivor: Survivor | None = None  # of a record that was deleted by a merge
 
 
 class Action(StrEnum):
@@ -113,11 +123,11 @@ def _deleted(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
     fate = after_delete(conflict, deleted=Side.DESTINATION, other_changed=changed, last=last)
     if fate is Fate.HOLD:
         return Decision(pair, base=pair.base, held_whole=RECORD_DELETED, fate=fate)
-    if pair.change.merged_into is not None and not decided:
-        into = pair.change.merged_into
+    survivor = pair.survivor
+    if survivor is not None and survivor.key is not None and not survivor.replaces and not decided:
         why = (
-            f"the record was merged into {into}, which has a row too: move what refers to this row to that one, and"
-            " delete this row"
+            f"the record was merged into {survivor.remote_id}, which has a row too, {survivor.key}: move what refers to"
+            " this row to that one, and delete this row"
         )
         return Decision(pair, base=pair.base, held_whole=why, fate=Fate.HOLD)
     if fate is Fate.REVIVE:

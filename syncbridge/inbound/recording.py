@@ -206,7 +206,7 @@ def _log_done(done: list[Decision], newly: set[str], way: WayBack) -> list[Incom
                     outcome,
                     decision.pair.change.remote_id,
                     fields=", ".join(names) or None,
-                    message=_with_void(decision, decision.held_whole) or None,
+                    message=_with_void(decision, decision.held_whole or _merge_told(decision)) or None,
                     decision=told,
                 )
             )
@@ -260,6 +260,15 @@ def _outcome(decision: Decision, newly: set[str], deletes: str) -> Outcome | Non
     if kept:
         return Outcome.KEPT
     return Outcome.IGNORED if decision.pair.taken.void else None
+
+
+def _merge_told(decision: Decision) -> str:
+    """Where a record went that was merged into another."""
+    survivor = decision.pair.survivor
+    if survivor is None:
+        return ""
+    row = f", whose row is {survivor.key}" if survivor.key is not None else ""
+    return f"its record was merged into {survivor.remote_id}{row}"
 
 
 def _with_void(decision: Decision, message: str) -> str:

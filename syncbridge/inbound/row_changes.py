@@ -9,6 +9,7 @@ from syncbridge.errors import RecordRejected
 from syncbridge.inbound import sequences
 from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.decide import Action
+from syncbridge.inbound.moves import move_children
 from syncbridge.inbound.new_rows import NewRows
 from syncbridge.inbound.recording import Page
 from syncbridge.inbound.way import WayBack
@@ -38,8 +39,9 @@ def apply(page: Page, way: WayBack) -> None:
     page.refused |= NewRows(way).make(new, page.parents)
     _change(page, way)
     sequences.pass_by(source, two_way.keys_by_default, made - page.refused.keys())
-    deletes = [decision.key for decision in page.decisions if decision.action is Action.DELETE]
-    page.refused |= _delete(deletes, way)
+    deletes = [decision for decision in page.decisions if decision.action is Action.DELETE]
+    page.refused |= move_children(way, deletes)
+    page.refused |= _delete([decision.key for decision in deletes if decision.key not in page.refused], way)
 
 
 @dataclass(slots=True)

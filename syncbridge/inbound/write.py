@@ -15,16 +15,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from syncbridge.destinations.feed import LATE, RemoteChange
 from syncbridge.inbound import children, parents, row_changes, waiting
 from syncbridge.inbound.arrivals import Arrivals, promised
 from syncbridge.inbound.bounces import Bounces
 from syncbridge.inbound.columns import Columns
-from syncbridge.inbound.decide import Decision, Pair, create, decide
+from syncbridge.inbound.decide import Decision, Pair, Survivor, create, decide
 from syncbridge.inbound.guard import Guard
 from syncbridge.inbound.keys import key_differs, keyed
-from syncbridge.inbound.merges import Merges
+from syncbridge.inbound.merges import follow
 from syncbridge.inbound.order import layers
 from syncbridge.inbound.parents import Parents, withhold
 from syncbridge.inbound.recording import Page, record
@@ -59,14 +60,15 @@ class PageWriter:
         they are to be looked at even if they equal their base. What could not be decided is in `Page.postponed`, and
         asked for again.
         """
-        latest = {change.remote_id: change for change in changes}
+        latest: Mapping[str, RemoteChange] = {change.remote_id: change for change in changes}
+        survivors: Mapping[str, Survivor] = {}
         if any(change.merged_into for change in changes):
-            latest = database.transact(self.way.store, lambda: Merges(self.way).follow(latest))
+            latest, survivors = database.transact(self.way.store, lambda: follow(self.way, latest))
         whole = Page()
         for part in self._parents_first(latest):
             if not self.way.in_one_database:
-                database.transact(self.way.store, lambda part=part: self._promise(part, asked, current=current))  # type: ignore[misc]
-            page = database.transact(self.way.store, lambda part=part: self._write(part, asked, current=current))  # type: ignore[misc]
+                database.transact(self.way.store, partial(self._promise, part, asked, current=current))
+            page = database.transact(self.way.store, partial(self._write, part, survivors, asked, current=current))
             whole.decisions += page.decisions
             whole.refused |= page.refused
             whole.postponed |= page.postponed
@@ -96,7 +98,14 @@ class PageWriter:
         links.upsert(self.way.store, self.way.mapping_id, promises)
         children.release(self.way, fresh)
 
-    def _write(self, latest: Mapping[str, RemoteChange], asked: datetime, *, current: bool) -> Page:
+    def _write(
+        self,
+        latest: Mapping[str, RemoteChange],
+        survivors: Mapping[str, Survivor],
+        asked: datetime,
+        *,
+        current: bool,
+    ) -> Page:
         page = Page()
         settled = asked if current else asked - LATE
         self._alone()
@@ -131,7 +140,7 @@ class PageWriter:
             else:
                 ready[key] = change
         with self.way.source.transaction():
-            decisions = self._decide(ready, _Known(known, touched, held, page.kept), arrived.fresh, page)
+            decisions = self._decide(ready, _Known(known, touched, held, page.kept, survivors), arrived.fresh, page)
             page.decisions = [keyed(each, self.columns) for each in self._stop_bounces(decisions, known, held)]
             Guard(self.way).count(page.decisions)
             row_changes.apply(page, self.way)
@@ -260,7 +269,8 @@ class PageWriter:
         change = replace(change, fields=self._mapped(change))
         decided = taken(known.held.get(key), base, local, change)
         ours = _ours(known.touched[key], change.fields) if key in known.touched else {}
-        return Pair(key, change, base, local, committed, decided, ours, carried)
+        survivor = known.survivors.get(change.remote_id)
+        return Pair(key, change, base, local, committed, decided, ours, carried, survivor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +281,7 @@ class _Known:
     touched: Mapping[str, Touched] = field(default_factory=dict)
     held: Mapping[str, HeldChange] = field(default_factory=dict)
     kept: Mapping[str, Link] = field(default_factory=dict)  # links of which somebody deleted the record
+    survivors: Mapping[str, Survivor] = field(default_factory=dict)  # by the ids of merged records
 
     def base(self, key: str, change: RemoteChange, *, there: bool = True) -> Fields | None:
         """What an entity and this record agreed on; None before they are linked. `there`: the entity has a row."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.mapping.compile import CompiledField, CompiledMapping
 from syncbridge.mapping.lookup_sql import lookup_relation
 
 
@@ -17,6 +17,8 @@ class Child:
     mapping: str
     object: str
     field: str
+    sensitive: bool = False
+    move_sql: str = ""  # `TwoWay.move_sql` of this field; empty where no remote change of it is written
 
     @property
     def relation(self) -> str:
@@ -46,7 +48,7 @@ def kinship(ids: Mapping[str, int], compiled: Mapping[int, CompiledMapping]) -> 
         id: Kin(
             parents=parents[id],
             children=tuple(
-                Child(child, other.name, other.object, f.remote)
+                _child(child, other, f, mapping)
                 for child, other in sorted(compiled.items())
                 for f in other.fields
                 if f.lookup == mapping.name
@@ -56,6 +58,14 @@ def kinship(ids: Mapping[str, int], compiled: Mapping[int, CompiledMapping]) -> 
         )
         for id, mapping in compiled.items()
     }
+
+
+def _child(id: int, child: CompiledMapping, field: CompiledField, parent: CompiledMapping) -> Child:
+    move_sql = ""
+    if child.two_way is not None and field.remote in child.two_way.lookups:
+        one_table = (child.schema, child.table) == (parent.schema, parent.table)
+        move_sql = child.two_way.move_sql(field.remote, parent.key if one_table else ())
+    return Child(id, child.name, child.object, field.remote, field.sensitive, move_sql)
 
 
 def _circles(parents: Mapping[int, Sequence[int]]) -> dict[int, frozenset[int]]:

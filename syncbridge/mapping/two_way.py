@@ -124,6 +124,37 @@ class TwoWay:
             f" returning {escaped(key_text(self._alias, self._key))}"
         )
 
+    def move_sql(self, remote: str, survivor: Sequence[str] = ()) -> str:
+        """Moves rows from one parent to another in the columns of a lookup, a limit of them, in the order of keys.
+
+        Parameters are an array of parents' keys, one of the keys that stand in for them, and the limit; rows are (key,
+        the parent's key). Where parents are rows of the same table, `survivor` names the columns of their key: the row
+        that stands in for its parent does not become a parent of its own.
+        """
+        lookup = self.lookups[remote].columns
+        mine = [qualified(self._alias, column.name) for column in lookup]
+        old = [part for _, part in key_parts(lookup)]
+        new = [part.replace(KEY, f"{KEYS}._survivor") for part in old]
+        where = [f"{own} = {part}" for own, part in zip(mine, old, strict=True)]
+        if survivor:
+            itself = zip((qualified(self._alias, name) for name in survivor), new, strict=True)
+            where.append(f"not ({' and '.join(f'{own} = {part}' for own, part in itself)})")
+        found = ", ".join(
+            [f"{qualified(self._alias, column.name)} as _key_{number}" for number, column in enumerate(self._key)]
+            + [f"{part} as _new_{number}" for number, part in enumerate(new)]
+        )
+        same = [f"{qualified(self._alias, c.name)} = _moved._key_{number}" for number, c in enumerate(self._key)]
+        changes = ", ".join(f"{quoted(column.name)} = _moved._new_{number}" for number, column in enumerate(lookup))
+        key = key_text(self._alias, self._key)
+        return (
+            f"with _moved as (select {KEY} as _parent, {escaped(found)}"  # noqa: S608 - quoted names
+            f" from unnest(%s::text[], %s::text[]) as {KEYS} ({KEY.partition('.')[2]}, _survivor)"
+            f" join {escaped(self._source)} on {escaped(' and '.join(where))}"
+            f' order by {escaped(key)} collate "C" limit %s for update of {escaped(quoted(self._alias))})'
+            f" update {escaped(self._source)} set {escaped(changes)} from _moved where {escaped(' and '.join(same))}"
+            f" returning {escaped(key)}, _moved._parent"
+        )
+
     @property
     def delete_sql(self) -> str:
         """Deletes the rows of the keys; gives those that were there."""

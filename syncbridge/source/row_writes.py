@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -109,22 +109,41 @@ def change(connection: Connection, sql: str, keys: Sequence[str], values: Sequen
     Where one row is refused the batch is halved until it is alone; what it did is undone by a savepoint. In a
     transaction, whose locks must not be held up for long: a deadlock is raised as psycopg has it.
     """
+    rows, refused = _by_halves(connection, sql, keys, values)
+    return Done({key for (key,) in rows}, refused)
+
+
+def move(
+    connection: Connection, sql: str, survivors: Mapping[str, str], limit: int
+) -> tuple[list[tuple[str, str]], dict[str, Refusal]]:
+    """Move up to `limit` rows by `TwoWay.move_sql` from these parents to those that stand in for them.
+
+    Those that were moved, each with its parent; and the parents of which a row is refused, of which none was moved. In
+    a transaction, as of `change`.
+    """
+    keys = sorted(survivors)
+    rows, refused = _by_halves(connection, sql, keys, [(survivors[key],) for key in keys], limit)
+    return [(key, parent) for key, parent in rows], refused
+
+
+def _by_halves(
+    connection: Connection, sql: str, keys: Sequence[str], values: Sequence[Row], *further: int
+) -> tuple[list[tuple[str, ...]], dict[str, Refusal]]:
     columns = [text_array(column) for column in zip(*values, strict=True)] if values else []
     try:
         with connection.transaction():
-            rows = connection.execute(sql, (text_array(keys), *columns)).fetchall()
-        return Done({key for (key,) in rows})
+            return connection.execute(sql, (text_array(keys), *columns, *further)).fetchall(), {}
     except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
         raise
     except psycopg.Error as error:
         if not (error.sqlstate or "").startswith(_ROW_FAULTS):
             raise _classified(error) from error
         if len(keys) == 1:
-            return Done(refused={keys[0]: Refusal(error.sqlstate or "", _describe(error))})
+            return [], {keys[0]: Refusal(error.sqlstate or "", _describe(error))}
     middle = len(keys) // 2
-    first = change(connection, sql, keys[:middle], values[:middle])
-    second = change(connection, sql, keys[middle:], values[middle:])
-    return Done(first.keys | second.keys, first.refused | second.refused)
+    rows, refused = _by_halves(connection, sql, keys[:middle], values[:middle], *further)
+    others, also_refused = _by_halves(connection, sql, keys[middle:], values[middle:], *further)
+    return [*rows, *others], refused | also_refused
 
 
 def _describe(error: psycopg.Error) -> str:

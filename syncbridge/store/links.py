@@ -153,6 +153,16 @@ def of_entities(connection: Connection, mapping_id: int, keys: Iterable[str]) ->
     return {row[0]: Link(*row) for row in rows}
 
 
+def lock(connection: Connection, mapping_id: int, keys: Iterable[str]) -> dict[str, Link]:
+    """The same, locked in key order until the transaction ends."""
+    rows = connection.execute(
+        "select key, remote_id, base, delivered_at from syncbridge.link where mapping_id = %s and key = any(%s)"
+        " order by key for update",
+        (mapping_id, text_array(sorted(set(keys)))),
+    )
+    return {row[0]: Link(*row) for row in rows}
+
+
 def keys_after(connection: Connection, mapping_id: int, after: str | None, limit: int) -> list[str]:
     """The next page of linked keys in key order."""
     behind = "" if after is None else " and key > %s"  # no `or`: it would hide the range from the index
