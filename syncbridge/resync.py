@@ -1,13 +1,14 @@
 """First syncs and resyncs: a bounded stream of keys into the outbox, in key order, that goes on where it stopped.
 
-A run only enqueues, with a lower priority than live changes; delivery then finds what differs. First the rows of the
-table, whether or not they pass the mapping's filter, then linked entities whose row is gone. Each page is one
-transaction with the run's progress, so any number of workers may carry the same run and none of them twice.
+A run only enqueues, with a lower priority than live changes; delivery then finds what differs. What is known to be
+equal may be left out. First the rows of the table, whether or not they pass the mapping's filter, then linked entities
+whose row is gone. Each page is one transaction with the run's progress, so any number of workers may carry the same run
+and none of them twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -22,6 +23,9 @@ from syncbridge.store.runs import Run
 
 PAGE = 10_000  # keys a transaction
 
+#: Gives those of a page's keys, in order, that delivery has to look at.
+Sift = Callable[[Sequence[str]], Sequence[str]]
+
 
 class Progress(StrEnum):
     """What one step of a run came to."""
@@ -32,10 +36,19 @@ class Progress(StrEnum):
     OVER = "over"
 
 
-def step(store: Connection, source: Connection, run_id: int, mapping: CompiledMapping, *, page: int = PAGE) -> Progress:
+def step(
+    store: Connection,
+    source: Connection,
+    run_id: int,
+    mapping: CompiledMapping,
+    *,
+    page: int = PAGE,
+    sift: Sift | None = None,
+) -> Progress:
     """Enqueue the next page of a run. A run that cannot go on (its filter fails, its table is gone) ends as failed.
 
-    `source` is a connection prepared by `rows.prepare`. Raises RetryLater when Postgres is away.
+    Of a resync the rows that `sift` leaves out are not enqueued. `source` is a connection prepared by `rows.prepare`.
+    Raises RetryLater when Postgres is away.
     """
     try:
         with store.transaction():
@@ -46,7 +59,7 @@ def step(store: Connection, source: Connection, run_id: int, mapping: CompiledMa
                 return Progress.WAITS  # another mapping is in force than this process knows
             if run.barrier is not None and not rows.passed(source, run.barrier):
                 return Progress.WAITS
-            return _page(store, source, run, mapping, page)
+            return _page(store, source, run, mapping, page, sift if _may_leave_out(run) else None)
     except (SchemaDrift, ConfigurationError) as error:
         runs.fail(store, run_id, error.message)
         return Progress.OVER
@@ -60,7 +73,14 @@ def _elsewhere(run: Run | None) -> Progress:
     return Progress.BUSY if run.status == "pending" else Progress.OVER
 
 
-def _page(store: Connection, source: Connection, run: Run, mapping: CompiledMapping, page: int) -> Progress:
+def _may_leave_out(run: Run) -> bool:
+    """Whether records that are equal are of no concern: of a first sync none is there yet."""
+    return run.reason in (Reason.RESYNC, Reason.RECOVERY) and not run.resend
+
+
+def _page(
+    store: Connection, source: Connection, run: Run, mapping: CompiledMapping, page: int, sift: Sift | None
+) -> Progress:
     if not mapping.sends:
         runs.advance(store, run.id, phase="done", after=None, enqueued=0)
         return Progress.OVER
@@ -68,12 +88,13 @@ def _page(store: Connection, source: Connection, run: Run, mapping: CompiledMapp
         sql, parameters = mapping.keys_page(run.after, page, where=run.filter or None)
         keys = rows.keys_page(source, sql, parameters)
         following = "done" if run.filter else "links"
-        selected: Sequence[str] = keys
+        visited: Sequence[str] = keys
+        selected = visited if sift is None else sift(visited)
     else:
         keys = links.keys_after(store, run.mapping_id, run.after, page)
         following = "done"
         present = rows.existing(source, mapping.compose_sql, keys)
-        selected = [key for key in keys if key not in present]
+        visited = selected = [key for key in keys if key not in present]
     # What was not captured was committed before the slot was there again, which is when its run was asked for.
     latest = run.requested_at if run.reason is Reason.RECOVERY else None
     enqueue(store, source, run.mapping_id, selected, reason=run.reason, resend=run.resend, moment=latest)
@@ -83,7 +104,7 @@ def _page(store: Connection, source: Connection, run: Run, mapping: CompiledMapp
         run.id,
         phase=following if last_page else run.phase,
         after=None if last_page else keys[-1],
-        enqueued=len(selected),
+        enqueued=len(visited),
     )
     return Progress.OVER if last_page and following == "done" else Progress.WENT_ON
 

@@ -20,6 +20,7 @@ from syncbridge.mapping.files import parse_mapping
 from syncbridge.model import Lsn, Reason
 from syncbridge.outbound.capture import Capture
 from syncbridge.outbound.deliver import Deliverer
+from syncbridge.outbound.sifting import Sifter
 from syncbridge.project import compile_over
 from syncbridge.source import publication, rows
 from syncbridge.source.catalog import read_catalog
@@ -207,6 +208,7 @@ class Bridge:
     mapping_id: int
     crm: RecordingDestination
     fan: FanOut
+    sifter: Sifter
     deliverer: Deliverer
     carrier: Carrier | None  # of bulk jobs, in every other example
 
@@ -223,7 +225,7 @@ class Bridge:
                 self.carrier.step()
         else:
             for run in runs.pending(self.store):
-                resync.step(self.store, self.source, run.id, self.mapping, page=3)
+                resync.step(self.store, self.source, run.id, self.mapping, page=3, sift=self.sifter)
 
     def wait(self) -> None:
         """Until nothing is left of what was committed before."""
@@ -285,6 +287,7 @@ def build(captured: CapturedDatabase, opened: ExitStack, shape: Shape, *, jobs: 
         number,
         crm,
         FanOut(connect(), source, join_keys=3, page=2, large_page=2),
+        Sifter(number, mapping, crm, store, source),
         Deliverer(number, mapping, crm, connect(), source, rng=random.Random(1)),
         _carrier(number, mapping, crm, connect(), source) if jobs else None,
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from syncbridge import resync
 from syncbridge.errors import RetryLater
-from syncbridge.loops.loop import IDLE, THROTTLED, Connected
+from syncbridge.loops.loop import IDLE, Connected
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.model import Priority, Reason
+from syncbridge.outbound.sifting import Sifter
 from syncbridge.project import lost
 from syncbridge.store import bulk_jobs, outbox, runs
 from syncbridge.store.runs import Direction, Run
 
+#: Seconds until a run looks again whether less waits: to count that costs as much as to enqueue some hundred rows.
+FULL = 0.3
 #: Seconds for which lanes leave a first sync to bulk jobs, which look at the backlog every second.
 OPENING = 5.0
 
@@ -21,6 +24,7 @@ class RunLoop(Connected):
     def open(self) -> None:
         self._state = self._store("runs")
         self._rows = self._source("runs")
+        self._sifters: dict[int, Sifter] = {}  # by mapping id
 
     def step(self) -> float:
         wait = IDLE
@@ -29,16 +33,24 @@ class RunLoop(Connected):
             if mapping is None:
                 continue
             if outbox.bulk_waiting(self._state, run.mapping_id, enough=outbox.ENOUGH_WAITING):
-                wait = min(wait, THROTTLED)
+                wait = min(wait, FULL)
                 continue
             if run.phase == "rows" and run.after is None:
                 total = resync.measure(self._state, self._rows, run.id, mapping)
                 self._leave_to_jobs(run, mapping, total)
-            if resync.step(self._state, self._rows, run.id, mapping) is resync.Progress.WENT_ON:
+                self._sifters.pop(run.mapping_id, None)  # what the destination says now counts for this run
+            sifter = self._sifter(run.mapping_id, mapping)
+            if resync.step(self._state, self._rows, run.id, mapping, sift=sifter) is resync.Progress.WENT_ON:
                 wait = 0.0
         if lost(self._rows):
             raise RetryLater("the connection to the source is gone")
         return wait
+
+    def _sifter(self, mapping_id: int, mapping: CompiledMapping) -> Sifter:
+        if mapping_id not in self._sifters:
+            destination, kin = self.around.project.destination(mapping.destination), self.around.kin[mapping_id]
+            self._sifters[mapping_id] = Sifter(mapping_id, mapping, destination, self._state, self._rows, kin)
+        return self._sifters[mapping_id]
 
     def _leave_to_jobs(self, run: Run, mapping: CompiledMapping, total: int | None) -> None:
         """Keep lanes from the first rows of a first sync that jobs can carry: each call of theirs takes 200 at most."""

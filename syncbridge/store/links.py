@@ -203,6 +203,25 @@ def read_many(connection: Connection, mapping_id: int, keys: Sequence[str]) -> d
     return {key: (remote_id, base) for key, remote_id, base in rows}
 
 
+# Found one by one by their whole key, as in `claims`.
+_AT_REST = """
+select l.key, l.remote_id, l.base::text
+  from unnest(%(keys)s) as wanted (key)
+       cross join lateral (select key, remote_id, base from syncbridge.link
+                            where mapping_id = %(mapping)s and key = wanted.key offset 0) as l
+       left join lateral (select true as waits from syncbridge.outbox
+                           where mapping_id = %(mapping)s and key = wanted.key offset 0) as o on true
+ where o.waits is null
+"""
+
+
+def at_rest(connection: Connection, mapping_id: int, keys: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Remote id and base, as JSON text, of those of these keys that are linked and have no row in the outbox."""
+    parameters = {"mapping": mapping_id, "keys": text_array(sorted(keys))}
+    rows = connection.execute(_AT_REST, parameters, prepare=True)
+    return {key: (remote_id, base) for key, remote_id, base in rows}
+
+
 def count(connection: Connection, mapping_id: int) -> int:
     """How many entities have a remote record."""
     row = connection.execute("select count(*) from syncbridge.link where mapping_id = %s", (mapping_id,)).fetchone()

@@ -36,7 +36,7 @@ class Run:
     phase: str  # rows: those in the table; links: linked entities whose row is gone; done. Of a load see `loads`
     after: str | None
     total: int | None
-    enqueued: int  # keys; of a load, records that were read
+    enqueued: int  # keys that it came to; of a load, records that were read
     status: str
     error: str | None
     requested_at: datetime
@@ -227,7 +227,7 @@ def lock(connection: Connection, run_id: int) -> Run | None:
 
 
 def advance(connection: Connection, run_id: int, *, phase: str, after: str | None, enqueued: int) -> None:
-    """Record one page, in the transaction that enqueued it."""
+    """Record one page, in the transaction that enqueued what of it has to be looked at."""
     connection.execute(
         "update syncbridge.run set phase = %s, after = %s, enqueued = enqueued + %s,"
         " started_at = coalesce(started_at, now()),"

@@ -9,6 +9,7 @@ import pytest
 
 from syncbridge.loops.loop import Surroundings
 from syncbridge.loops.runs import RunLoop
+from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Reason
 from syncbridge.store import runs
 from tests.fix_bulk import FROM, BulkProject, StartBulk
@@ -23,7 +24,7 @@ def carry_on(bulk: BulkProject, reason: Reason) -> None:
         source=lambda purpose: bulk.source(),
         destination=lambda name: bulk.destination,
     )
-    around = SimpleNamespace(project=project, compiled={small.mapping_id: small.mapping})
+    around = SimpleNamespace(project=project, compiled={small.mapping_id: small.mapping}, kin={small.mapping_id: Kin()})
     with RunLoop(cast(Surroundings, around)) as loop:
         while runs.pending(small.store):
             loop.step()
@@ -65,3 +66,13 @@ def test_a_first_sync_that_no_job_takes_over_goes_by_lanes_after_a_moment(bulk: 
     assert row[0].total_seconds() <= 5
     bulk.small.store.execute("update syncbridge.bulk_reserve set until = now()")
     assert bulk.small.deliverer.step() == FROM
+
+
+def test_a_resync_enqueues_only_what_differs(bulk: BulkProject) -> None:
+    small = bulk.small
+    insert(bulk, 3)
+    carry_on(bulk, Reason.FIRST_SYNC)
+    bulk.small.deliver()
+    small.writer.execute("update people set last_name = 'New' where id = 2")
+    carry_on(bulk, Reason.RESYNC)
+    assert small.left() == ["2"]
