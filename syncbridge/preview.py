@@ -6,8 +6,9 @@ record tells what would differ afterwards. The two part where somebody changed a
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -24,12 +25,18 @@ from syncbridge.outbound.first_contact import FirstContact
 from syncbridge.outbound.lookups import Lookups
 from syncbridge.outbound.masking import covered
 from syncbridge.outbound.plan import Planned, plan
+from syncbridge.outbound.reread import Reread
 from syncbridge.source import rows
-from syncbridge.store import links
+from syncbridge.store import held_changes, links
 from syncbridge.store.claims import Claimed
+from syncbridge.store.held_changes import HeldChange
 
 #: Records that are composed, read and compared at once.
 PAGE = 2000
+
+
+#: Of what a person decided about, and no worker carried out yet.
+DECIDED = "it was decided, and a worker carries it out"
 
 
 class Fate(StrEnum):
@@ -42,7 +49,7 @@ class Fate(StrEnum):
     CHANGED_THERE = "changed there"  # it differs, but not since the last delivery: only `resync --force` sends it
     REFUSED = "refused"
     WAITS = "waits"  # for the record of another mapping's entity
-    HELD = "held"  # a person decides which record it is
+    HELD = "held"  # a person decides which record it is, or which side has its way
     IGNORED = "ignored"  # one side is gone, and the mapping says to do nothing
 
 
@@ -54,6 +61,7 @@ class Difference:
     before: Normal
     after: Normal
     sent: bool = True
+    held: bool = False  # a person decides about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +191,14 @@ class _Page:
     records: Mapping[str, Fields]
     _met: dict[str, str] = field(default_factory=dict)  # key -> remote id that first contact would take
     _held: dict[str, str] = field(default_factory=dict)  # key -> why
+    _changes: Mapping[str, HeldChange] = field(default_factory=dict)  # remote changes that are held, by key
 
     def previewed(self) -> Iterator[Previewed]:
         self._first_contact()
-        found = self._remote()
+        reread, known = self._known()
+        found = self._remote(reread.names(known) if reread is not None else ())
+        if reread is not None:
+            reread.judge(known, [found.get(p.key) for p in known])
         for p in self.planned:
             previewed = self._one(p, found.get(p.key))
             if previewed is not None:
@@ -204,12 +216,25 @@ class _Page:
         self._met = {p.key: remote_id for remote_id, p in met.taken}
         self._held = {key: held.detail for key, held in met.held.items()}
 
-    def _remote(self) -> dict[str, RemoteRecord]:
-        """The remote record of each key: by its id where that is known, else by external id."""
+    def _known(self) -> tuple[Reread | None, list[Planned]]:
+        """Of a mapping with a way back: what looks at records before they are written, and what it looks at."""
+        preview = self.preview
+        if preview.store is None or preview.mapping_id is None or preview.mapping.two_way is None:
+            return None, []
+        reread = Reread(preview.mapping_id, preview.mapping, preview.destination, preview.store)
+        self._changes = held_changes.read(preview.store, preview.mapping_id, [p.key for p in self.planned])
+        return reread, reread.known(self.planned)
+
+    def _remote(self, wanted: Sequence[str]) -> dict[str, RemoteRecord]:
+        """The remote record of each key, with the fields that are `wanted` beside those that it would get.
+
+        By its id where that is known, else by external id.
+        """
         preview, converter = self.preview, self.preview._composer.converter
         sought = [p for p in self.planned if p.refusal is None and not p.waits and p.key not in self._held]
         ours = [self.records.get(p.key, p.fields) for p in sought]
-        names = list(dict.fromkeys(name for fields in ours for name in fields)) or [converter.external_field]
+        names = list(dict.fromkeys([*(name for fields in ours for name in fields), *wanted]))
+        names = names or [converter.external_field]
         ids = {p.key: self._met.get(p.key) or p.claimed.remote_id for p in sought}
         known = {key: remote_id for key, remote_id in ids.items() if remote_id}
         lane, object = preview.mapping.name, preview.mapping.object
@@ -236,6 +261,11 @@ class _Page:
         if p.kept:
             return Previewed(p.key, Fate.IGNORED, message="somebody deleted its record, and its row stays")
         ours = self.records.get(p.key)
+        change = self._changes.get(p.key)
+        if change is not None and change.kind == "delete":
+            return self._decided_by_a_person(p, change, ())
+        if p.undecided:
+            return self._decided_by_the_poll(p, remote, ours)
         if ours is None:
             return self._gone(p, remote)
         if remote is None and p.operation is Operation.NOTHING:
@@ -244,10 +274,22 @@ class _Page:
             return Previewed(p.key, Fate.CREATE, None, _differences({}, ours, ours))
         owned = self.preview._composer.converter.owned  # the destination's own go into new records only
         compared = {name: value for name, value in ours.items() if name not in owned}
-        differences = _differences(remote.fields, compared, p.fields)
+        differences = _differences(remote.fields, compared, p.fields, change.fields if change is not None else ())
+        if change is not None and not any(each.sent for each in differences):
+            return self._decided_by_a_person(p, change, differences)
         if any(each.sent for each in differences):
             return Previewed(p.key, Fate.UPDATE, remote.remote_id, differences, message=p.matched)
         return Previewed(p.key, Fate.CHANGED_THERE if differences else Fate.SAME, remote.remote_id, differences)
+
+    def _decided_by_a_person(self, p: Planned, change: HeldChange, differences: tuple[Difference, ...]) -> Previewed:
+        command = f"syncbridge conflicts show {self.preview.mapping.name} {shlex.quote(p.key)}"
+        why = f"{change.message}; {DECIDED if change.taken else f'to decide: {command}'}"
+        return Previewed(p.key, Fate.HELD, change.remote_id, differences, code=change.code or "", message=why)
+
+    def _decided_by_the_poll(self, p: Planned, remote: RemoteRecord | None, ours: Fields | None) -> Previewed:
+        told = "its remote record is gone: the next poll decides" if remote is None else "the next poll decides"
+        differences = _differences(remote.fields, ours, ()) if remote is not None and ours is not None else ()
+        return Previewed(p.key, Fate.CHANGED_THERE, p.claimed.remote_id, differences, message=told)
 
     def _gone(self, p: Planned, remote: RemoteRecord | None) -> Previewed | None:
         """Of an entity that is no more; None when it never had a record."""
@@ -266,9 +308,11 @@ def _refused(key: str, refusal: RecordRejected) -> Previewed:
     return Previewed(key, Fate.REFUSED, code=refusal.code, message=refusal.message)
 
 
-def _differences(remote: Fields, ours: Fields, sent: Fields) -> tuple[Difference, ...]:
+def _differences(
+    remote: Fields, ours: Fields, sent: Collection[str], held: Collection[str] = ()
+) -> tuple[Difference, ...]:
     return tuple(
-        Difference(name, remote.get(name), value, name in sent)
+        Difference(name, remote.get(name), value, name in sent, name in held and name not in sent)
         for name, value in ours.items()
         if remote.get(name) != value
     )

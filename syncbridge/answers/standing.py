@@ -51,6 +51,8 @@ def stand(story: Story) -> Standing:
         return Standing(f"nothing waits, but the row could not be read: {story.trouble}", in_order=False)
     if story.refusal:
         return Standing(f"cannot be delivered as it is: {story.refusal}", False, "Mend the row or the mapping.")
+    if not story.outgoing:
+        return _only_comes(story)
     if story.row is not None:
         return _present(story)
     return _absent(story)
@@ -121,25 +123,57 @@ def _waits(story: Story, waiting: Waiting) -> Standing:
     return Standing("waits: it is sent in a moment", in_order=True)
 
 
+def _only_comes(story: Story) -> Standing:
+    """Of a mapping that sends nothing."""
+    again = f"syncbridge resync {story.mapping} --from destination"
+    if story.base is None:
+        row = "it has no record" if story.row is not None else "no such row"
+        return Standing(f"{row}, and {story.mapping} sends nothing: rows come of records alone", in_order=True)
+    if story.remote_read and story.remote is None:
+        return _poll_decides(story, "the remote record is gone")
+    if story.row is None:
+        remedy = f"To have it back now: {again} --key {shlex.quote(story.key)}"
+        return Standing("the row is gone here; it comes back when its record changes", True, remedy)
+    if story.stays:
+        remedy = f"To have the record's values back now: {again} --key {shlex.quote(story.key)}"
+        return Standing(f"differs in Postgres until its record changes: {', '.join(story.stays)}", True, remedy)
+    if story.remote_changed:
+        return _poll_decides(story, f"was changed at the destination: {', '.join(story.remote_changed)}")
+    return Standing("in sync" if story.remote_read else "in sync with what came last", in_order=True)
+
+
+def _poll_decides(story: Story, words: str) -> Standing:
+    """In order while somebody polls."""
+    back = story.way_back
+    if back is None or back.status is MappingStatus.ACTIVE:
+        return Standing(f"{words}; the next poll decides", in_order=True)
+    why = f": {back.reason}" if back.reason else ""
+    remedy = f"Run: syncbridge resume {story.mapping} --direction in"
+    told = f"{words}; nothing is decided while the way back is {in_words(back.status)}{why}"
+    return Standing(told, False, f"{back.hint} {remedy}".strip())
+
+
 def _present(story: Story) -> Standing:
     if story.base is None:
         if story.run_pending:
             return Standing("waits: the first sync or resync has not come to it yet", in_order=True)
         there = f"; a remote record has its key: {story.remote_id}" if story.remote_id else ""
         return Standing(f"was never delivered, and nothing waits{there}", False, f"Run: {_resync(story)}")
+    if story.undecided:
+        return _poll_decides(story, f"was changed on both sides: {', '.join(story.undecided)}")
     if story.sends:
         fields = ", ".join(story.sends)
         remedy = f"Capture may see it in a moment. If it does not, run: {_resync(story)}"
         return Standing(f"differs in Postgres from what was delivered, and nothing waits: {fields}", False, remedy)
     if story.remote_read and story.remote is None and story.two_way:
-        return Standing("the remote record is gone: the next poll does what the mapping says", in_order=True)
+        return _poll_decides(story, "the remote record is gone")
     if story.remote_read and story.remote is None:
         remedy = f"To create it again: {_resync(story)} --force"
         return Standing("the remote record is gone: it was deleted at the destination", False, remedy)
     if story.remote_changed:
         fields = ", ".join(story.remote_changed)
         if story.two_way:
-            return Standing(f"was changed at the destination: {fields}; the next poll decides", in_order=True)
+            return _poll_decides(story, f"was changed at the destination: {fields}")
         remedy = f"To send ours again: {_resync(story)} --force"
         return Standing(f"was changed at the destination: {fields}", False, remedy)
     if story.record is None:

@@ -27,11 +27,13 @@ from syncbridge.outbound.compose import Composer, Entities
 from syncbridge.outbound.convert import Converter
 from syncbridge.outbound.masking import masked
 from syncbridge.outbound.plan import plan
+from syncbridge.outbound.reread import parked_by
 from syncbridge.project import Project
 from syncbridge.source import rows
 from syncbridge.store import (
     backlog,
     conflicts,
+    held_changes,
     kept_rows,
     links,
     loads,
@@ -40,15 +42,18 @@ from syncbridge.store import (
     rechecks,
     runs,
     sync_log,
+    way_back,
     workers,
 )
 from syncbridge.store.backlog import Waiting
 from syncbridge.store.claims import Claimed
 from syncbridge.store.conflicts import Conflict
+from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.links import Link
 from syncbridge.store.mappings import AppliedMapping
 from syncbridge.store.parents import Parent
 from syncbridge.store.sync_log import Logged
+from syncbridge.store.way_back import WayBack
 
 HISTORY = 20
 
@@ -84,12 +89,17 @@ class Story:
     trouble: str = ""  # why the row could not be read
     operation: Operation | None = None  # what would be done now; None: not known
     sends: tuple[str, ...] = ()  # fields that would be sent now
+    parked: tuple[str, ...] = ()  # fields that are not sent before a person has decided
+    undecided: tuple[str, ...] = ()  # fields that were changed there too: nothing is sent before the next poll decides
+    stays: tuple[str, ...] = ()  # fields in which the row differs, of a mapping that sends nothing
     remote: Fields | None = None  # the remote record now
     remote_read: bool = False
     remote_trouble: str = ""  # why the remote record could not be read
     parents: tuple[Parent, ...] = ()  # records of other mappings that it waits for, or was sent without
     remote_changed: tuple[str, ...] = ()  # fields that somebody changed at the destination
     two_way: bool = False  # remote changes come back
+    outgoing: bool = True  # changes of rows are sent
+    way_back: WayBack | None = None  # how that stands where remote changes come back
     held: HeldRemote | None = None  # a remote change that is not in the row, until a person decides
     recheck: bool = False  # the poller looks at the record again
     loading: bool = False  # nothing is sent before the mapping's first load is over
@@ -150,6 +160,8 @@ def _from_state(store: Connection, applied: AppliedMapping, key: str, link: Link
         history=tuple(sync_log.read(store, mapping=applied.name, key=key, limit=HISTORY)),
         parents=parents.of_entity(store, applied.id, key),
         two_way=applied.two_way,
+        outgoing=applied.definition.get("direction") != "to_postgres",
+        way_back=way_back.read_all(store).get(applied.id),
         held=held.read(store, applied, key),
         loading=loads.first_pending(store, applied.id),
         recheck=link is not None and bool(rechecks.among(store, applied.id, [link.remote_id])),
@@ -190,7 +202,8 @@ class _Telling:
                 composer = Composer(mapping, self.project.destination(mapping.destination), source)
                 entities = composer.convert(found)
                 self.project.lookups(store, mapping).resolve(entities, composer.converter.lookups)
-                story = self._with_plan(story, entities, composer.converter)
+                hold = held_changes.read(store, self.applied.id, [self.key]).get(self.key)
+                story = self._with_plan(story, entities, composer.converter, hold)
                 return self._with_remote(story, mapping, composer.converter)
             except SyncbridgeError as error:
                 return replace(story, remote_trouble=error.message)
@@ -208,7 +221,7 @@ class _Telling:
         }
         return replace(story, sources=sources, row=shown)
 
-    def _with_plan(self, story: Story, entities: Entities, converter: Converter) -> Story:
+    def _with_plan(self, story: Story, entities: Entities, converter: Converter, hold: HeldChange | None) -> Story:
         link, waiting = self.link, story.waiting
         claimed = Claimed.unclaimed(
             self.key,
@@ -220,17 +233,23 @@ class _Telling:
             [claimed], entities, gone=converter.gone, owned=converter.owned, external=converter.external_field
         )[0]
         refusal = f"{planned.refusal.code}: {planned.refusal.message}" if planned.refusal else story.refusal
-        return replace(
-            story,
-            record=entities.records.get(self.key),
-            refusal=refusal,
-            operation=planned.operation if story.kept is None else Operation.NOTHING,
-            sends=tuple(planned.fields) if story.kept is None else (),
-        )
+        record = entities.records.get(self.key)
+        story = replace(story, record=record, refusal=refusal, operation=Operation.NOTHING)
+        if record is not None:
+            story = replace(story, record={**record, **entities.computed.get(self.key, {})})
+        if not story.outgoing:
+            return replace(story, stays=tuple(planned.fields) if story.base is not None else ())
+        if story.kept is not None:
+            return story
+        parked = parked_by(planned, hold) if hold is not None else set()
+        sends = tuple(name for name in planned.fields if name not in parked)
+        stands_still = (planned.fields and not sends) or (hold is not None and hold.kind == "delete")
+        operation = Operation.NOTHING if stands_still else planned.operation
+        return replace(story, operation=operation, sends=sends, parked=tuple(sorted(parked & planned.fields.keys())))
 
     def _with_remote(self, story: Story, mapping: CompiledMapping, converter: Converter) -> Story:
         destination = self.project.destination(mapping.destination)
-        names = list(story.record or story.base or ())
+        names = list({**(story.base or {}), **(story.record or {})})
         found: RemoteRecord | None = None
         if self.link is not None:
             found = destination.read(mapping.object, [self.link.remote_id], names, lane=mapping.name)[0]
@@ -244,7 +263,13 @@ class _Telling:
         shown = {name: found.fields.get(name) for name in names}
         base = story.base or {}
         changed = tuple(name for name in names if name in base and shown[name] != base[name])
-        return replace(story, remote_id=found.remote_id, remote=shown, remote_read=True, remote_changed=changed)
+        story = replace(story, remote_id=found.remote_id, remote=shown, remote_read=True, remote_changed=changed)
+        two_way = mapping.two_way
+        if two_way is None or not story.outgoing:
+            return story
+        ours = {each.remote.lower() for each in mapping.fields if two_way.is_postgres_owned(each.remote)}
+        undecided = tuple(name for name in story.sends if name in changed and name.lower() not in ours)
+        return replace(story, undecided=undecided, sends=(), operation=Operation.NOTHING) if undecided else story
 
 
 def _source(field: CompiledField) -> str:

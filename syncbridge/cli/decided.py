@@ -27,17 +27,24 @@ def _met(told: Mapping[str, Any]) -> str:
         return "came in and went out in turn"
     if "values" in told:  # they are not told
         return "both sides differ"
+    if told.get("verdict") in _FATES:  # of a pair of which one side is gone
+        return "the record changed" if "remote" in told and "local" not in told else "the row changed"
     base, local, remote = (told.get(side, _MISSING) for side in ("base", "local", "remote"))
     if base == local:
         return "the record changed"
+    if base is _MISSING:
+        return "both sides differ, and nothing was agreed before"
     return "the row changed" if base == remote else "both sides changed it"
 
 
 _MISSING = object()
+_FATES = ("delete", "revive", "hold")
 
 
 def _why(told: Mapping[str, Any]) -> str:
     verdict, rule = str(told.get("verdict")), str(told.get("rule"))
+    if verdict in _FATES:
+        return ""  # it is told of the pair
     if verdict in ("held", "bounces"):
         return "held until a person decides"
     winner, loser = _SIDES.get(verdict, ("record", "row"))

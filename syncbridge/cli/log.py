@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -193,7 +193,10 @@ def operation_text(entry: Logged) -> str:
 
 def described(entry: Logged) -> Text:
     """What was sent or written, or why not: fields and remote id, or code and message; and what was decided."""
-    return Text("\n").join([_described(entry), *(Text(line, "dim") for line in in_words(entry.decision))])
+    decided = list(in_words(entry.decision))
+    told = bool(entry.message) and any(line.startswith(str(entry.message)) for line in decided)
+    shown = replace(entry, message=None) if told else entry
+    return Text("\n").join([_described(shown), *(Text(line, "dim") for line in decided)])
 
 
 def _described(entry: Logged) -> Text:

@@ -159,7 +159,8 @@ def _lines(mapping: str, previewed: Previewed) -> Iterator[Text]:
 def _difference(fate: Fate, each: Difference) -> str:
     if fate is Fate.CREATE:
         return f"{each.field}: {_value(each.after)}"
-    left = "" if each.sent else "   (changed over there; not sent)"
+    why = "held" if each.held else "changed over there"
+    left = "" if each.sent else f"   ({why}; not sent)"
     return f"{each.field}: {_value(each.before)} -> {_value(each.after)}{left}"
 
 

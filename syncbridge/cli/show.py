@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from syncbridge.answers.standing import Standing, stand
+from syncbridge.answers.status import in_words
 from syncbridge.answers.story import Story, entity_of, tell
 from syncbridge.cli.held_record import show_held_record
 from syncbridge.cli.history import history_table
 from syncbridge.cli.keys import spelled, spelled_by_source
 from syncbridge.cli.report import as_json, console, find_mapping, moment_text, open_project, print_json, reason_text
 from syncbridge.errors import SettingsError, SyncbridgeError
-from syncbridge.model import Operation
+from syncbridge.model import MappingStatus, Operation
 from syncbridge.project import Project
 
 #: Characters of one value that a terminal shows; --json has them all.
@@ -102,7 +103,7 @@ def _fields(story: Story) -> Table | None:
     sides: list[tuple[str, Mapping[str, Any] | None]] = [
         ("Postgres now", story.row),
         ("in normal form", story.record),
-        ("last delivered", story.base),
+        ("last agreed" if story.two_way else "last delivered", story.base),
         ("destination now", story.remote),
     ]
     known = [(heading, _by_small(values)) for heading, values in sides if values is not None]
@@ -136,8 +137,14 @@ def _cell(values: Mapping[str, Any], name: str) -> Text:
 
 
 def _mark(story: Story, name: str) -> Text:
+    if name in story.parked or (story.held is not None and name in story.held.fields):
+        return Text("held", "magenta")
+    if name in story.undecided:
+        return Text("changed on both sides", "magenta")
     if name in story.sends:
         return Text("would be sent", "yellow")
+    if name in story.stays:
+        return Text("differs here", "yellow")
     if name in story.remote_changed:
         return Text("changed there", "magenta")
     return Text("")
@@ -147,7 +154,8 @@ def _facts(story: Story, *, offline: bool) -> Iterator[RenderableType]:
     made = Table.grid(padding=(0, 2))
     made.add_column(style="bold")
     made.add_column(overflow="fold")
-    made.add_row("link", f"delivered {moment_text(story.delivered_at)}" if story.delivered_at else "none")
+    last = "agreed" if story.two_way else "delivered"
+    made.add_row("link", f"{last} {moment_text(story.delivered_at)}" if story.delivered_at else "none")
     made.add_row("now", Text(_would(story, offline=offline)))
     made.add_row("remote", Text(_remote(story, offline=offline)))
     made.add_row("outbox", Text(_outbox(story)))
@@ -157,8 +165,15 @@ def _facts(story: Story, *, offline: bool) -> Iterator[RenderableType]:
 
 
 def _way_back(story: Story) -> str:
+    told = []
     if story.held is not None:
-        return f"held since {moment_text(story.held.since)}: {story.held.said}"
+        told.append(f"held since {moment_text(story.held.since)}: {story.held.said}")
+    back = story.way_back
+    if back is not None and back.status is not MappingStatus.ACTIVE:
+        why = f": {back.reason}" if back.reason else ""
+        told.append(f"{in_words(back.status)} since {moment_text(back.since)}{why}")
+    if told:
+        return "; ".join(told)
     return "the record is looked at again with the next poll" if story.recheck else "nothing is held"
 
 
@@ -169,8 +184,13 @@ def _would(story: Story, *, offline: bool) -> str:
         return f"refused: {story.refusal}"
     if story.operation is None:
         return "not compared" + (": without the destination its normal form is not known" if offline else "")
+    if not story.outgoing:
+        return "nothing is ever sent by this mapping"
+    if story.undecided:
+        return "nothing is sent before the next poll has decided"
+    held = story.held is not None and (story.held.kind == "delete" or bool(story.parked))
     if story.operation is Operation.NOTHING:
-        return "nothing to send"
+        return "nothing is sent before a person has decided" if held else "nothing to send"
     return f"would {story.operation}" + (f" {', '.join(story.sends)}" if story.sends else " the remote record")
 
 

@@ -18,13 +18,14 @@ def way_back_line(name: str, state: WayBack, every: int) -> Text:
         why = f": {state.reason}" if state.reason else ""
         style = "yellow" if state.status is MappingStatus.PAUSED else "red"
         said = Text(f"way back: {in_words(state.status)} since {moment_text(state.since)}{why}", style)
-        said.append(f". To go on: syncbridge resume {name} --direction in", style)
     if state.held:
         said.append(f", {state.held:,} held", "yellow")
     if state.decided:
         said.append(f", {state.decided:,} decided and not carried out yet", "dim")
     if state.rechecks:
         said.append(f", {state.rechecks:,} to look at again", "dim")
+    if state.status is not MappingStatus.ACTIVE:
+        said.append(f". To go on: syncbridge resume {name} --direction in", style)
     return said
 
 

@@ -166,7 +166,9 @@ def _held(decision: Decision) -> HeldChange | None:
 
 
 def _why_held(decision: Decision) -> Iterator[str]:
-    if decision.held:
+    if decision.held and decision.pair.base is None:
+        yield f"both sides differ in {', '.join(decision.held)}, and nothing was agreed before"
+    elif decision.held:
         yield f"both sides changed {', '.join(decision.held)}"
     if decision.bouncing:
         yield _bounce_told(decision.bouncing)

@@ -11,6 +11,7 @@ not brought back by an update, before the poller has decided which of the two st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -41,12 +42,27 @@ class Reread:
 
     def look(self, sending: list[Planned]) -> list[Planned]:
         """Take out of these what must not be sent; those of `sending` that still need a call."""
-        two_way = self.mapping.two_way
-        known = [p for p in sending if _is_known(p)] if two_way is not None else []
+        known = self.known(sending)
         if not known:
             return sending
         ids = [str(p.claimed.remote_id) for p in known]
-        found = self.destination.read(self.mapping.object, ids, self._names(known), lane=self.mapping.name)
+        found = self.destination.read(self.mapping.object, ids, self.names(known), lane=self.mapping.name)
+        again = self.judge(known, found)
+        if again:
+            rechecks.add(self.store, self.mapping_id, again)
+        return [p for p in sending if p.operation is not Operation.NOTHING]
+
+    def known(self, planned: Sequence[Planned]) -> list[Planned]:
+        """Those of these that are about a record that we know; none of a one-way mapping."""
+        return [p for p in planned if _is_known(p)] if self.mapping.two_way is not None else []
+
+    def judge(self, known: Sequence[Planned], found: Sequence[RemoteRecord | None]) -> list[str]:
+        """Take out of what is `known` what must not be sent, by what its records hold of `names`.
+
+        The remote ids of records that the poller has to decide about.
+        """
+        two_way = self.mapping.two_way
+        ids = [str(p.claimed.remote_id) for p in known]
         held = held_changes.read(self.store, self.mapping_id, [p.key for p in known])
         waiting = parent_waits.fields(self.store, self.mapping_id, ids) if two_way and two_way.lookups else {}
         again = []
@@ -55,16 +71,14 @@ class Reread:
             parked = self._untouched(p, waiting.get(remote_id, set()))
             if self._undecided(p, record, held.get(p.key), parked):
                 again.append(remote_id)
-        if again:
-            rechecks.add(self.store, self.mapping_id, again)
-        return [p for p in sending if p.operation is not Operation.NOTHING]
+        return again
 
     def _untouched(self, planned: Planned, waiting: set[str]) -> set[str]:
         """Lookups whose remote value waits for a parent's row, where our row still holds what was agreed."""
         base = self._base(planned)
         return {name for name in waiting if name in base and planned.fields.get(name) == base[name]}
 
-    def _names(self, known: list[Planned]) -> list[str]:
+    def names(self, known: Sequence[Planned]) -> list[str]:
         """What is written, and all that was agreed on of what is deleted."""
         mapped = {each.remote.lower() for each in self.mapping.fields}
         names = {name for p in known if not _is_delete(p) for name in p.fields}
@@ -82,7 +96,7 @@ class Reread:
         if record is None:  # deleted there: to write to it would bring it back
             return _leave_alone(planned, "the record")
         if hold is not None:
-            parked = parked | _parked(planned, hold)
+            parked = parked | parked_by(planned, hold)
         return self._leave_out(planned, record.fields, parked)
 
     def _changed_there(self, planned: Planned, remote: Fields) -> bool:
@@ -148,8 +162,13 @@ def _leave_alone(planned: Planned, *undecided: str) -> bool:
     return bool(undecided)
 
 
-def _parked(planned: Planned, held: HeldChange) -> set[str]:
-    """Fields that a person decides on; one that bounces goes on by itself once the row holds something new."""
+def parked_by(planned: Planned, held: HeldChange) -> set[str]:
+    """Fields that a person decides on, all where one side was deleted.
+
+    One that bounces goes on by itself once the row holds something new.
+    """
+    if held.kind == "delete":
+        return set(planned.fields)
     if held.kind == "conflict":
         return set(held.fields)
     bounces = held.fields if held.kind == "bounce" else {}

@@ -257,7 +257,8 @@ def take_waiting(settlement: Settlement, planned: Planned) -> None:
 def take_undecided(settlement: Settlement, planned: Planned) -> None:
     """Add a record of which nothing is sent before the poller has decided about what was changed there."""
     row = planned.claimed
-    message = f"{', '.join(planned.undecided)} was changed in the destination too: the next poll decides"
+    were = "was" if len(planned.undecided) == 1 else "were"
+    message = f"{', '.join(planned.undecided)} {were} changed in the destination too: the next poll decides"
     settlement.kept.append(Kept(row.key, row.version, delay=DECIDING, tried=False, code=UNDECIDED, message=message))
     settlement.waiting += 1
     if planned.rebased and row.remote_id is not None:
