@@ -20,7 +20,7 @@ from syncbridge.applying.positions import NewPosition
 from syncbridge.destinations.base import Delivered
 from syncbridge.errors import RetryLater, SettingsError, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
-from syncbridge.model import MappingStatus, Reason
+from syncbridge.model import Lsn, MappingStatus, Priority, Reason
 from syncbridge.outbound.bulk_follow import remote_job
 from syncbridge.project import Project
 from syncbridge.source import publication, rows
@@ -32,9 +32,11 @@ from syncbridge.store import (
     database,
     fan_out,
     forget,
+    held_changes,
     links,
     loads,
     mappings,
+    outbox,
     runs,
     sync_log,
 )
@@ -184,9 +186,19 @@ class _Applying:
             runs.ask(self.store, number, Reason.FIRST_SYNC if first else Reason.RESYNC)
         if mapping.two_way is None:
             loads.cancel(self.store, number)
+            self._send_held(number)
             forget.incoming(self.store, number)
         elif change.kind is not Kind.CHANGED or change.before is None or change.before.direction == "to_destination":
             loads.ask_first(self.store, number)
+
+    def _send_held(self, number: int) -> None:
+        """The way back ends: rows that waited for a decision go out as they are."""
+        held = held_changes.keys(self.store, number)
+        if held:
+            lsn, moment = Lsn.parse(rows.position(self.source)), database.now(self.store)
+            outbox.enqueue(
+                self.store, number, held, reason=Reason.REMOTE, priority=Priority.LIVE, lsn=lsn, moment=moment
+            )
 
     def _children(self, name: str) -> list[int]:
         """Mappings in force that look up this one: they hold the ids of its records."""

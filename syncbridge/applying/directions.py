@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from syncbridge.mapping.spec import MappingSpec
 
 
-def means_of_direction(before: MappingSpec | None, after: MappingSpec) -> Iterator[str]:
-    """What begins and what ends; nothing where changes of the destination came in before as they do now."""
+def means_of_direction(before: MappingSpec | None, after: MappingSpec, *, held: int) -> Iterator[str]:
+    """What begins and what ends; nothing where changes of the destination came in before as they do now.
+
+    Of `held` rows a remote change is held.
+    """
     came = before is not None and before.direction != "to_destination"
     comes = after.direction != "to_destination"
     if comes and not came:
@@ -17,7 +20,8 @@ def means_of_direction(before: MappingSpec | None, after: MappingSpec) -> Iterat
             " `conflict` and `owner`, and rows may change; nothing is sent before that is over"
         )
     elif came and not comes:
-        yield (
-            f"what changes in {after.object} does not come into the rows any more, and what is held of it is forgotten;"
-            f" `syncbridge resync {after.mapping}` then sends what rows hold"
-        )
+        yield f"changes in {after.object} do not come into the rows any more, and what is held of them is forgotten"
+        if held:
+            one = "the row of which a change is held goes out as it is"
+            several = f"the {held:,} rows of which a change is held go out as they are"
+            yield f"{one if held == 1 else several}: Postgres has its way"

@@ -18,14 +18,14 @@ from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.spec import FieldSpec
 from syncbridge.project import Project
 from syncbridge.source import rows
-from syncbridge.store import links
+from syncbridge.store import held_changes, links
 
 #: Seconds that counting the rows of one mapping may take; then the planner's estimate has to do.
 COUNT_SECONDS = 3.0
 
 _NULL = re.compile(r"\(*\s*null\s*\)*(\s*::\s*[\w ]+)?\s*", re.IGNORECASE)
 #: What is meant where a part is not written.
-_UNSAID = {"direction": "to_destination"}
+_UNSAID = {"direction": "to_destination", "conflict": "newest", "poll.every": "30s", "poll.formulas": "1h"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,9 @@ def _changed(weighing: _Weighing, change: Change) -> Step:
     assert spec is not None
     fields = tuple(_fields(before.fields, spec.fields)) if before is not None else ()
     means = list(_parts(before.definition(), spec.definition())) if before is not None else []
-    means += means_of_direction(before, spec) if before is not None else ()
+    if before is not None and change.applied is not None:
+        held = len(held_changes.keys(weighing.store, change.applied.id))
+        means += means_of_direction(before, spec, held=held)
     title = f"mapping {change.name}: changed"
     if not change.compose:
         return Step("mapping_changed", change.name, title, (*means, "no record is composed again for it"), fields)
@@ -268,8 +270,9 @@ def _parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]
     """The parts of a definition that differ, but for its fields."""
     old, new = _flat(before), _flat(after)
     for name in dict.fromkeys((*new, *old)):
-        if old.get(name) != new.get(name):
-            yield f"{name}: {_plain(old.get(name, _UNSAID.get(name)))} -> {_plain(new.get(name, _UNSAID.get(name)))}"
+        was, becomes = old.get(name, _UNSAID.get(name)), new.get(name, _UNSAID.get(name))
+        if was != becomes:
+            yield f"{name}: {_plain(was)} -> {_plain(becomes)}"
 
 
 def _flat(definition: Mapping[str, Any]) -> dict[str, Any]:

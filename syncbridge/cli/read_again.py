@@ -13,9 +13,10 @@ from syncbridge.cli.report import console, print_json
 from syncbridge.cli.run_progress import RunProgress
 from syncbridge.errors import ConfigurationError, SyncbridgeError
 from syncbridge.mapping.compile import CompiledMapping
+from syncbridge.model import MappingStatus
 from syncbridge.source import rows
 from syncbridge.source.refusals import first_line
-from syncbridge.store import links, loads, mappings, rechecks, runs, workers
+from syncbridge.store import links, loads, rechecks, runs, way_back, workers
 from syncbridge.store.mappings import AppliedMapping
 from syncbridge.store.runs import Run
 
@@ -96,9 +97,10 @@ def _follow(store: Connection, applied: AppliedMapping, run_id: int, *, json: bo
 
 def _hindrance(store: Connection, applied: AppliedMapping) -> str:
     """Why nothing is read for now, and what to do; empty when it is."""
-    now = mappings.read(store, applied.name)
-    if not now.status.delivers:
-        return f"{now.name} is {in_words(now.status)}: nothing is read until `syncbridge resume {now.name}`."
+    back = way_back.read_all(store).get(applied.id)
+    if back is not None and back.status is not MappingStatus.ACTIVE:
+        resume = f"syncbridge resume {applied.name} --direction in"
+        return f"The way back of {applied.name} is {in_words(back.status)}: nothing is read until `{resume}`."
     if not any(worker.alive and "deliver" in worker.roles for worker in workers.read_all(store)):
         return "No worker runs, so nothing is read yet. Run: syncbridge run"
     return ""

@@ -96,6 +96,12 @@ def release(connection: Connection, mapping_id: int, keys: Iterable[str]) -> Non
     )
 
 
+def keys(connection: Connection, mapping_id: int) -> list[str]:
+    """The entities of a mapping of which something is held."""
+    rows = connection.execute("select key from syncbridge.held_change where mapping_id = %s", (mapping_id,))
+    return [key for (key,) in rows]
+
+
 def read(connection: Connection, mapping_id: int, keys: Iterable[str]) -> dict[str, HeldChange]:
     """What is held of these entities."""
     return _read(connection, _READ, mapping_id, keys)

@@ -101,6 +101,8 @@ def test_a_poll_that_does_not_come_is_not_promised(cli: CliProject) -> None:
     assert shown.code == 1
     words = "was changed at the destination: FirstName; nothing is decided while the way back is paused: audit"
     assert shown.out.splitlines()[1:3] == [words, "Run: syncbridge resume people --direction in"]
+    asked = cli.run("resync", "people", "--from", "destination", "--key", "1")
+    assert "The way back of people is paused: nothing is read until `syncbridge resume people --dir" in asked.out
     cli.run("resume", "people", "--direction", "in")
     cli.poll()
     assert row(cli, 1)[0] == "Theirs"
