@@ -236,7 +236,7 @@ def cli_folder(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.fixture
-def cli_project(cli_folder: Path, dsn: str) -> Iterator[CliProject]:
+def cli_project(state: None, cli_folder: Path, dsn: str) -> Iterator[CliProject]:
     """The project in force, with nothing waiting: two people and a test person, one part, no worker."""
     with open_cli_project(cli_folder, dsn) as made:
         yield made

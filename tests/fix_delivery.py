@@ -185,7 +185,7 @@ Start = Callable[..., SmallProject]
 
 
 @pytest.fixture
-def start(dsn: str) -> Iterator[Start]:
+def start(state: None, dsn: str) -> Iterator[Start]:
     """Starts a project of MAPPING with replacements in its text; called again, another mapping beside it."""
     with ExitStack() as opened:
 
@@ -205,7 +205,6 @@ def start(dsn: str) -> Iterator[Start]:
             if writer.execute("select to_regclass('people') is null").fetchone() == (True,):
                 writer.execute(TABLE)
             store = connect()
-            database.setup(store)
             spec = parse_mapping(text)
             table = read_catalog(writer, [spec.entity.table_name]).tables[spec.entity.table_name]
             mapping = compile_mapping(spec, table)

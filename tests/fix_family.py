@@ -196,7 +196,7 @@ StartFamily = Callable[..., Family]
 
 
 @pytest.fixture
-def start_family(dsn: str) -> Iterator[StartFamily]:
+def start_family(state: None, dsn: str) -> Iterator[StartFamily]:
     """Starts mappings from their texts."""
     with ExitStack() as opened:
 
@@ -207,7 +207,6 @@ def start_family(dsn: str) -> Iterator[StartFamily]:
             writer = opened.enter_context(psycopg.connect(dsn, autocommit=True))
             writer.execute((TABLES + more).encode())
             store = connect()
-            database.setup(store)
             in_force: dict[str, tuple[int, CompiledMapping]] = {}
             for text in texts:
                 spec = parse_mapping(text)

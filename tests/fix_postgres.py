@@ -11,13 +11,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from syncbridge.sandbox.postgres import LocalPostgres, all_binaries
+from syncbridge.store import database
 
 #: Bytes that a server of tests may come to need: write-ahead log, and the databases of a few tests at a time.
 ROOM = 4 * 1024**3
@@ -51,24 +54,66 @@ def _in_memory() -> Iterator[Path | None]:
         yield Path(folder)
 
 
-@pytest.fixture
-def dsn(postgres_server: str) -> Iterator[str]:
-    """Conninfo of a new, empty database."""
-    with new_database(postgres_server) as made:
-        yield made
+@dataclass(frozen=True)
+class Databases:
+    """Makes databases of a server, and removes them with all that hangs on them."""
+
+    server: str  # conninfo, as superuser
+    admin: psycopg.Connection
+
+    @contextmanager
+    def new(self, template: str = "template0") -> Iterator[str]:
+        """Conninfo of a new database like `template`; its slots, sessions and itself are removed at the end."""
+        name = f"test_{os.getpid()}_{next(_serial)}"
+        # Copied as files: half the time of what is the default from 15 on, to write each block to the log.
+        strategy = "strategy file_copy" if self.admin.info.server_version >= 150000 else ""
+        self.admin.execute(f'create database "{name}" template "{template}" {strategy}')
+        yield psycopg.conninfo.make_conninfo(self.server, dbname=name)
+        self.leave(name)
+        for (slot,) in self.admin.execute(
+            "select slot_name from pg_replication_slots where database = %s", (name,)
+        ).fetchall():
+            _drop_slot(self.admin, slot)
+        self.admin.execute(f'drop database "{name}" with (force)')
+
+    def leave(self, name: str) -> None:
+        """End the sessions of a database and wait for that: to drop or to copy it would wait in steps of 0.1 s."""
+        for _ in range(2000):
+            ended = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
+            if not self.admin.execute(ended, (name,)).fetchall():
+                return
+            self.admin.execute("select pg_sleep(0.005)")
 
 
-@contextmanager
-def new_database(postgres_server: str) -> Iterator[str]:
-    """Conninfo of a new, empty database; its slots, sessions and itself are removed at the end."""
-    name = f"test_{os.getpid()}_{next(_serial)}"
+@pytest.fixture(scope="session")
+def databases(postgres_server: str) -> Iterator[Databases]:
+    """Databases of the server that all tests of a session share."""
     with psycopg.connect(postgres_server, autocommit=True) as admin:
-        admin.execute(f'create database "{name}" template template0')
-        yield psycopg.conninfo.make_conninfo(postgres_server, dbname=name)
-        admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
-        for (slot,) in admin.execute("select slot_name from pg_replication_slots where database = %s", (name,)):
-            _drop_slot(admin, slot)
-        admin.execute(f'drop database "{name}" with (force)')
+        yield Databases(postgres_server, admin)
+
+
+@pytest.fixture(scope="session")
+def state_template(databases: Databases) -> Iterator[str]:
+    """Name of a database that holds the state schema and nothing else, to make others like it."""
+    with databases.new() as made:
+        with database.connect(made, purpose="template") as connection:
+            database.setup(connection)
+        name = str(conninfo_to_dict(made)["dbname"])
+        databases.leave(name)
+        yield name
+
+
+@pytest.fixture
+def state() -> None:
+    """For those who want the state schema in place: `dsn` is then a copy of a database that has it."""
+
+
+@pytest.fixture
+def dsn(request: pytest.FixtureRequest, databases: Databases) -> Iterator[str]:
+    """Conninfo of a new database: empty, or with the state schema where the test or its fixtures ask for `state`."""
+    template = request.getfixturevalue("state_template") if "state" in request.fixturenames else "template0"
+    with databases.new(template) as made:
+        yield made
 
 
 def _drop_slot(admin: psycopg.Connection, slot: str) -> None:

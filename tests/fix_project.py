@@ -279,7 +279,7 @@ def make_project(
 
 
 @pytest.fixture
-def running(whole: WholeProject) -> WholeProject:
+def running(state: None, whole: WholeProject) -> WholeProject:
     """The project in force, a worker process runs, and the first sync is delivered."""
     whole.done("setup")
     whole.start()

@@ -182,7 +182,7 @@ def receive_until(stream: ReplicationStream, done: Callable[[list[bytes]], bool]
 
 
 @pytest.fixture
-def captured(dsn: str, connection: psycopg.Connection) -> Iterator[CapturedDatabase]:
+def captured(state: None, dsn: str, connection: psycopg.Connection) -> Iterator[CapturedDatabase]:
     """A database to capture from; nothing is published yet."""
     with ExitStack() as opened:
         yield CapturedDatabase(dsn, connection, opened)

@@ -26,11 +26,9 @@ def open_store(dsn: str) -> Iterator[Open]:
 
 
 @pytest.fixture
-def store(open_store: Open) -> Connection:
+def store(state: None, open_store: Open) -> Connection:
     """A connection to a state schema that was just set up."""
-    connection = open_store()
-    database.setup(connection)
-    return connection
+    return open_store()
 
 
 @pytest.fixture

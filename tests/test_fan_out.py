@@ -103,7 +103,7 @@ class Family:
 
 
 @pytest.fixture
-def family(dsn: str) -> Iterator[Family]:
+def family(state: None, dsn: str) -> Iterator[Family]:
     with ExitStack() as opened:
 
         def connect() -> Connection:
@@ -112,7 +112,6 @@ def family(dsn: str) -> Iterator[Family]:
         writer = opened.enter_context(psycopg.connect(dsn, autocommit=True))
         writer.execute(TABLES)
         store = connect()
-        database.setup(store)
         spec = parse_mapping(MAPPING)
         tables = read_catalog(writer, spec.tables).tables
         related = {name: tables[relation.table_name] for name, relation in spec.entity.related.items()}

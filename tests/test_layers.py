@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,15 @@ def _imports(path: Path) -> Iterator[tuple[int, str]]:
         yield from ((node.lineno, module.split(".")[1]) for module in modules if module.startswith("syncbridge."))
 
 
-def _arrows() -> Iterator[tuple[str, str, str]]:
+@cache
+def _arrows() -> list[tuple[str, str, str]]:
     """(importing part, imported part, place)."""
-    for path in FILES:
-        for line, imported in _imports(path):
-            if imported != _part(path) and imported != "__version__":
-                yield _part(path), imported, f"{path.relative_to(PACKAGE.parent)}:{line}"
+    return [
+        (_part(path), imported, f"{path.relative_to(PACKAGE.parent)}:{line}")
+        for path in FILES
+        for line, imported in _imports(path)
+        if imported != _part(path) and imported != "__version__"
+    ]
 
 
 def test_there_is_something_to_look_at() -> None:

@@ -35,7 +35,7 @@ fields:
 
 
 @pytest.fixture
-def cli(cli_folder: Path, dsn: str) -> Iterator[CliProject]:
+def cli(state: None, cli_folder: Path, dsn: str) -> Iterator[CliProject]:
     """Staff of firms in force; Ada waits for firm 7, of which there is no row."""
     (cli_folder / "mappings" / "firms.yaml").write_text(FIRMS)
     (cli_folder / "mappings" / "staff.yaml").write_text(STAFF)

@@ -14,7 +14,7 @@ __all__ = ["sandbox_server"]
 
 
 @pytest.fixture
-def project(dsn: str) -> Iterator[Project]:
+def project(state: None, dsn: str) -> Iterator[Project]:
     """Tables, the state, and the connections of a worker; each story begins with them empty."""
     with ExitStack() as opened:
         yield Project(dsn, opened)

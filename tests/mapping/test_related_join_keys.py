@@ -10,7 +10,7 @@ from psycopg import Connection, connect
 from syncbridge.mapping.compile import compile_mapping
 from syncbridge.mapping.files import parse_mapping
 from syncbridge.schemas import Column, Table
-from tests.fix_postgres import new_database
+from tests.fix_postgres import Databases
 from tests.mapping.fix_related import FIELDS, HEAD, TABLES, compiled, compose, keys, looked_up
 
 #: Type of the entity's key, of the relation's column, whether the texts of the one are surely the other's.
@@ -95,9 +95,9 @@ analyze
 
 
 @pytest.fixture(scope="module")
-def many(postgres_server: str) -> Iterator[str]:
+def many(databases: Databases) -> Iterator[str]:
     """Conninfo of a database with so many rows that it pays to use indexes; tests only read."""
-    with new_database(postgres_server) as dsn, connect(dsn, autocommit=True) as connection:
+    with databases.new() as dsn, connect(dsn, autocommit=True) as connection:
         connection.execute(TABLES + MANY)
         yield dsn
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from psycopg import Connection
 
 from syncbridge.arrays import bigint_array, boolean_array, text_array
 from syncbridge.store import claims, database
+from tests.fix_postgres import Databases
 from tests.fix_store import apply_mapping
 
 _FILL = """
@@ -23,17 +24,30 @@ select %(mapping)s, n::text, 'm' || n, '{}' from generate_series(1, 20000) n
 _KEYS = sorted(str(n) for n in range(5000, 6000))
 
 
-@pytest.fixture(params=["unknown", "known", "of another mapping"])
-def filled(request: pytest.FixtureRequest, store: Connection, mapping_id: int) -> int:
-    """A mapping of which 20,000 rows wait and are linked; the planner's statistics know it, or not."""
+class Filled(NamedTuple):
+    """A mapping of which 20,000 rows wait and are linked; tests only ask for plans."""
+
+    store: Connection
+    mapping_id: int
+
+
+@pytest.fixture(scope="module", params=["unknown", "known", "of another mapping"])
+def filled(request: pytest.FixtureRequest, databases: Databases, state_template: str) -> Iterator[Filled]:
+    """What waits is known to the planner's statistics, or not."""
+    with databases.new(state_template) as dsn, database.connect(dsn, purpose="test") as store:
+        yield Filled(store, _filled(store, request.param))
+
+
+def _filled(store: Connection, statistics: str) -> int:
+    mapping_id = apply_mapping(store, "people")
     store.execute("alter table syncbridge.outbox set (autovacuum_enabled = off)")
     store.execute("alter table syncbridge.link set (autovacuum_enabled = off)")
-    if request.param == "of another mapping":
+    if statistics == "of another mapping":
         _fill(store, mapping_id)
         store.execute("analyze syncbridge.outbox, syncbridge.link")
         mapping_id = apply_mapping(store, "later")
     _fill(store, mapping_id)
-    if request.param == "known":
+    if statistics == "known":
         store.execute("vacuum analyze syncbridge.outbox, syncbridge.link")
     database.prefer_indexes(store)
     return mapping_id
@@ -70,8 +84,9 @@ def _assert_nothing_is_read_whole(nodes: list[Mapping[str, Any]]) -> None:
     assert not costly & {node["Node Type"] for node in nodes}
 
 
-def test_a_claim_reads_the_rows_that_are_next_in_order_and_their_links_by_key(store: Connection, filled: int) -> None:
-    parameters = claims._parameters(filled, 7, 1000, None, lease=60.0)
+def test_a_claim_reads_the_rows_that_are_next_in_order_and_their_links_by_key(filled: Filled) -> None:
+    store, mapping_id = filled
+    parameters = claims._parameters(mapping_id, 7, 1000, None, lease=60.0)
     for nodes in _plans(store, claims._CLAIM, parameters):
         _assert_nothing_is_read_whole(nodes)
         assert any(node.get("Index Name") == "outbox_next" for node in nodes)
@@ -79,10 +94,11 @@ def test_a_claim_reads_the_rows_that_are_next_in_order_and_their_links_by_key(st
 
 
 @pytest.mark.parametrize("statement", ["_LOCK", "_DELETE", "_RELEASE_CHANGED", "_KEEP"])
-def test_settling_finds_each_row_by_its_whole_key(store: Connection, filled: int, statement: str) -> None:
+def test_settling_finds_each_row_by_its_whole_key(filled: Filled, statement: str) -> None:
+    store, mapping_id = filled
     several = len(_KEYS)
     parameters = {
-        "mapping": filled,
+        "mapping": mapping_id,
         "claim": 7,
         "keys": text_array(_KEYS),
         "versions": bigint_array([1] * several),

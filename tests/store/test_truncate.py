@@ -8,12 +8,11 @@ import psycopg
 
 from syncbridge.arrays import register
 from syncbridge.model import Lsn, Priority, Reason
-from syncbridge.store import claims, database, links, outbox
+from syncbridge.store import claims, links, outbox
 
 
-def test_an_entity_in_its_first_delivery_is_marked_too(connection: psycopg.Connection) -> None:
+def test_an_entity_in_its_first_delivery_is_marked_too(state: None, connection: psycopg.Connection) -> None:
     register(connection)
-    database.setup(connection)
     connection.execute(
         "insert into syncbridge.mapping (name, destination, object, definition, digest)"
         " values ('m', 'd', 'o', '{}', '')"

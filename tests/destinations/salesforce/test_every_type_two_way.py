@@ -103,7 +103,9 @@ def is_empty(value: object) -> bool:
 
 
 @pytest.fixture
-def both(connection: Connection, dsn: str, server: SandboxServer, destination: SalesforceDestination) -> Iterator[Both]:
+def both(
+    state: None, connection: Connection, dsn: str, server: SandboxServer, destination: SalesforceDestination
+) -> Iterator[Both]:
     for (_, field), at in PAIRS.items():
         server.control.put_field("Contact", f"F{at}__c", entry(field))
     destination.describe("Contact", refresh=True)
@@ -118,7 +120,6 @@ def _started(
     mapping: CompiledMapping, store: Connection, source: Connection, destination: SalesforceDestination, account: str
 ) -> Both:
     """In force, delivered and polled once."""
-    database.setup(store)
     rows.prepare(source)
     mapping_id, _ = mappings.apply(
         store,
