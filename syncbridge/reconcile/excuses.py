@@ -1,4 +1,7 @@
-"""What excuses a difference: something of it waits, moved while it was looked at, was not polled yet, or is held."""
+"""What excuses a difference: something of it waits, moved while it was looked at, was not polled yet, or is held.
+
+What was deleted there is on its way, too, unless the guard keeps it out until a person says what is right.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from syncbridge.store import (
     rechecks,
     runs,
     watermarks,
+    way_back,
 )
 from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.links import Link
@@ -33,14 +37,19 @@ class Excuses:
 
     def waiting(self, suspects: Sequence[Suspect]) -> dict[str, Standing]:
         """Those that are on their way, or given up, without asking the destination."""
+        guarded = way_back.awaits_word(self.sides.store, self.sides.mapping_id)
+        return self._waiting(suspects, () if guarded else suspects)
+
+    def _waiting(self, suspects: Sequence[Suspect], looked_at: Sequence[Suspect]) -> dict[str, Standing]:
+        """Those that wait to be delivered, and of `looked_at` those that the poller has to look at again."""
         sides = self.sides
         statuses = outbox.statuses(sides.store, sides.mapping_id, [each.key for each in suspects])
-        again = rechecks.among(sides.store, sides.mapping_id, [id for each in suspects for id in each.remote_ids])
+        again = rechecks.among(sides.store, sides.mapping_id, [id for each in looked_at for id in each.remote_ids])
         waiting = {
             key: Standing.HELD if status in ("dead", "held") else Standing.ON_ITS_WAY
             for key, status in statuses.items()
         }
-        for each in suspects:
+        for each in looked_at:
             if again.intersection(each.remote_ids):
                 waiting.setdefault(each.key, Standing.ON_ITS_WAY)
         return waiting
@@ -51,7 +60,9 @@ class Excuses:
         drifted = [each for each in found if each.standing is Standing.DRIFT]
         keys = [each.key for each in drifted]
         ids = {each.key: tuple(filter(None, (each.remote_id, each.linked))) for each in drifted}
-        waiting = self.waiting([Suspect(key, ids[key]) for key in keys])
+        guarded = way_back.awaits_word(sides.store, sides.mapping_id)
+        suspects = [Suspect(key, ids[key]) for key in keys]
+        waiting = self._waiting(suspects, [s for s in suspects if not (guarded and seen[s.key].deleted_at)])
         linked = links.of_entities(sides.store, sides.mapping_id, keys)
         held = held_changes.read(sides.store, sides.mapping_id, keys)
         extra = [str(each.remote_id) for each in drifted if each.kind is Kind.EXTRA]
@@ -71,7 +82,7 @@ class Excuses:
                 or _moved(seen[each.key], linked.get(each.key), asked)
                 or (enqueuing and each.kind is Kind.MISSING)
                 or (each.ours and parents.get(each.remote_id or "", set()).issuperset(each.ours))
-                or (sides.mapping.two_way is not None and self._unpolled(seen[each.key], polled))
+                or (sides.mapping.two_way is not None and self._unpolled(seen[each.key], polled, guarded))
             ):
                 told.append(replace(each, standing=Standing.ON_ITS_WAY))
             elif each.remote_id in refused:
@@ -80,10 +91,10 @@ class Excuses:
                 told.append(_without_held(each, held.get(each.key)))
         return told
 
-    def _unpolled(self, seen: Seen, polled: datetime | None) -> bool:
-        """Whether a record changed so lately that no poll may have seen it."""
+    def _unpolled(self, seen: Seen, polled: datetime | None, guarded: bool) -> bool:
+        """Whether a record changed so lately that no poll may have seen it. What the guard keeps out was seen."""
         base = seen.base or {}
-        times = [seen.deleted_at] if seen.deleted_at is not None else []
+        times = [seen.deleted_at] if seen.deleted_at is not None and not guarded else []
         for record in {each.remote_id: each for each in (*seen.carriers, seen.linked_record) if each}.values():
             known = record.remote_id == seen.linked and all(
                 agrees(base, name, record.fields.get(name)) for name in self.sides.rules.compared

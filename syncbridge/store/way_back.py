@@ -38,6 +38,14 @@ def is_active(connection: Connection, mapping_id: int) -> bool:
     return row == (True,)
 
 
+def awaits_word(connection: Connection, mapping_id: int) -> bool:
+    """Whether its guard stopped it: remote deletes stay undone until a person says what they mean."""
+    row = connection.execute(
+        "select in_status = 'guard' from syncbridge.mapping where id = %s", (mapping_id,)
+    ).fetchone()
+    return row == (True,)
+
+
 def set_status(
     connection: Connection,
     mapping_id: int,

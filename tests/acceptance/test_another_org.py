@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from syncbridge.sandbox.salesforce.server import SandboxServer
 from tests.fix_project import WholeProject, until
 from tests.project_files import PEOPLE
 
@@ -46,18 +49,43 @@ def test_a_refreshed_sandbox_stops_both_directions_and_a_relink_begins_anew(whol
     (now,) = whole.sql("select identity from syncbridge.destination_identity")[0]
     assert now != was
     assert "Traceback" not in worker.log
+    become_a_full_copy(whole)
 
 
-def test_settings_that_point_back_go_on_where_they_were(running: WholeProject) -> None:
+def become_a_full_copy(whole: WholeProject) -> None:
+    """Once more, as a full copy in which somebody worked: records keep their ids, nothing is doubled, and rows win."""
+    ids = {record["Id"] for record in whole.records()}
+    whole.done("pause", "--all")
+    whole.salesforce.control.refresh(records=True)
+    edited, dropped, _ = (record["Id"] for record in whole.records()[2:5])
+    whole.salesforce.control.set_values("Contact", edited, {"LastName": "Edited there"})
+    whole.salesforce.control.set_values("Contact", dropped, {"IsDeleted": 1})
+    whole.done("resume", "--all")
+    until(lambda: statuses(whole) == {"halted"}, what="every mapping of the destination halts")
+    whole.done("apply", "--yes", "--relink-destination", "crm")
+    whole.done("resume", "--all")
+    whole.wait()
+    whole.assert_equal()
+    assert len({record["Id"] for record in whole.records()} & ids) == 4
+    assert len(whole.records()) == 5
+    ((decision,),) = whole.sql("select decision -> 'LastName' from syncbridge.sync_log where decision::text <> '{}'")
+    assert (decision["verdict"], decision["local"], decision["remote"]) == ("postgres wins", "Last 3", "Edited there")
+    assert whole.record(3)["LastName"] == "Last 3"  # type: ignore[index]
+
+
+def test_settings_that_point_back_go_on_where_they_were(running: WholeProject, tmp_path: Path) -> None:
     whole = running
     whole.workers[0].stop()
     stamps = [record["SystemModstamp"] for record in whole.records()]
-    whole.sql("update syncbridge.destination_identity set identity = '00D000000000999AAA'")
-    whole.start()
-    whole.sql("update people set first_name = 'Waits' where id = 1")
-    until(lambda: statuses(whole) == {"halted"}, what="every mapping of the destination halts")
+    with SandboxServer(org=tmp_path / "org.yaml") as other:
+        other.control.refresh()
+        whole.start(SYNCBRIDGE_DESTINATIONS__CRM__INSTANCE_URL=other.url)
+        whole.sql("update people set first_name = 'Waits' where id = 1")
+        until(lambda: statuses(whole) == {"halted"}, what="every mapping of the destination halts")
+        whole.workers[1].stop()
+        assert other.control.records("Contact") == []
     assert [record["SystemModstamp"] for record in whole.records()] == stamps
-    whole.sql("delete from syncbridge.destination_identity")  # as if the settings pointed to that org again
+    whole.start()
     whole.done("resume", "--all")
     whole.wait()
     whole.assert_equal()

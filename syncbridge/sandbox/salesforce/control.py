@@ -39,9 +39,9 @@ class Control:
         """Be as at the start, without records."""
         self._sandbox.reset()
 
-    def refresh(self) -> None:
-        """Be another org at the same address: another org id, no records, no sessions. The org's objects stay."""
-        self._sandbox.refresh()
+    def refresh(self, *, records: bool = False) -> None:
+        """Be another org at the same address: another org id, no sessions, and no records unless `records` stay."""
+        self._sandbox.refresh(records=records)
 
     def reset_data(self) -> None:
         """Remove all records; org, sessions, faults and counts stay."""

@@ -38,7 +38,7 @@ def control_routes(sandbox: Sandbox) -> list[Route]:
         Route("/sandbox/clock", endpoint(POST=lambda control, call, body: control.advance_clock(**body))),
         Route("/sandbox/tokens", endpoint(DELETE=lambda control, call, body: control.expire_tokens())),
         Route("/sandbox/cursors", endpoint(DELETE=_expire_cursors)),
-        Route("/sandbox/refresh", endpoint(POST=lambda control, call, body: control.refresh())),
+        Route("/sandbox/refresh", endpoint(POST=lambda control, call, body: control.refresh(**body))),
         Route("/sandbox/reset", endpoint(POST=lambda control, call, body: control.reset())),
         Route(
             "/sandbox/jobs",

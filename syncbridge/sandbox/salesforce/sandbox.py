@@ -135,13 +135,20 @@ class Sandbox:
             self.counts.clear()
             self.cache.clear()
 
-    def refresh(self) -> None:
-        """Be another org at the same address, without records: what the refresh of a Salesforce sandbox leaves."""
+    def refresh(self, *, records: bool = False) -> None:
+        """Be another org at the same address: what the refresh of a Salesforce sandbox leaves.
+
+        With `records` these stay, with their ids, as in a full copy.
+        """
         with self.lock:
             self._organizations += 1
-            self.sessions.organization = make_id("00D", self._organizations)
+            before, self.sessions.organization = self.sessions.organization, make_id("00D", self._organizations)
             self.sessions.expire_all()
-            self.reset_data()
+            if not records:
+                self.reset_data()
+                return
+            with self.storage.transaction():
+                self.storage.update(self.org.original("Organization"), ("Id",), [(self.sessions.organization, before)])
 
     def reset_data(self) -> None:
         """Remove all records."""
