@@ -39,7 +39,7 @@ class Pair:
     local: Fields | None  # None: there is no row, or it is no entity
     committed: datetime | None  # when the row changed last, as far as capture knows
     taken: Taken = NOTHING_TAKEN  # what a person decided about it
-    ours: Fields = field(default_factory=dict)  # of the remote values, those that we sent and had no answer to
+    ours: Fields = field(default_factory=dict)  # what we sent and had no answer to, as far as it was stored
     external: tuple[Normal] | tuple[()] = ()  # what the record's external id field holds, where that was read
     survivor: Survivor | None = None  # of a record that was deleted by a merge
 
@@ -87,7 +87,7 @@ def decide(pair: Pair, rules: Mapping[str, Rule], conflict: Rule, unedited: Coll
         return _row_gone(pair, pair.taken.conflict(conflict), unedited)
     remote = {name: value for name, value in pair.change.fields.items() if _matters(pair, name, value)}
     last = newer(pair.committed, pair.change.modified)
-    merged = merge(_agreed(pair), pair.local, remote, pair.taken.rules(rules), last)
+    merged = merge(agreed(pair), pair.local, remote, pair.taken.rules(rules), last)
     return Decision(
         pair,
         action=Action.UPDATE if merged.write else Action.NOTHING,
@@ -99,7 +99,7 @@ def decide(pair: Pair, rules: Mapping[str, Rule], conflict: Rule, unedited: Coll
     )
 
 
-def _agreed(pair: Pair) -> Fields | None:
+def agreed(pair: Pair) -> Fields | None:
     """The base, and beyond it what nobody but we changed there."""
     return {**(pair.base or {}), **pair.ours} if pair.ours else pair.base
 
@@ -200,4 +200,4 @@ def _times(pair: Pair, rule: str) -> dict[str, Normal]:
 
 def values(pair: Pair, name: str) -> dict[str, Normal]:
     """Base, local and remote value of a field, as far as there are any."""
-    return sides_of(pair.base, pair.local, pair.change, name)
+    return sides_of(agreed(pair), pair.local, pair.change, name)

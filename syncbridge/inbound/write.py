@@ -268,7 +268,10 @@ class PageWriter:
         carried = (change.fields[external],) if external in change.fields else ()
         change = replace(change, fields=self._mapped(change))
         decided = taken(known.held.get(key), base, local, change)
-        ours = _ours(known.touched[key], change.fields) if key in known.touched else {}
+        ours: Fields = {}
+        if key in known.touched:
+            made = base is None and any(self.columns.carries(value, key) for value in carried)
+            ours = _ours(known.touched[key], change.fields, made=made)
         survivor = known.survivors.get(change.remote_id)
         return Pair(key, change, base, local, committed, decided, ours, carried, survivor)
 
@@ -294,13 +297,20 @@ class _Known:
         return link if link is not None and link.remote_id == change.remote_id else None
 
 
-def _ours(touched: Touched, remote: Fields) -> Fields:
-    """Of these remote values, those that we sent without being told whether they were stored."""
-    return {
+def _ours(touched: Touched, remote: Fields, *, made: bool) -> Fields:
+    """What we sent without being told whether it was stored, and what these remote values show to have been stored.
+
+    A record that carries the key of an entity without a link was `made` by that: all that was sent was stored, and what
+    it holds otherwise somebody changed there.
+    """
+    first = touched.sent[-1] if made and touched.sent else {}
+    stored = {name: value for name, value in first.items() if name in remote}
+    shown = {
         name: value
         for name, value in remote.items()
         if any(name in sent and sent[name] == value for sent in touched.sent)
     }
+    return {**stored, **shown}
 
 
 def _was_refused(held: HeldChange | None, change: RemoteChange, news: Fields) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from syncbridge.errors import RetryLater
 from syncbridge.outbound.recording import Recorder
 from tests.fix_store import make_due
-from tests.fix_two_way import TwoWayProject
+from tests.fix_two_way import StartTwoWay, TwoWayProject
 
 
 class Died(BaseException):
@@ -31,6 +31,13 @@ def send_without_an_answer(both: TwoWayProject, how: str, monkeypatch: pytest.Mo
         with pytest.raises(Died):
             both.out.deliverer.step()
     both.out.kill()
+
+
+def made(both: TwoWayProject, key: int) -> str:
+    """The record that carries the key of an entity."""
+    stored = both.out.destination.stored("Contact")
+    (found,) = [remote_id for remote_id, each in stored.items() if each["Person_Key__c"] == str(key)]
+    return found
 
 
 @pytest.mark.parametrize("how", ["lost answer", "killed worker"])
@@ -71,8 +78,8 @@ def test_what_somebody_changed_in_a_record_that_we_perhaps_made_is_not_written_o
 ) -> None:
     both.out.add(3)
     send_without_an_answer(both, how, monkeypatch)
-    (made,) = [id for id, each in both.out.destination.stored("Contact").items() if each["Person_Key__c"] == "3"]
-    both.out.destination.update("Contact", [(made, {"FirstName": "Theirs"})])
+    both.after(-60)  # by their times the row is the newer one
+    both.out.destination.update("Contact", [(made(both, 3), {"FirstName": "Theirs"})])
     both.out.change("update people set last_name = 'Ours' where id = 3", 3)
     make_due(both.out.store)
     both.out.deliverer.step()
@@ -82,9 +89,46 @@ def test_what_somebody_changed_in_a_record_that_we_perhaps_made_is_not_written_o
     both.out.deliverer.step()
     assert both.row(3, "first_name", "last_name") == ("Theirs", "Ours")
     assert both.out.remote()["3"].items() >= {"FirstName": "Theirs", "LastName": "Ours"}.items()
-    (decision,) = both.decisions(3)  # nothing was agreed on so far, so it is decided by rule
-    assert list(decision) == ["FirstName"]
+    assert both.decisions(3) == []  # each side changed another field since the record was made
+    assert [(entry.outcome, entry.fields) for entry in both.log(3)] == [("written", "FirstName")]
     assert both.out.left() == []
+
+
+def test_what_both_sides_changed_in_a_record_that_we_perhaps_made_is_decided_with_what_was_sent(
+    both: TwoWayProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both.out.add(3)
+    send_without_an_answer(both, "killed worker", monkeypatch)
+    both.out.destination.update("Contact", [(made(both, 3), {"FirstName": "Theirs"})])
+    both.out.change("update people set first_name = 'Ours' where id = 3", 3)
+    both.poll()
+    (decision,) = both.decisions(3)
+    assert list(decision) == ["FirstName"]
+    assert decision["FirstName"].items() >= {"base": "First 3", "local": "Ours", "remote": "Theirs"}.items()
+    assert both.row(3, "first_name") == ("Theirs",)
+
+
+def test_what_never_arrived_at_a_record_that_was_there_before_is_no_base(
+    start_two_way: StartTwoWay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = start_two_way(("external_id: Person_Key__c", "external_id: Person_Key__c\nmatch_on: Email"))
+    there = both.out.destination.put("Contact", {"FirstName": "Theirs", "LastName": "Last 3", "Email": "a@example.com"})
+    both.out.change(
+        "insert into people (id, first_name, last_name, email) values (3, 'Ours', 'Last 3', 'a@example.com')", 3
+    )
+
+    def later(*_: Any, **__: Any) -> Any:
+        raise RetryLater("no answer in time")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(both.out.destination, "upsert", later)
+        patched.setattr(both.out.destination, "update", later)
+        both.out.deliverer.step()
+    both.poll()
+    assert both.remote_id(3) == there
+    (decision,) = both.decisions(3)  # nobody edited anything after the two met: it is decided by rule
+    assert decision["FirstName"]["verdict"] == "destination wins"
+    assert "base" not in decision["FirstName"]
 
 
 def test_a_new_record_that_never_came_there_is_sent_again(both: TwoWayProject) -> None:
