@@ -13,6 +13,7 @@
         ├── OtherSystem          the login reaches another system than the one that our links name
         ├── SchemaDrift          an object, field, table or column is no longer as mapped
         ├── SourceUnusable       Postgres cannot be captured from as it is set up
+        ├── ProgramOutdated      a newer program has upgraded the state: this one ends, whatever it does
         └── PositionLost         changes may be missing: slot lost, behind, or another server
 
 The class alone decides what a loop does (`policy.directive`). Messages never carry a secret or a value of a row.
@@ -93,6 +94,10 @@ class SchemaDrift(NeedsOperator):
 
 class SourceUnusable(NeedsOperator):
     """Postgres cannot be captured from as it is set up."""
+
+
+class ProgramOutdated(NeedsOperator):
+    """A newer program has upgraded the state; this one would not keep to what that relies on."""
 
 
 class PositionLost(NeedsOperator):

@@ -17,7 +17,7 @@ from syncbridge.alerts import targets
 from syncbridge.alerts.loop import AlertLoop
 from syncbridge.applying import positions
 from syncbridge.applying.restored import Witness
-from syncbridge.errors import NeedsOperator, PositionLost, RetryLater, SyncbridgeError
+from syncbridge.errors import NeedsOperator, PositionLost, ProgramOutdated, RetryLater, SyncbridgeError
 from syncbridge.loops.bulk import BulkLoop, BulkResultsLoop
 from syncbridge.loops.deliver import DeliveryLoop
 from syncbridge.loops.fan_out import FanOutLoop
@@ -73,6 +73,7 @@ class Worker:
         self.capture_stopped = ""  # why capture cannot go on until a person acts
         self._changed = threading.Event()
         self._rng = random.Random()
+        self._outdated: ProgramOutdated | None = None
         self._witness = Witness(project)
         self._id = 0
         self._numbers: Iterator[int] = iter(())
@@ -82,7 +83,7 @@ class Worker:
         """Return when `stop` is set and every loop has ended.
 
         Raises at the start what must be mended before anything can run: SettingsError, or RetryLater when Postgres
-        cannot be reached. Later the loops wait and try again by themselves.
+        cannot be reached. Later the loops wait and try again by themselves. ProgramOutdated ends it at any time.
         """
         targets.verify(targets.targets(self.project.settings.alerts))
         with self.project.store("worker") as store:
@@ -94,9 +95,11 @@ class Worker:
                 self._run_loops(around)
                 around = self._look_around_again(around)
         finally:
-            with suppress(SyncbridgeError, psycopg.Error), self.project.store("worker") as store:
+            with suppress(SyncbridgeError, psycopg.Error), self.project.store("worker", ready=False) as store:
                 self._spending.write(store)
                 workers.leave(store, self._id)
+        if self._outdated is not None:
+            raise self._outdated
 
     def _look_around_again(self, around: Surroundings) -> Surroundings:
         """The same later, when Postgres may be away for a while."""
@@ -105,6 +108,8 @@ class Worker:
             self._changed.clear()
             try:
                 return self._look_around()
+            except ProgramOutdated as error:
+                self._end(error)
             except (SyncbridgeError, psycopg.Error) as error:
                 failures += 1
                 log.warning("%s; trying again", str(error).split("\n", 1)[0])
@@ -212,6 +217,9 @@ class Worker:
                         failures = 0
                         if wait > 0:
                             ending.wait(wait)
+            except ProgramOutdated as error:
+                self._end(error)
+                return
             except (RetryLater, psycopg.OperationalError) as error:
                 failures += 1
                 log.warning("%s; trying again", str(error).split("\n", 1)[0])
@@ -240,6 +248,9 @@ class Worker:
             began = time.monotonic()
             try:
                 self.capture.run(ending)
+            except ProgramOutdated as error:
+                self._end(error)
+                return
             except NeedsOperator as error:
                 recovered = self._recovered(error)
                 if not recovered and self._drifted(around):  # one mapping does not stop capture for the others
@@ -255,6 +266,11 @@ class Worker:
                 log.exception("capture met an unexpected error; trying again")
             if failures:
                 ending.wait(backoff(failures, base=5.0, cap=120.0, rng=self._rng))
+
+    def _end(self, error: ProgramOutdated) -> None:
+        """Let every loop come to its end, and then the process."""
+        self._outdated = error
+        self.stop.set()
 
     def _recovered(self, error: NeedsOperator) -> bool:
         """Whether capture can go on because a slot that was lost, and nothing else, is made anew."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from syncbridge.loops.loop import Connected
 from syncbridge.model import MappingStatus
-from syncbridge.store import bounces, claims, departures, guard_counts, mappings, sync_log, workers
+from syncbridge.store import bounces, claims, database, departures, guard_counts, mappings, sync_log, workers
 
 log = logging.getLogger("syncbridge.worker")
 
@@ -24,7 +24,7 @@ SILENCE = 10.0
 
 
 class HousekeepingLoop(Connected):
-    """Signs of life, waits that are over, partitions of the log, and whether other mappings came in force."""
+    """Signs of life, waits that are over, partitions of the log; whether the state and the mappings are still these."""
 
     _pruned_at = float("-inf")
 
@@ -32,6 +32,7 @@ class HousekeepingLoop(Connected):
         self._state = self._store("housekeeping")
 
     def step(self) -> float:
+        database.ensure_ready(self._state)  # nothing goes on by an older program than the state's
         workers.report(self._state, self.around.worker_id, self._facts())
         self.around.spending.write(self._state)
         if mappings.wake_waiting(self._state):

@@ -15,7 +15,7 @@ from psycopg import Connection
 from psycopg.types.json import set_json_loads
 
 from syncbridge import arrays
-from syncbridge.errors import RetryLater, SettingsError, SourceUnusable
+from syncbridge.errors import ProgramOutdated, RetryLater, SettingsError, SourceUnusable
 
 #: Advisory lock of everything that changes the schema: "sync" as ASCII.
 _SETUP_LOCK = 0x73796E63
@@ -206,17 +206,15 @@ def missing(connection: Connection) -> list[str]:
 
 
 def ensure_ready(connection: Connection) -> None:
-    """Raise SettingsError when the state schema is missing, or of another version than this program.
-
-    A program that is older than the state would not keep to what a newer one relies on.
-    """
+    """Raise SettingsError when the state schema is missing or older than this program, ProgramOutdated when newer."""
     applied, wanted = _applied(connection), [number for number, _ in _schema_files()]
     if not applied.issuperset(wanted):
         what = f"is at version {max(applied)}, this program needs {wanted[-1]}" if applied else "is missing"
         raise SettingsError(f"the state schema `syncbridge` {what}", hint="Run: syncbridge setup")
     if max(applied) > wanted[-1]:
         what = f"is at version {max(applied)}, this program knows {wanted[-1]}"
-        raise SettingsError(f"the state schema `syncbridge` {what}", hint="Install the newer version that set it up.")
+        hint = "Install the newer version that set it up."
+        raise ProgramOutdated(f"the state schema `syncbridge` {what}", hint=hint)
 
 
 def _applied(connection: Connection) -> set[int]:

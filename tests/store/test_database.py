@@ -12,7 +12,7 @@ import pytest
 from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
-from syncbridge.errors import RetryLater, SettingsError, SourceUnusable, SyncbridgeError
+from syncbridge.errors import ProgramOutdated, RetryLater, SettingsError, SourceUnusable, SyncbridgeError
 from syncbridge.store import claims, database
 from tests.fix_store import Open
 
@@ -115,7 +115,7 @@ def test_a_state_of_each_older_version_comes_up_to_date_with_what_waits_in_it(op
 
 def test_a_program_that_is_older_than_the_state_says_so_and_does_not_work_on_it(store: Connection) -> None:
     store.execute("insert into syncbridge.migration (number, name) values (99, '099_later.sql')")
-    with pytest.raises(SettingsError, match=f"is at version 99, this program knows {int(FILES[-1][:3])}") as refused:
+    with pytest.raises(ProgramOutdated, match=f"is at version 99, this program knows {int(FILES[-1][:3])}") as refused:
         database.ensure_ready(store)
     assert "newer version" in refused.value.hint
 
