@@ -14,7 +14,7 @@ from syncbridge.inbound.resolve import Rule
 from syncbridge.mapping.compile import CompiledField, CompiledMapping
 from syncbridge.mapping.two_way import TwoWay
 from syncbridge.mapping.types.casts import selected_type
-from syncbridge.mapping.types.reading import field_reader
+from syncbridge.mapping.types.reading import field_reader, unread
 from syncbridge.mapping.types.writing import Writer, field_writer, input_sql
 from syncbridge.model import Fields, Normal, Normaliser, Value
 from syncbridge.schemas import Column, RemoteField, RemoteObject
@@ -90,6 +90,7 @@ class Columns:
         }
         self.calculated = Calculated(mapping, two_way.returns, found, destination)  # fields that no column holds
         self.written = frozenset((*self._by_name, *self.lookups))  # fields that columns hold
+        self.whole = all(two_way.returns(field.remote) for field in fields)  # columns hold all that is compared
         self.formulas = tuple(
             each.name for remote, each in found.items() if remote in two_way.columns and each.calculated
         )
@@ -144,6 +145,24 @@ class Columns:
         for lookup, key in zip(self.lookups.values(), self.parent_keys(texts), strict=True):
             fields |= parents.normal_form(lookup, key, untouched)
         return fields
+
+    def holds(self, texts: Sequence[str | None], agreed: Fields, parents: Parents) -> bool:
+        """Whether a row of `TwoWay.read_sql` says of every field what was agreed on."""
+        for way, text in zip(self._ways, texts, strict=False):
+            if way.name not in agreed:
+                return False
+            value = agreed[way.name]
+            if way.read is unread and text == value:  # most are texts
+                continue
+            try:
+                if way.normalise(way.read(text)) != value:
+                    return False
+            except RecordRejected:
+                return False
+        return all(
+            lookup.name in agreed and parents.refers(lookup, key, agreed[lookup.name])
+            for lookup, key in zip(self.lookups.values(), self.parent_keys(texts), strict=True)
+        )
 
     def texts(self, write: Fields, parents: Parents) -> dict[str, str | None]:
         """Remote values as texts, by column. RecordRejected for what a column would not hold."""

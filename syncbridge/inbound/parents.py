@@ -72,6 +72,10 @@ class Parents:
             raise RecordRejected(f"{way.name}: {names} may not be null", code="NULL_NOT_ALLOWED", fields=(way.name,))
         return cleared
 
+    def refers(self, way: LookupWay, key: str | None, remote_id: Normal) -> bool:
+        """Whether a row that holds this key says that its parent is this record."""
+        return key is None if remote_id is None else key == self.keys.get((way.parent, str(remote_id)))
+
     def unknown(self, way: LookupWay, remote_id: Normal) -> bool:
         """Whether no entity has this record."""
         return remote_id is not None and (way.parent, str(remote_id)) not in self.keys

@@ -14,24 +14,19 @@ from syncbridge.inbound.new_rows import NewRows
 from syncbridge.inbound.recording import Page
 from syncbridge.inbound.way import WayBack
 from syncbridge.model import Fields
-from syncbridge.source import row_writes
+from syncbridge.source import own_writes, row_writes
 from syncbridge.source.row_writes import Refusal
-
-#: Prefix of the logical message that each transaction of the way back carries; it holds the mapping's name.
-MARK = "syncbridge.in"
 
 
 def apply(page: Page, way: WayBack) -> None:
     """Make, change and delete the rows of a page's decisions; what is refused is added to `page.refused`.
 
     Whoever decodes the transaction learns from a message at its begin that the changes are ours, and of which mapping.
-    (A replication origin would say so too, but takes rights, and one of few places in the whole cluster for each
-    session that writes at a time.)
     """
     if all(decision.action is Action.NOTHING for decision in page.decisions):
         return
     two_way, source = way.two_way, way.source
-    source.execute("select pg_logical_emit_message(true, %s, %s)", (MARK, way.mapping.name))
+    own_writes.begin(source, way.mapping.name)
     source.execute("set constraints all immediate")  # what is refused is refused here, and not at the commit
     made = {d.key for d in page.decisions if d.action in (Action.CREATE, Action.INSERT)}
     page.refused |= sequences.refusals(source, two_way.keys_by_default, made)

@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import partial
 
 from syncbridge.destinations.feed import LATE, RemoteChange
-from syncbridge.inbound import children, parents, row_changes, waiting
+from syncbridge.inbound import children, echoes, parents, row_changes, waiting
 from syncbridge.inbound.arrivals import Arrivals, promised
 from syncbridge.inbound.bounces import Bounces
 from syncbridge.inbound.columns import Columns
@@ -153,6 +153,7 @@ class PageWriter:
             rechecks.postpone(self.way.store, self.way.mapping_id, postponed)
             if current:
                 rechecks.remove(self.way.store, self.way.mapping_id, latest.keys() - page.postponed)
+            echoes.settle(page, self.way)
         return page
 
     def _alone(self) -> None:

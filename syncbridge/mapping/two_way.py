@@ -72,20 +72,19 @@ class TwoWay:
 
     @property
     def lock_sql(self) -> str:
-        """Rows of (key, texts of `columns`, keys of `lookups`), locked in the order of keys.
+        """Rows as of `read_sql`, locked in the order of keys."""
+        return f'{self.read_sql} order by {KEY} collate "C" for update of {escaped(quoted(self._alias))}'
 
-        Texts are as Postgres's output functions write them.
-        """
+    @property
+    def read_sql(self) -> str:
+        """Rows of (key, texts of `columns`, keys of `lookups`). Texts are as Postgres's output functions write them."""
         texts = [
             f"case when {name} is not null then pg_catalog.concat({name}) end"
             for name in (selected(qualified(self._alias, c.name), c.base_type) for c in self.columns.values())
         ]
         texts += [lookup.sql for lookup in self.lookups.values()]
         listed = "".join(f", {escaped(text)}" for text in texts)
-        return (
-            f"select {KEY}{listed} from {GIVEN} join {escaped(self._source)} on {escaped(self._match)}"  # noqa: S608 - quoted names
-            f' order by {KEY} collate "C" for update of {escaped(quoted(self._alias))}'
-        )
+        return f"select {KEY}{listed} from {GIVEN} join {escaped(self._source)} on {escaped(self._match)}"  # noqa: S608 - quoted names
 
     def update_sql(self, assignments: Sequence[tuple[Column, str]]) -> str:
         """Sets columns, each from the next parameter, an array of texts; `assignments` gives the SQL of its value.

@@ -238,6 +238,7 @@ class Capture:
                 timeline=system.timeline,
                 save=lambda batch: self._save_batch(source, state, batch),
                 check=lambda: self._examine(source).require_coverage(),
+                settles=settings.state == settings.source,
                 pace=settings.pace,
                 clock=self._clock,
             )

@@ -19,6 +19,7 @@ from syncbridge.mapping.keys import encode_key
 from syncbridge.model import Lsn
 from syncbridge.schemas import Watch
 from syncbridge.source.heartbeat import POSITION_WANTED, Heartbeat
+from syncbridge.source.own_writes import MARK, SETTLED, settled
 from syncbridge.source.pgoutput import Committed, Decoder, Touched
 from syncbridge.source.publication import WATCHES_CHANGED
 from syncbridge.source.replication import (
@@ -90,7 +91,10 @@ class Counts:
 
 
 class CaptureSession:
-    """Owns the stream from one checkpoint on. After any exception it is good for nothing but `close`."""
+    """Owns the stream from one checkpoint on. After any exception it is good for nothing but `close`.
+
+    `settles` says that what our own writes settled is ours indeed: the state is in this database, and so its only one.
+    """
 
     def __init__(
         self,
@@ -102,6 +106,7 @@ class CaptureSession:
         timeline: int,
         save: Callable[[Batch], None],
         check: Callable[[], None],
+        settles: bool,
         pace: Pace,
         clock: Callable[[], float],
     ) -> None:
@@ -110,6 +115,7 @@ class CaptureSession:
         self._watches = watches
         self._decoder = Decoder(watches(), encode=encode_key)
         self._save = save
+        self._settles = settles
         self._check = check  # raises when the publication no longer carries what is watched
         self._pace = pace
         self._clock = clock
@@ -121,6 +127,7 @@ class CaptureSession:
         self._behind = False  # catching up
         self._wanted_now = False  # the server, or somebody who waits, wants the position to move
         self._wanted_at_commit = False
+        self._ours = False  # the open transaction is one of the way back
         self._saved_at = clock()
         self._transactions = 0
         self._keys_saved = 0
@@ -201,6 +208,11 @@ class CaptureSession:
                     self._decoder.watch(self._watches())
                 elif event.prefix == POSITION_WANTED:
                     self._wanted_at_commit = True
+                elif event.prefix == MARK:
+                    self._ours = True
+                elif event.prefix == SETTLED:
+                    if self._settles:
+                        self._decoder.leave_out(*settled(event.content))
                 else:
                     self.heartbeat.receive(event)
             elif frame[0] == KEEPALIVE:
@@ -211,6 +223,7 @@ class CaptureSession:
 
     def _on_commit(self, commit: Committed) -> None:
         self._transactions += 1
+        self._ours = False
         self._received = max(self._received, commit.end_lsn)
         if commit.end_lsn <= self._checkpoint:  # a replay: everything collected so far is in the outbox already
             self._decoder.take()
@@ -224,8 +237,11 @@ class CaptureSession:
         self._wanted_now = self._wanted_now or keepalive.reply
 
     def _submit(self) -> None:
-        """Hand what is collected to the saving thread."""
-        if self._saving or not len(self._decoder):
+        """Hand what is collected to the saving thread; not in the midst of a write of ours, which ends with an answer.
+
+        Unless that has more keys than memory is for: then some go out that need not.
+        """
+        if self._saving or not len(self._decoder) or (self._ours and len(self._decoder) < self._pace.batch_keys):
             return
         self._collecting_since = float("inf")
         commit, self._committed = self._committed, None

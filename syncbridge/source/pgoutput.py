@@ -182,6 +182,13 @@ class Decoder:
         self._truncated = {}
         return taken
 
+    def leave_out(self, mapping_id: int, keys: Iterable[bytes]) -> None:
+        """Forget entities that the open transaction touched, and as far as it has come."""
+        collected = self._keys.get((mapping_id, ""), {})
+        for key in keys:
+            if self._commit is not None and collected.get(key) is self._commit:
+                del collected[key]
+
     def decode(self, data: bytes, at: int = 0) -> Committed | LogicalMessage | None:
         """Read the message that begins at `at`. The hot loop: one row change costs well under a microsecond."""
         try:

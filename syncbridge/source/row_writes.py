@@ -37,8 +37,13 @@ class Done:
 
 def lock(connection: Connection, sql: str, keys: Sequence[str]) -> dict[str, Row]:
     """Lock the rows of these keys and read them: key -> texts. In a transaction."""
+    return read(connection, sql, keys)
+
+
+def read(connection: Connection, sql: str, keys: Sequence[str]) -> dict[str, Row]:
+    """Read the rows of these keys: key -> texts."""
     try:
-        return {row[0]: row[1:] for row in connection.execute(sql, (text_array(keys),))}
+        return {row[0]: row[1:] for row in connection.execute(sql, (text_array(keys),)).fetchall()}
     except psycopg.Error as error:
         raise _classified(error) from error
 

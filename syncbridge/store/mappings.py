@@ -101,6 +101,17 @@ def apply(
     return row[0], row[1]
 
 
+def stays_in_force(connection: Connection, mapping_id: int, digest: str) -> bool:
+    """Whether this version of the mapping is in force, and stays so until the transaction ends. Waits for nobody.
+
+    False also while somebody is just changing anything about the mapping.
+    """
+    row = connection.execute(
+        "select from syncbridge.mapping where id = %s and digest = %s for share skip locked", (mapping_id, digest)
+    ).fetchone()
+    return row is not None
+
+
 def set_status(
     connection: Connection,
     mapping_id: int,

@@ -69,6 +69,7 @@ class World:
             timeline=1,
             save=self.save,
             check=lambda: None,
+            settles=True,
             pace=Pace(batch_keys=3, idle_save=0.0, linger=0.0),
             clock=lambda: 0.0,
         )
