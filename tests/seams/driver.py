@@ -31,6 +31,7 @@ from syncbridge import config, log
 from syncbridge.cli.run import stop_on_signals
 from syncbridge.fan_out import FanOut, Progress
 from syncbridge.inbound import write
+from syncbridge.inbound.way import WayBack
 from syncbridge.outbound import capture, recording
 from syncbridge.outbound.capture import CaptureSettings
 from syncbridge.outbound.capture_session import Batch
@@ -57,16 +58,17 @@ def killing(seam: Seam, point: str, at_call: int) -> Seam:
     """The seam, which kills this process at its `at_call`-th call."""
     calls = count(1)
 
-    def wrapped(connection: Connection, *arguments: Any, **named: Any) -> Any:
+    def wrapped(where: Connection | WayBack, *arguments: Any, **named: Any) -> Any:
+        connection = where.store if isinstance(where, WayBack) else where
         of_nothing = isinstance(arguments[-1], Batch) and not len(arguments[-1].touched)  # a position without keys
         if of_nothing or next(calls) < at_call:
-            return seam(connection, *arguments, **named)
+            return seam(where, *arguments, **named)
         if point == "inside":
             with connection.transaction():
-                seam(connection, *arguments, **named)
+                seam(where, *arguments, **named)
                 _die()
         if point == "after":
-            seam(connection, *arguments, **named)
+            seam(where, *arguments, **named)
         _die()
 
     return wrapped
