@@ -165,14 +165,13 @@ def _leave_alone(planned: Planned, *undecided: str) -> bool:
 def parked_by(planned: Planned, held: HeldChange) -> set[str]:
     """Fields that a person decides on, all where one side was deleted.
 
-    One that bounces goes on by itself once the row holds something new.
+    One that bounces, or was refused, goes on by itself once the row holds something new.
     """
     if held.kind == "delete":
         return set(planned.fields)
     if held.kind == "conflict":
         return set(held.fields)
-    bounces = held.fields if held.kind == "bounce" else {}
-    return {name for name, sides in bounces.items() if planned.fields.get(name) in sides.values()}
+    return {name for name, sides in held.fields.items() if planned.fields.get(name) in sides.values()}
 
 
 def _restore(kept: Fields, base: Fields, name: str) -> None:
