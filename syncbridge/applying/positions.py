@@ -35,7 +35,8 @@ class NewPosition:
     resend: bool = False  # their bases may be old: every field is sent
 
     def drop(self, source: Connection, store: Connection) -> None:
-        """Drop the old slot. Raises SlotInUse while a worker streams from it."""
+        """Drop the old slot. Raises SlotInUse while a worker streams from it, SourceUnusable when it is not ours."""
+        slot.require_ours(source, self.slot)
         checkpoints.intend(store, self.slot)
         slot.drop(source, self.slot)
 

@@ -94,6 +94,7 @@ def begin_anew(project: Project) -> list[str]:
         checkpoint = checkpoints.read(store, settings.slot)
         if checkpoint is None:
             raise SettingsError("there is no checkpoint: nothing was set up here", hint="Run: syncbridge setup")
+        slot.require_ours(source, settings.slot)
         done = [_stand_still(store, each.id, each.name) for each in mappings.read_all(store).values()]
         position = NewPosition(settings.conninfo(), settings.slot, checkpoint, mappings=())
         if slot.inspect(source, settings.slot) is not None:

@@ -122,12 +122,8 @@ def create(conninfo: str, slot: str, *, timeout: float = _CREATE_TIMEOUT) -> New
         return NewSlot(Lsn.parse(row[1]), identify(connection))
 
 
-def drop(connection: Connection, slot: str) -> bool:
-    """Drop the slot of this database; False when there is none.
-
-    Raises SlotInUse while a worker streams from it, SourceUnusable when it is another database's: Postgres would drop
-    that as well, and what is synced from there would have a gap.
-    """
+def require_ours(connection: Connection, slot: str) -> None:
+    """Raise SourceUnusable when the slot is another database's: Postgres would drop it, and leave a gap there."""
     found, here = inspect(connection, slot), connection.info.dbname
     if found is not None and found.database != here:
         raise SourceUnusable(
@@ -135,6 +131,10 @@ def drop(connection: Connection, slot: str) -> bool:
             hint="Choose another name in [source] slot. Or, when nothing is synced from there any more:"
             f" `select pg_drop_replication_slot('{slot}')`, and run this again.",
         )
+
+
+def drop(connection: Connection, slot: str) -> bool:
+    """Drop the slot; False when there is none. Raises SlotInUse while a worker streams from it."""
     try:
         connection.execute("select pg_drop_replication_slot(%s)", (slot,))
     except psycopg.errors.UndefinedObject:

@@ -12,7 +12,7 @@ import pytest
 
 from syncbridge.sandbox.postgres import LocalPostgres
 from syncbridge.sandbox.salesforce.server import SandboxServer
-from tests.fix_project import WholeProject, make_project, until
+from tests.fix_project import WholeProject, WorkerProcess, make_project, until
 from tests.project_files import TABLES
 
 #: In one transaction, so that no slot can be made before these changes are committed.
@@ -140,5 +140,22 @@ def test_a_worker_that_may_not_stops_and_says_what_to_run(whole: WholeProject) -
     assert sent_since(whole, before) == []
     whole.done("setup", "--recreate-slot")
     worker.stop()
-    whole.start()
+    worker = whole.start()
     assert_made_good(whole, before)
+    drop_the_publication(whole, worker)
+
+
+def drop_the_publication(whole: WholeProject, worker: WorkerProcess) -> None:
+    """The same command mends it; what was committed without a publication arrives."""
+    worker.stop()
+    whole.sql(f'drop publication "{whole.slot}"')
+    whole.sql("update people set first_name = 'Not published' where id = 4")
+    worker = whole.start()
+    until(lambda: "the publication does not exist any more" in worker.log, what="capture says that it stopped")
+    assert "syncbridge setup --recreate-slot" in worker.log
+    worker.stop()
+    whole.done("setup", "--recreate-slot")
+    whole.start()
+    whole.wait()
+    whole.assert_equal()
+    assert whole.record(4)["FirstName"] == "Not published"  # type: ignore[index]
