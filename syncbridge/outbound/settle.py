@@ -156,8 +156,9 @@ def _take_rejected(
     row = planned.claimed
     if result.remedy in (Remedy.WAIT, Remedy.SCHEMA):
         settlement.worst = result
-    if result.remedy is Remedy.RECORD and not planned.full and not result.uncertain:
-        # Perhaps the remote record is gone and the part that was sent cannot create it: once more, in full.
+    if result.remedy is Remedy.RECORD and not planned.full and not result.uncertain and not row.resend:
+        # Perhaps the remote record is gone and the part that was sent cannot create it: once more, in full (but for
+        # what a two-way record was just seen to hold).
         retry = Retry(resend=True)
     else:
         retry = after_rejection(

@@ -1,9 +1,11 @@
-"""A remote change that Postgres refuses, of a field that its row changed too, rests until somebody does something."""
+"""What one side refuses of the other rests until somebody does something: nothing is asked or sent again and again."""
 
 from __future__ import annotations
 
 import pytest
 
+from syncbridge.destinations.base import Rejected
+from syncbridge.errors import Remedy
 from tests.fix_two_way import StartTwoWay, TwoWayProject
 
 
@@ -49,3 +51,22 @@ def test_it_comes_in_once_the_row_holds_something_new(refused: TwoWayProject) ->
     refused.settle()
     assert refused.row(1, "first_name") == ("A very long name",)
     assert refused.held(1) is None
+
+
+def test_an_update_that_the_destination_refuses_is_a_dead_letter_and_its_record_still_comes_in(
+    both: TwoWayProject,
+) -> None:
+    destination = both.out.destination
+    refused = Rejected("VALIDATION", "not this one", Remedy.RECORD)
+    destination.faults.rejections["1"] = refused
+    before = destination.calls_made()["people", "upsert"]
+    both.out.change("update people set first_name = 'Ours' where id = 1", 1)
+    both.out.deliver()
+    waiting = both.out.waiting(1)
+    assert waiting is not None
+    assert (waiting.status, waiting.code) == ("dead", "VALIDATION")
+    assert destination.calls_made()["people", "upsert"] == before + 2
+    destination.faults.rejections.clear()
+    both.edit(1, LastName="Theirs")
+    both.poll()
+    assert both.row(1, "first_name", "last_name") == ("Ours", "Theirs")
