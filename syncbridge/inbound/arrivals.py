@@ -9,7 +9,7 @@ looked at again, since the page may show it as it was before.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,6 +35,15 @@ class Arrived:
     fresh: dict[str, RemoteChange] = field(default_factory=dict)  # by the key of the row that is to be made
     postponed: set[str] = field(default_factory=set)
     held: list[HeldRecord] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.named or self.fresh or self.postponed or self.held)
+
+    def postpone_fresh(self) -> None:
+        """Make no rows: another look is needed."""
+        self.postponed |= {change.remote_id for change in self.fresh.values()}
+        self.fresh = {}
 
 
 @dataclass(slots=True)
@@ -223,8 +232,3 @@ def _text(value: Normal) -> str:
     if value is None:
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def promised(base: Mapping[str, object], mapped: Collection[str]) -> bool:
-    """Whether a link was only promised to a row that may not have been made yet: nothing was agreed on."""
-    return not (base.keys() & set(mapped))

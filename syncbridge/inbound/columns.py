@@ -97,6 +97,10 @@ class Columns:
         self._columns = {way.column.name: way.column for way in self._ways}
         self._columns |= {column.name: column for way in self.lookups.values() for column in way.columns}
 
+    def mapped(self, fields: Fields) -> Fields:
+        """What was read of a record, without what is no mapped field."""
+        return {name: value for name, value in fields.items() if name in self.rules}
+
     def seen(self, fields: Fields, external: Sequence[Normal]) -> Fields:
         """What was read of a record: its mapped fields, and what its external id field holds, if that was read."""
         return {**fields, self.external_id: external[0]} if external else fields

@@ -39,9 +39,14 @@ class Pair:
     local: Fields | None  # None: there is no row, or it is no entity
     committed: datetime | None  # when the row changed last, as far as capture knows
     taken: Taken = NOTHING_TAKEN  # what a person decided about it
-    ours: Fields = field(default_factory=dict)  # what we sent and had no answer to, as far as it was stored
+    stored: Fields = field(default_factory=dict)  # what we sent and had no answer to, as far as it was stored
     external: tuple[Normal] | tuple[()] = ()  # what the record's external id field holds, where that was read
     survivor: Survivor | None = None  # of a record that was deleted by a merge
+
+    @property
+    def agreed(self) -> Fields | None:
+        """The base, and beyond it what nobody but we changed there."""
+        return {**(self.base or {}), **self.stored} if self.stored else self.base
 
 
 class Action(StrEnum):
@@ -87,7 +92,7 @@ def decide(pair: Pair, rules: Mapping[str, Rule], conflict: Rule, unedited: Coll
         return _row_gone(pair, pair.taken.conflict(conflict), unedited)
     remote = {name: value for name, value in pair.change.fields.items() if _matters(pair, name, value)}
     last = newer(pair.committed, pair.change.modified)
-    merged = merge(agreed(pair), pair.local, remote, pair.taken.rules(rules), last)
+    merged = merge(pair.agreed, pair.local, remote, pair.taken.rules(rules), last)
     return Decision(
         pair,
         action=Action.UPDATE if merged.write else Action.NOTHING,
@@ -97,11 +102,6 @@ def decide(pair: Pair, rules: Mapping[str, Rule], conflict: Rule, unedited: Coll
         held=merged.held,
         verdicts=merged.verdicts,
     )
-
-
-def agreed(pair: Pair) -> Fields | None:
-    """The base, and beyond it what nobody but we changed there."""
-    return {**(pair.base or {}), **pair.ours} if pair.ours else pair.base
 
 
 def create(pair: Pair) -> Decision:
@@ -200,4 +200,4 @@ def _times(pair: Pair, rule: str) -> dict[str, Normal]:
 
 def values(pair: Pair, name: str) -> dict[str, Normal]:
     """Base, local and remote value of a field, as far as there are any."""
-    return sides_of(agreed(pair), pair.local, pair.change, name)
+    return sides_of(pair.agreed, pair.local, pair.change, name)
