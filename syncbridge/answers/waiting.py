@@ -67,6 +67,7 @@ class Remainder:
     held: int = 0  # entities that could be one of several existing records
     waiting: int = 0  # for records of other mappings that are not on their way
     unread: bool = False  # not all that had changed at the destination was read
+    rechecks: int = 0  # remote records that the next poll reads again, and decides about
     held_changes: int = 0  # remote changes that a person has to decide about
     in_status: MappingStatus = MappingStatus.ACTIVE  # of the way back
     in_reason: str = ""
@@ -197,8 +198,8 @@ class _Wait:
         self._asked = self.clock()
 
     def _ask_again(self, left: tuple[Remainder, ...]) -> None:
-        """Where a poll left records that were on their way out, the next one need not wait for its time."""
-        names = {each.mapping for each in left if each.unread}
+        """Where a poll, or a delivery, left records to be read again, the next poll need not wait for its time."""
+        names = {each.mapping for each in left if each.unread or (each.pending and each.rechecks)}
         if names and self.clock() - self._asked >= ASK_AGAIN:
             self._ask_for_polls([mapping for mapping in self._chosen() if mapping.name in names])
 
@@ -257,6 +258,7 @@ class _Wait:
             return {}
         return {
             "unread": not way_back.read_until(self.store, mapping.id, self._moment),
+            "rechecks": back.rechecks,
             "held_changes": back.held,
             "in_status": back.status,
             "in_reason": back.reason,

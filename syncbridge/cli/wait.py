@@ -95,6 +95,8 @@ def missing(waited: Waited) -> str:
         )
         back = "" if each.in_status is MappingStatus.ACTIVE else f" (its way back is {in_words(each.in_status)})"
         counts += [f"remote changes are not all read{back}"] if each.unread else []
+        again = f"{each.rechecks:,} {'is' if each.rechecks == 1 else 'are'} decided by the next poll"
+        counts += [again] if each.rechecks and each.pending and not each.unread else []
         counts += [f"{each.waiting:,} waiting for other records"] if each.waiting else []
         counts += ["a first sync, load or resync goes on"] if each.runs else []
         counts += [f"a first sync, load or resync failed: {each.failed}"] if each.failed else []

@@ -10,9 +10,10 @@ import pytest
 from syncbridge.answers.diagnosis import diagnose
 from syncbridge.answers.status import gather
 from syncbridge.answers.waiting import Verdict
+from syncbridge.cli.wait import missing
 from syncbridge.model import MappingStatus
 from syncbridge.sandbox.salesforce.server import SandboxServer
-from syncbridge.store import mappings, way_back
+from syncbridge.store import mappings, polls, way_back
 from syncbridge.store.way_back import WayBack
 from tests.cli.conftest import StartCli
 from tests.cli.test_conflict_decisions import PEOPLE, edit, name_there, row
@@ -146,6 +147,34 @@ def test_wait_ends_when_what_changed_there_before_is_in_its_row(cli: CliProject)
     assert waited.verdict is Verdict.DELIVERED
     assert wait.looks[0].left[0].unread
     assert row(cli, 2)[0] == "Theirs"
+
+
+def test_wait_asks_for_the_poll_that_a_delivery_waits_for(cli: CliProject) -> None:
+    """A delivery may find a record changed after the poll that was asked for; the next one may be far away."""
+    cli.source.execute("update people set first_name = 'Ours' where id = 1")
+    cli.enqueue("1")
+    edit(cli, "1", FirstName="Theirs", Email="theirs@example.com")
+    asked = 0
+    with cli.project.store("listen") as listener:
+        listener.execute(f"listen {polls.CHANNEL}")
+
+        def poll_when_asked() -> None:
+            nonlocal asked
+            for _ in listener.notifies(timeout=0, stop_after=1):
+                asked += 1
+                if asked == 1:  # before the edit is to be seen
+                    cli.store.execute("update syncbridge.watermark set asked_at = now(), polled_at = now()")
+                else:
+                    cli.poll()
+            cli.deliver()
+
+        wait = Wait(cli)
+        wait.meanwhile = poll_when_asked
+        waited = wait.run(timeout=30.0)
+    assert (waited.verdict, asked) == (Verdict.UNSOUND, 2)
+    assert waited.left[0].held_changes == 1
+    (told,) = {missing(look) for look in wait.looks if look.left and look.left[0].rechecks and not look.left[0].unread}
+    assert told == "people: 1 waiting, 1 is decided by the next poll"
 
 
 def test_wait_names_what_is_held_and_is_not_satisfied(cli: CliProject) -> None:
