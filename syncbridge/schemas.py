@@ -95,6 +95,8 @@ class Column:
     readable: bool = True  # the login may select it
     insertable: bool = True  # the login may fill it in new rows
     updatable: bool = True  # the login may change it
+    sequence: str = ""  # that it owns and takes its default from, as SQL names it
+    drawable: bool = True  # the login may draw from that sequence, and move it
     deterministic: bool = True  # texts are equal only when their characters are; false with some collations
 
 

@@ -21,7 +21,9 @@ user = "syncbridge"                    # needs REPLICATION, and SELECT on the ma
 dbname = "app"
 # Where changes also come back into rows (`direction: both` or `to_postgres` in a mapping), it writes them:
 #     GRANT UPDATE, INSERT, DELETE ON public.people TO syncbridge;
-# INSERT is for new records, and DELETE for `deletes: {to_postgres: delete}`. `syncbridge check` says what is missing.
+#     GRANT USAGE, UPDATE ON SEQUENCE public.people_id_seq TO syncbridge;
+# INSERT and the sequence of the key are for new records, DELETE for `deletes: {to_postgres: delete}`.
+# `syncbridge check` says what is missing.
 # slot = "syncbridge"                  # replication slot
 # publication = "syncbridge"
 # slot_lost = "recreate"               # or "stop": a person makes a lost slot anew

@@ -35,8 +35,16 @@ _COLUMNS = """
 select a.attrelid::int8, a.attname, a.atttypid::int8, a.atttypmod, a.attnotnull,
        a.atthasdef or a.attidentity <> '', a.attgenerated <> '', has_column_privilege(a.attrelid, a.attnum, 'select'),
        has_column_privilege(a.attrelid, a.attnum, 'insert'), has_column_privilege(a.attrelid, a.attnum, 'update'),
+       coalesce(quote_ident(n.nspname) || '.' || quote_ident(s.relname), ''),
+       coalesce(has_sequence_privilege(s.oid, 'usage') and has_sequence_privilege(s.oid, 'update'), true),
        coalesce(l.collisdeterministic, true)
-from pg_attribute a left join pg_collation l on l.oid = a.attcollation
+from pg_attribute a
+left join pg_collation l on l.oid = a.attcollation
+left join pg_depend d on d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass
+     and d.refobjid = a.attrelid and d.refobjsubid = a.attnum and d.deptype in ('a', 'i')
+     and exists (select from pg_class owned where owned.oid = d.objid and owned.relkind = 'S')
+left join pg_class s on s.oid = d.objid
+left join pg_namespace n on n.oid = s.relnamespace
 where a.attrelid = any(%s::oid[]) and a.attnum > 0 and not a.attisdropped
 order by a.attrelid, a.attnum
 """
@@ -260,7 +268,7 @@ def _columns(connection: Connection[Any], oids: Sequence[int]) -> dict[int, dict
     columns: dict[int, dict[str, Column]] = {oid: {} for oid in oids}
     for row, described in zip(rows, types, strict=True):
         relation, name, type_oid, _, not_null, has_default, generated, *rights, deterministic = row
-        readable, insertable, updatable = rights
+        readable, insertable, updatable, sequence, drawable = rights
         columns[relation][name] = _column(
             name,
             type_oid,
@@ -271,6 +279,8 @@ def _columns(connection: Connection[Any], oids: Sequence[int]) -> dict[int, dict
             readable=readable,
             insertable=insertable,
             updatable=updatable,
+            sequence=sequence,
+            drawable=drawable,
             deterministic=deterministic,
         )
     return columns
@@ -283,7 +293,7 @@ def _types(connection: Connection[Any], types: Sequence[tuple[int, int]]) -> lis
     return connection.execute(_TYPES, [[oid for oid, _ in types], [modifier for _, modifier in types]]).fetchall()
 
 
-def _column(name: str, oid: int, described: tuple[Any, ...], **facts: bool) -> Column:
+def _column(name: str, oid: int, described: tuple[Any, ...], **facts: Any) -> Column:
     shown, base_type, modifier, labels = described
     length = precision = scale = None
     if base_type.removesuffix("[]") in ("varchar", "bpchar") and modifier >= 4:

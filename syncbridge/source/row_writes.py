@@ -165,7 +165,7 @@ def _classified(error: psycopg.Error) -> SyncbridgeError:
     if isinstance(error, psycopg.OperationalError) or state.startswith(("08", "40", "53", "55", "57")):
         return RetryLater(f"Postgres is not available: {text}", code=state)
     if state == "42501":
-        hint = "Grant the login of [source] SELECT, INSERT, UPDATE and DELETE on the table, USAGE on its sequences."
+        hint = "`syncbridge check` prints the GRANT; run it, then `syncbridge resume`."
         return NeedsOperator(f"Postgres refuses to write: {text}", code=state, hint=hint)
     if state.startswith(("42", "3F")):
         hint = "Run `syncbridge check`, mend mapping or table, then `syncbridge setup` and `syncbridge resume`."

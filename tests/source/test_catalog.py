@@ -163,7 +163,7 @@ def test_no_table_is_near_when_none_is_missing(connection: Connection) -> None:
 def test_privileges_are_told_per_table_and_column(connection: Connection, dsn: str) -> None:
     connection.execute(
         """
-        create table open_one (id int, secret text); create table closed_one (id int);
+        create table open_one (id int, secret text); create table closed_one (id int generated always as identity);
         create role reader_of_catalog login password 'x';
         grant select (id), update (secret), insert (id) on open_one to reader_of_catalog;
         grant delete on closed_one to reader_of_catalog;
@@ -183,6 +183,9 @@ def test_privileges_are_told_per_table_and_column(connection: Connection, dsn: s
     assert not open_one.columns["secret"].readable
     assert (open_one.columns["id"].insertable, open_one.columns["id"].updatable) == (True, False)
     assert (open_one.columns["secret"].insertable, open_one.columns["secret"].updatable) == (False, True)
+    identity = catalog.tables["public", "closed_one"].columns["id"]
+    assert (identity.sequence, identity.drawable) == ("public.closed_one_id_seq", False)
+    assert (open_one.columns["id"].sequence, open_one.columns["id"].drawable) == ("", True)
     assert (open_one.deletable, catalog.tables["public", "closed_one"].deletable) == (False, True)
     assert not catalog.tables["public", "closed_one"].readable
     assert not catalog.tables["public", "closed_one"].row_security

@@ -47,6 +47,7 @@ def check_write_rights(spec: MappingSpec, table: Table, catalog: Catalog) -> Ite
     rights = [*_missing("UPDATE", filled | marked, [column.name for column in columns if column.updatable])]
     if spec.creates.to_postgres == "insert":
         made = table.columns.keys() & set(spec.entity.key) | filled
+        yield from _closed_sequences(spec, table, catalog)
         rights += _missing("INSERT", made, [column.name for column in columns if column.insertable])
     if rule == "delete" and not table.deletable:
         rights.append("DELETE")
@@ -58,6 +59,17 @@ def check_write_rights(spec: MappingSpec, table: Table, catalog: Catalog) -> Ite
         user = quoted(catalog.user) if catalog.user else "the_login"
         sql = f"GRANT {', '.join(rights)} ON {sql_name(table)} TO {user};"
         yield Finding("error", spec.at("direction"), message, "", sql)
+
+
+def _closed_sequences(spec: MappingSpec, table: Table, catalog: Catalog) -> Iterator[Finding]:
+    """Keys of new rows are drawn by us, and sequences moved past keys that records bring along."""
+    keys = [table.columns[name] for name in spec.entity.key if name in table.columns]
+    for column in keys:
+        if column.sequence and not column.drawable:
+            user = quoted(catalog.user) if catalog.user else "the_login"
+            message = f"new records become rows with keys of {column.sequence}: the login {catalog.user} may not use it"
+            sql = f"GRANT USAGE, UPDATE ON SEQUENCE {column.sequence} TO {user};"
+            yield Finding("error", spec.at("direction"), message, "", sql)
 
 
 def _missing(right: str, columns: Collection[str], granted: Collection[str]) -> Iterator[str]:

@@ -93,7 +93,7 @@ def check_published(tables: Iterable[Table], catalog: Catalog, *, publication: s
     if wanting:
         them = "it" if len(wanting) == 1 else "them"
         message = f"the login {catalog.user} does not own {', '.join(sorted(wanting))}, so it cannot publish {them}"
-        remedy = "Let the owner run what `syncbridge setup` then prints, or grant the owning role to the login."
+        remedy = "Let the owner run what `syncbridge plan` shows, or grant the owning role to the login."
         yield Finding("error", f"database {catalog.database}", message, remedy)
 
 

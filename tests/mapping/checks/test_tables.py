@@ -93,7 +93,7 @@ def test_a_table_of_another_owner_may_be_published_already() -> None:
     found = only(findings(table=theirs, catalog=without))
     assert found.where == "database app"
     assert found.message == "the login sync does not own public.people, so it cannot publish it"
-    assert "`syncbridge setup` then prints" in found.remedy
+    assert "`syncbridge plan` shows" in found.remedy
 
 
 def test_tables_of_another_owner_are_one_finding_however_often_they_are_mapped() -> None:

@@ -93,6 +93,18 @@ def test_a_login_that_may_only_read_is_told_what_the_way_back_needs() -> None:
     assert sql == 'GRANT UPDATE, INSERT, DELETE ON "public"."people" TO "sync";'
 
 
+def test_a_sequence_that_gives_keys_to_new_rows_has_to_be_open() -> None:
+    key = replace(PEOPLE.columns["id"], has_default=True, sequence="public.people_id_seq", drawable=False)
+    closed = replace(PEOPLE, columns={**PEOPLE.columns, "id": key})
+    text = HEAD + "  FirstName: nickname\ndirection: both\n"
+    (found,) = [each for each in findings(text, table=closed) if "people_id_seq" in each.message]
+    assert (found.severity, found.sql) == (
+        "error", 'GRANT USAGE, UPDATE ON SEQUENCE public.people_id_seq TO "sync";'
+    )  # fmt: skip
+    ignored = text + "creates: {to_postgres: ignore}\n"
+    assert not [each for each in findings(ignored, table=closed) if "people_id_seq" in each.message]
+
+
 def test_rights_on_columns_are_enough_where_they_are_all_that_is_written() -> None:
     assert rights("direction: both\n", granting(inserts="id nickname last_name", updates="nickname last_name")) == []
     marked = "direction: both\ndeletes: {to_postgres: {set: {vip: false}}}\n"
