@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from syncbridge.destinations.base import RemoteRecord, Result
-from syncbridge.destinations.feed import ChangesPage, RemoteChange
+from syncbridge.destinations.base import Rejected, RemoteRecord, Result
+from syncbridge.destinations.feed import ChangesPage, RemoteChange, ScanPage
 from syncbridge.destinations.memory import MemoryDestination
 from syncbridge.destinations.memory_feed import MemoryFeed
-from syncbridge.errors import QuotaExhausted, RetryLater
+from syncbridge.errors import QuotaExhausted, Remedy, RetryLater
 from syncbridge.model import Fields, Normal, Normaliser, Value
 from syncbridge.schemas import FieldKind, RemoteField, RemoteObject
 from tests.convergence.far_side import KEYS, Calls, FarSide, Trouble, automated
+from tests.convergence.mappings import PLAIN
 
 
 def _described(name: str, **fields: FieldKind) -> RemoteObject:
@@ -70,7 +72,8 @@ class LateFeed(MemoryFeed):
         if first == 0:
             return states[0][2], None
         _, written, _, state = states[first - 1]
-        return states[first][2], RemoteChange(remote_id, written, state or {}, deleted=state is None)
+        into = self._org.merged.get(remote_id) if state is None else None
+        return states[first][2], RemoteChange(remote_id, written, state or {}, deleted=state is None, merged_into=into)
 
 
 class MemoryOrg(MemoryDestination):
@@ -82,6 +85,7 @@ class MemoryOrg(MemoryDestination):
         self.around = calls_around
         self.feed: LateFeed = LateFeed(self)
         self.bin: dict[str, dict[str, Fields]] = {name: {} for name in KEYS}
+        self.merged: dict[str, str] = {}  # loser -> survivor
 
     @property
     def now(self) -> datetime:
@@ -121,6 +125,9 @@ class MemoryOrg(MemoryDestination):
         make = partial(self._changes_late, object, fields, position, lane)
         return self.around.around("changes", "", make)
 
+    def scan(self, *args: Any, **named: Any) -> ScanPage:
+        return self.around.around("scan", "", partial(super().scan, *args, **named))
+
     def current(self, *args: Any, **named: Any) -> list[RemoteChange]:
         return self.around.around("current", "", partial(super().current, *args, **named))
 
@@ -143,14 +150,27 @@ class MemoryOrg(MemoryDestination):
     # -- what it stores -----------------------------------------------------------------------------------------------
 
     def _upsert_one(self, described: Any, external_id: Any, record: Fields, known: Any) -> Result:
+        if refused := _refused(record):
+            return refused
         stored = known.get(external_id.comparable(record.get(external_id.name)))
         changed = {**record, **automated(record, stored.fields if stored is not None else {})}
         return super()._upsert_one(described, external_id, changed, known)
 
     def _update_one(self, described: Any, remote_id: str, record: Fields) -> Result:
+        if refused := _refused(record):
+            return refused
         stored = self._records[described.name.lower()].get(remote_id)
         changed = {**record, **automated(record, stored.fields if stored is not None else {})}
         return super()._update_one(described, remote_id, changed)
+
+    def _changed(self, object: str, remote_id: str, names: Sequence[str]) -> RemoteChange:
+        change = super()._changed(object, remote_id, names)
+        return replace(change, merged_into=self.merged.get(remote_id)) if change.deleted else change
+
+    def touch(self, object: str, remote_id: str) -> None:
+        """As the feed tells of a survivor."""
+        with self._lock:
+            self.feed.note(object, remote_id)
 
     def delete_all(self, object: str, remote_ids: Sequence[str]) -> list[Result]:
         for remote_id in remote_ids:
@@ -163,6 +183,7 @@ class MemoryOrg(MemoryDestination):
         """Out of the bin, unless its key is taken."""
         described = self.describe(object)
         state = self.bin[object][remote_id]
+        self.merged.pop(remote_id, None)
         if self._holder(described, described.fields[KEYS[object]], state[KEYS[object]]) is not None:
             return False
         del self.bin[object][remote_id]
@@ -173,6 +194,12 @@ class MemoryOrg(MemoryDestination):
             created.remote_id = remote_id
             self.feed.note(object, remote_id)
         return True
+
+
+def _refused(record: Fields) -> Rejected | None:
+    """By the org's rule."""
+    wrong = tuple(name for name in PLAIN if "?" in str(record.get(name)))
+    return Rejected("VALIDATION", "No questions", Remedy.RECORD, fields=wrong) if wrong else None
 
 
 class MemoryFarSide(FarSide):
@@ -198,9 +225,23 @@ class MemoryFarSide(FarSide):
             self.org.faults.fail(RetryLater("not available", code="UNAVAILABLE"))
 
     def edit(self, object: str, remote_id: str, fields: Fields) -> None:
+        self.org._update_one(self.org.describe(object), remote_id, self._normal(object, fields))
+
+    def create(self, object: str, fields: Fields) -> str:
+        normal = self._normal(object, fields)
+        return self.org.put(object, {**normal, **automated(normal, {})})
+
+    def merge(self, object: str, survivor: str, loser: str) -> None:
+        self.org.merged[loser] = survivor
+        self.delete(object, loser)
+        self.org.touch(object, survivor)
+        for remote_id, record in self.records("Contact").items() if object == "Account" else ():
+            if record["AccountId"] == loser:
+                self.edit("Contact", remote_id, {"AccountId": survivor})
+
+    def _normal(self, object: str, fields: Fields) -> Fields:
         described = self.org.describe(object)
-        normal = {name: self.org.normaliser(described.fields[name])(value) for name, value in fields.items()}
-        self.org._update_one(described, remote_id, normal)
+        return {name: self.org.normaliser(described.fields[name])(value) for name, value in fields.items()}
 
     def delete(self, object: str, remote_id: str) -> None:
         self.org.delete_all(object, [remote_id])

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from syncbridge.destinations.base import Delivered, RemoteRecord, Result
-from syncbridge.destinations.feed import ChangesPage, RemoteChange
+from syncbridge.destinations.feed import ChangesPage, RemoteChange, ScanPage
 from syncbridge.destinations.salesforce import SalesforceDestination
 from syncbridge.destinations.salesforce.settings import read_settings
 from syncbridge.model import Fields
@@ -26,7 +26,11 @@ ORG: dict[str, dict[str, str]] = {
         "Greeting__c": "string(80)",
     },
 }
-AUTOMATION = {
+RULES: dict[str, Any] = {
+    "Account": {"validation_rules": {"Plain": {"error_if": "instr(BillingCity, '?') > 0", "message": "No questions"}}},
+    "Contact": {"validation_rules": {"Plain": {"error_if": "instr(LastName, '?') > 0", "message": "No questions"}}},
+}
+RULES["Contact"] |= {
     "automations": {
         "Grade": {"on": ["create", "update"], "when": ["FirstName"], "set": {"Grade__c": "'auto ' || FirstName"}}
     }
@@ -59,6 +63,9 @@ class WatchedSalesforce(SalesforceDestination):
     def changes(self, *args: Any, **named: Any) -> ChangesPage:
         return self.around.around("changes", "", partial(super().changes, *args, **named))
 
+    def scan(self, *args: Any, **named: Any) -> ScanPage:
+        return self.around.around("scan", "", partial(super().scan, *args, **named))
+
     def current(self, *args: Any, **named: Any) -> list[RemoteChange]:
         return self.around.around("current", "", partial(super().current, *args, **named))
 
@@ -73,7 +80,8 @@ class SandboxFarSide(FarSide):
         for object, fields in ORG.items():
             for name, definition in fields.items():
                 control.put_field(object, name, definition)
-        control.put_rules("Contact", AUTOMATION)
+        for object, rules in RULES.items():
+            control.put_rules(object, rules)
         control.change_field("Contact", "AccountId", on_delete="clear")  # else a person may go by nobody's wish
         self.time = FakeTime()
         settings = read_settings("crm", values_for(server), frozenset())
@@ -92,6 +100,19 @@ class SandboxFarSide(FarSide):
             return
         kind, path, times = _FAULTS[trouble]
         self.server.control.faults.add(kind, path=path, times=times)
+
+    def create(self, object: str, fields: Fields) -> str:
+        """By REST's upsert, which needs a key; one that the record is not to have is emptied in the same second."""
+        key = KEYS[object]
+        values = {name: float(value) if isinstance(value, Decimal) else value for name, value in fields.items()}
+        (result,) = self._people.upsert(object, key, [{key: "none yet", **values}])
+        assert isinstance(result, Delivered), result
+        if key not in fields:
+            self.edit(object, result.remote_id, {key: None})
+        return result.remote_id
+
+    def merge(self, object: str, survivor: str, loser: str) -> None:
+        self.server.control.merge(object, survivor, [loser])
 
     def edit(self, object: str, remote_id: str, fields: Fields) -> None:
         values = {name: float(value) if isinstance(value, Decimal) else value for name, value in fields.items()}

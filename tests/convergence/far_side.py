@@ -12,7 +12,7 @@ from syncbridge.destinations.base import Destination
 from syncbridge.model import Fields, Normal
 
 T = TypeVar("T")
-Call = Literal["upsert", "delete", "read", "changes", "current"]
+Call = Literal["upsert", "delete", "read", "changes", "current", "scan"]
 Trouble = Literal["lost answer", "unavailable", "quota", "session"]
 
 #: Objects, and the external id of each.
@@ -77,6 +77,14 @@ class FarSide(ABC):
     @abstractmethod
     def now(self) -> datetime:
         """By the destination's clock."""
+
+    @abstractmethod
+    def create(self, object: str, fields: Fields) -> str:
+        """Somebody makes a record; its remote id."""
+
+    @abstractmethod
+    def merge(self, object: str, survivor: str, loser: str) -> None:
+        """Somebody merges a record into another, which keeps its own values; what referred to it refers to that one."""
 
     @abstractmethod
     def edit(self, object: str, remote_id: str, fields: Fields) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from tests.convergence.mappings import PLAIN
+
 Side = Literal["here", "there"]
 Place = tuple[str, str, str]  # mapping, key, remote field
 
@@ -32,19 +34,57 @@ class Ledger:
     alike: set[int] = field(default_factory=set)  # edits that both sides made
     renewed: set[tuple[str, str]] = field(default_factory=set)  # entities that somebody made anew or undeleted
     shaken: set[tuple[str, str]] = field(default_factory=set)  # entities that were deleted, undeleted or made anew
+    decided: dict[Place, tuple[int, dict[str, Any], str]] = field(
+        default_factory=dict
+    )  # edits until then, values, side
+    _same: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def join(self, name: str, one: str, other: str) -> None:
+        """Both are names of one entity from now on: its key, or the remote id of a record that has no key yet."""
+        one, other = self.root(name, one), self.root(name, other)
+        if one == other:
+            return
+        self._same[name, one] = other
+        for (place, side), edit in list(self.last.items()):
+            if place[:2] == (name, one):
+                del self.last[place, side]
+                known = self.last.get((self.place(place), side))
+                if known is None or known.number < edit.number:
+                    self.last[self.place(place), side] = edit
+        for several in (self.shaken, self.renewed):
+            if (name, one) in several:
+                several.add((name, other))
+
+    def root(self, name: str, entity: str) -> str:
+        """One name for all that an entity has."""
+        while (name, entity) in self._same:
+            entity = self._same[name, entity]
+        return entity
+
+    def place(self, place: Place) -> Place:
+        return place[0], self.root(*place[:2]), place[2]
+
+    def shake(self, name: str, entity: str, *, renew: bool = False) -> None:
+        """An entity was deleted; with `renew` it was made anew or undeleted."""
+        self.shaken.add((name, self.root(name, entity)))
+        if renew:
+            self.renewed.add((name, self.root(name, entity)))
+
+    def is_shaken(self, name: str, entity: str) -> bool:
+        return (name, self.root(name, entity)) in self.shaken
 
     def write(self, side: Side, place: Place, shape: int, before: Any) -> Any:
         """A new value for a field in which its writer saw `before`."""
         self.see([before])
-        number = len(self.edits) + 1
-        self.edits[number] = edit = Edit(number, side, place, made(place[2], number, shape))
+        place, number = self.place(place), len(self.edits) + 1
+        self.edits[number] = edit = Edit(number, side, place, made(place[2], number, shape, side))
         self.last[place, side] = edit
         return edit.value
 
     def write_alike(self, place: Place, value: Any, before: Any) -> None:
         """The other side writes the same value."""
         self.see([before])
-        number = number_of(value)
+        place, number = self.place(place), number_of(value)
         assert number is not None
         self.alike.add(number)
         self.last[place, "there"] = Edit(number, "there", place, value)
@@ -66,8 +106,11 @@ class Ledger:
         return a < b and self.side(new) == self.side(old) == side
 
 
-def made(name: str, number: int, shape: int) -> Any:
-    """A value for a field, in one of the spellings that people use; shape 3 empties it where it can be empty."""
+def made(name: str, number: int, shape: int, side: Side) -> Any:
+    """A value for a field, in one of the spellings that people use; shape 3 empties it where it can be empty, and what
+    the other side refuses is shape 4."""
+    if shape == 4 and name in PLAIN:
+        return f"v{number}?" if side == "here" else f"v{number}!"
     if shape == 3 and name not in ("LastName", "Name"):
         return None
     if name == "Score__c":

@@ -10,23 +10,27 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from syncbridge.outbound import recording
+from syncbridge.reconcile.repair import Side
 from syncbridge.source import row_writes
-from syncbridge.store import claims, held_changes, links, outbox, rechecks, sync_log, watermarks
+from syncbridge.store import claims, held_changes, held_records, links, outbox, rechecks, sync_log, watermarks
+from syncbridge.store.decisions import LOCAL, REMOTE, RETRY
+from syncbridge.store.held_records import CREATE, IGNORE, LINK
 from tests.convergence.far_side import FarSide
-from tests.convergence.judgement import come_to_rest, judge
-from tests.convergence.mappings import COLUMNS, NAMES, Variant
+from tests.convergence.judgement import judge
+from tests.convergence.mappings import COLUMNS, MARK, NAMES, Variant
 from tests.convergence.project import LANES, Project
+from tests.convergence.rest import come_to_rest
 from tests.convergence.story import Story
 
 KEYS = {"companies": (1, 2), "people": (1, 2, 3)}
 
 NAME = st.sampled_from(NAMES)
-WHO = st.sampled_from([(name, key) for name in NAMES for key in KEYS[name]] + [("people", 1)] * 3)
-PERSON, COMPANY = st.sampled_from(KEYS["people"]), st.sampled_from((None, *KEYS["companies"]))
-SHAPE = st.integers(0, 3)
+WHO = st.sampled_from([(name, key) for name in NAMES for key in (*KEYS[name], -1)] + [("people", 1)] * 3)
+PERSON, COMPANY = st.sampled_from((*KEYS["people"], -1)), st.sampled_from((None, *KEYS["companies"], -1))
+SHAPE = st.sampled_from((0, 1, 2, 3, 4))
 PICK = st.lists(st.integers(0, 5), min_size=1, max_size=2)
 LANE = st.integers(0, LANES - 1)
-CALL = st.sampled_from(("upsert", "delete", "read", "changes", "current"))
+CALL = st.sampled_from(("upsert", "delete", "read", "changes", "current", "scan"))
 TROUBLE = st.sampled_from(("lost answer", "lost answer", "unavailable", "quota", "session"))
 #: Where a lane, and a poller, can be killed.
 IN_DELIVERY = st.sampled_from(
@@ -41,6 +45,7 @@ IN_DELIVERY = st.sampled_from(
 IN_POLL = st.sampled_from(
     [
         (held_changes, "hold"),
+        (held_records, "release"),
         (links, "upsert"),
         (sync_log, "append_incoming"),
         (rechecks, "add"),
@@ -59,6 +64,8 @@ AMID = st.one_of(
     st.tuples(st.just("capture")),
     st.tuples(st.just("deliver"), NAME),
     st.tuples(st.just("poll"), NAME),
+    st.tuples(st.just("load"), NAME),
+    st.tuples(st.just("usurp"), NAME),
 )
 
 
@@ -66,6 +73,9 @@ def fields(name: str, pick: list[int]) -> list[str]:
     """Some of a mapping's fields, each once."""
     names = list(COLUMNS[name])
     return list(dict.fromkeys(names[each % len(names)] for each in pick))
+
+
+DECISION = st.sampled_from((RETRY, CREATE, IGNORE, LINK))
 
 
 class Machine(RuleBasedStateMachine):
@@ -79,7 +89,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(
         conflict=st.sampled_from(("newest", "postgres", "destination", "hold")),
-        to_postgres=st.sampled_from(("delete", "ignore")),
+        to_postgres=st.sampled_from(("delete", "ignore", MARK)),
         rows_first=st.booleans(),
     )
     def begin(self, conflict: str, to_postgres: str, rows_first: bool) -> None:
@@ -132,6 +142,14 @@ class Machine(RuleBasedStateMachine):
     def insert(self, who: tuple[str, int]) -> None:
         self.story.insert(*who)
 
+    @rule(name=NAME, shape=SHAPE, company=COMPANY, key=st.sampled_from((None, None, 1, 2, 3, 7)))
+    def create_there(self, name: str, shape: int, company: int | None, key: int | None) -> None:
+        self.story.create_there(name, shape, company, key)
+
+    @rule(name=NAME, key=st.sampled_from((1, 2, -1)), loser=st.sampled_from((1, 2, -1, -2)))
+    def merge_there(self, name: str, key: int, loser: int) -> None:
+        self.story.merge_there(name, key, loser)
+
     @rule(person=PERSON, company=COMPANY)
     def move_here(self, person: int, company: int | None) -> None:
         self.story.move_here(person, company)
@@ -161,8 +179,13 @@ class Machine(RuleBasedStateMachine):
         self._work(f"poll {name}", lambda: self.story.poll(name, page=page))
 
     @rule(name=NAME)
-    def resync(self, name: str) -> None:
-        self.story.resync(name)
+    def load(self, name: str) -> None:
+        self._work(f"load {name}", lambda: self.story.load(name))
+
+    @rule(name=NAME)
+    def usurp(self, name: str) -> None:
+        self.story.usurp(name)
+        self.story.observe()
 
     @rule(name=NAME, where=IN_DELIVERY)
     def die_delivering(self, name: str, where: tuple[Any, str]) -> None:
@@ -173,10 +196,6 @@ class Machine(RuleBasedStateMachine):
     def die_polling(self, name: str, where: tuple[Any, str]) -> None:
         self._work(f"poll {name}", lambda: self.story.die(*where, name, polling=True))
 
-    @rule(name=NAME, resume=st.booleans())
-    def pause(self, name: str, resume: bool) -> None:
-        self.story.pause(name, resume=resume)
-
     @rule(call=CALL, after=st.booleans(), act=AMID)
     def plan(self, call: Any, after: bool, act: tuple[Any, ...]) -> None:
         self.story.plan(call, after, lambda: self._act(*act))
@@ -184,6 +203,34 @@ class Machine(RuleBasedStateMachine):
     @rule(trouble=TROUBLE)
     def trouble(self, trouble: Any) -> None:
         self.story.trouble(trouble)
+
+    # -- operators ----------------------------------------------------------------------------------------------------
+
+    @rule(name=NAME, which=st.integers(0, 3), side=st.sampled_from((LOCAL, REMOTE)), one=st.booleans())
+    def take(self, name: str, which: int, side: str, one: bool) -> None:
+        self.story.take(name, which, side, one=one)
+
+    @rule(name=NAME, which=st.integers(0, 3), decision=DECISION, key=st.integers(1, 3))
+    def take_new(self, name: str, which: int, decision: str, key: int) -> None:
+        self.story.take_new(name, which, decision, key)
+
+    @rule(name=NAME, resume=st.booleans(), ways=st.sampled_from(("both", "in", "out")))
+    def pause(self, name: str, resume: bool, ways: str) -> None:
+        self.story.pause(name, resume=resume, ways=ways)
+
+    @rule(name=NAME)
+    def resync(self, name: str) -> None:
+        self.story.resync(name)
+
+    @rule(name=NAME, where=st.sampled_from(("", "", "id < 3")))
+    def ask_load(self, name: str, where: str) -> None:
+        self.story.ask_load(name, where)
+
+    @rule(name=NAME, side=st.sampled_from((Side.RULES, Side.RULES, Side.POSTGRES, Side.DESTINATION)))
+    def repair(self, name: str, side: Side) -> None:
+        self.story.capture()
+        self.story.repair(name, side)
+        self.story.observe()
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -202,6 +249,10 @@ class Machine(RuleBasedStateMachine):
             self._work(f"{given[0]} 1", lambda: self.story.deliver(given[0], 1))
         elif what == "poll":
             self._work(f"poll {given[0]}", lambda: self.story.poll(given[0]))
+        elif what == "load":
+            self._work(f"load {given[0]}", lambda: self.story.load(given[0]))
+        elif what == "usurp":
+            self.story.usurp(given[0])
         elif what == "capture":
             self.story.capture()
         elif what.startswith("edit"):

@@ -12,16 +12,21 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
+from syncbridge.inbound.load import Loader
 from syncbridge.inbound.poll import Poller
 from syncbridge.mapping.compile import CompiledMapping, compile_mapping
 from syncbridge.mapping.files import parse_mapping
 from syncbridge.mapping.kinship import kinship
 from syncbridge.model import Lsn, Priority, Reason
 from syncbridge.outbound.deliver import Deliverer, Limits
+from syncbridge.outbound.lookups import Lookups
+from syncbridge.reconcile.reconciler import Reconciler
+from syncbridge.reconcile.sides import Sides
 from syncbridge.schemas import Table
 from syncbridge.source import rows
 from syncbridge.source.catalog import read_catalog
-from syncbridge.store import database, mappings, outbox
+from syncbridge.store import database, mappings, outbox, runs
+from syncbridge.store.runs import Direction
 from tests.convergence.far_side import Died, FarSide
 from tests.convergence.mappings import MAPPINGS, NAMES, TABLES, Variant
 
@@ -58,7 +63,7 @@ class Project:
     def connection(self, purpose: str) -> Connection:
         if purpose not in self.connections:
             opened = self.opened.enter_context(database.connect(self.dsn, purpose=purpose))
-            opened.execute("set synchronous_commit = off")
+            opened.execute("set synchronous_commit = off; set lock_timeout = '10s'")
             self.connections[purpose] = opened
         return self.connections[purpose]
 
@@ -71,6 +76,7 @@ class Project:
         self.far, self.variant = far, variant
         self.writer.execute(
             f"delete from people; delete from companies; delete from written; update clock set seconds = 0;"
+            "select setval('companies_id_seq', 100, false), setval('people_id_seq', 100, false);"
             f"{self._empty}".encode()
         )
         self.captured = int(
@@ -81,7 +87,7 @@ class Project:
         self.sql("update syncbridge.mapping set status = 'active', reason = '', hint = '', until = null")
         self.kin = kinship({n: id for n, (id, _) in self.mappings.items()}, dict(self.mappings.values()))
         self.lanes = {(name, lane): self._lane(name, lane) for name in NAMES for lane in range(LANES)}
-        self.pollers = {name: self._poller(name) for name in NAMES}
+        self._start_pollers()
         for name in NAMES:
             self.poll(name)
 
@@ -119,12 +125,16 @@ class Project:
             clock=lambda: self.seconds,
         )
 
-    def _poller(self, name: str) -> Poller:
+    def _start_pollers(self) -> None:
+        self.pollers = {name: self._poller(name, "poll") for name in NAMES}
+        self.loaders = {name: Loader(self._poller(name, "load"), part=2, clock=lambda: self.seconds) for name in NAMES}
+
+    def _poller(self, name: str, purpose: str) -> Poller:
         mapping_id, compiled = self.mappings[name]
         assert compiled.two_way is not None
-        store = self.connection(f"poll {name}")
+        store = self.connection(f"{purpose} {name}")
         store.execute("select pg_advisory_unlock_all()")
-        source = self.connection(f"poll {name} rows") if self.variant.rows_first else store
+        source = self.connection(f"{purpose} {name} rows") if self.variant.rows_first else store
         return Poller(
             mapping_id,
             compiled,
@@ -198,13 +208,37 @@ class Project:
                 return
         raise AssertionError(f"polling of {name} does not come to an end")
 
+    def load(self, name: str) -> bool:
+        """A step of the mapping's pending load, if there is one."""
+        mapping_id, _ = self.mappings[name]
+        pending = [run for run in runs.pending(self.store, Direction.IN) if run.mapping_id == mapping_id]
+        for run in pending[:1]:
+            self.loaders[name].step(run)
+        return bool(pending)
+
+    def usurp(self, name: str) -> None:
+        """The poller's connections are gone, and another worker's poller leads; the first one does not know it."""
+        for purpose in (f"poll {name}", f"poll {name} rows"):
+            if purpose in self.connections:
+                self.connections.pop(purpose).close()
+        self.pollers[name] = self._poller(name, "poll")
+
+    def reconciler(self, name: str) -> Reconciler:
+        """Compares both sides of a mapping; capture has seen everything."""
+        mapping_id, compiled = self.mappings[name]
+        store, source = self.connection(f"reconcile {name}"), self.connection(f"reconcile {name} rows")
+        rows.prepare(source)
+        lookups = Lookups(mapping_id, name, self.kin[mapping_id], store)
+        sides = Sides(mapping_id, compiled, self.far.destination, store, source, lookups)
+        return Reconciler(sides, lambda: True, settle=0.0, pause=lambda seconds: None)
+
     def restart(self, work: Callable[[], object]) -> bool:
         """Do something that may die; the worker is then replaced, and what it held stays as the server keeps it."""
         try:
             work()
         except Died:
             self.lanes = {each: self._lane(*each) for each in self.lanes}
-            self.pollers = {name: self._poller(name) for name in NAMES}
+            self._start_pollers()
             return True
         return False
 
@@ -220,6 +254,9 @@ class Project:
             f"update syncbridge.outbox set available_at = available_at {back}, lease_until = lease_until {back};"
             f"update syncbridge.link set delivered_at = delivered_at {back};"
             f"update syncbridge.recheck set since = since {back};"
+            f"update syncbridge.departure set at = at {back};"
+            f"update syncbridge.kept_row set at = at {back};"
+            f"update syncbridge.run set started_at = started_at {back};"
             f"update syncbridge.parent_wait set since = since {back};"
             f"update syncbridge.mapping set until = until {back}".encode()
         )

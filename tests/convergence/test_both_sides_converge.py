@@ -57,7 +57,7 @@ def test_both_sides_converge(project: Project) -> None:
             return MemoryFarSide()
 
     OnMemory.project = project
-    run_state_machine_as_test(OnMemory, settings=stories(50))
+    run_state_machine_as_test(OnMemory, settings=stories(int(os.environ.get("STORIES", "50"))))
 
 
 def test_both_sides_converge_over_http(project: Project, sandbox_server: SandboxServer) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from tests.convergence.far_sandbox import SandboxFarSide
-from tests.convergence.judgement import come_to_rest, judge
+from tests.convergence.judgement import judge
 from tests.convergence.mappings import NAMES, Variant
 from tests.convergence.project import Project
+from tests.convergence.rest import come_to_rest
 from tests.convergence.story import Story
 
 
