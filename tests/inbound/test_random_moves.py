@@ -73,12 +73,17 @@ class Story:
         self._write(person, "company_id", key)
 
     def parent_made_anew(self, company: int) -> None:
-        """Somebody deletes its record, and a change of the row makes it anew."""
+        """Somebody deletes its record, and a later change of the row makes it anew."""
         key = self.companies[company]
         if remote_id := self.both.family.remote_id("companies", key):
             self.both.family.crm.delete("Account", [remote_id])
+            self._clear_lookups(remote_id, besides=key)
         self.both.family.sql("update companies set name = name || '.' where id = %s", key)
         self.both.family.touch("companies", key)
+        self.both.family.store.execute(
+            "update syncbridge.outbox set changed_at = now() + interval '1 hour' where mapping_id = %s and key = %s",
+            (self.both.family.id("companies"), str(key)),
+        )
 
     def strangers_get_rows(self) -> None:
         """As their own mapping does it."""
@@ -134,6 +139,16 @@ class Story:
 
     def _id(self, name: str, key: int | None) -> Normal:
         return None if key is None else self.both.id(name, key)
+
+    def _clear_lookups(self, remote_id: str, *, besides: int) -> None:
+        """As Salesforce does with a deleted record; those of its row's own people follow it to the new one."""
+        for person, key in enumerate(self.people):
+            if self.both.row("people", key, "company_id") == (besides,) or not self.both.family.remote_id(
+                "people", key
+            ):
+                continue
+            if self.both.record("people", key)["AccountId"] == remote_id:
+                self._edit(person, 0, AccountId=None)
 
     def _write(self, person: int, column: str, key: int | None) -> None:
         self.both.family.sql(f"update people set {column} = %s where id = %s", key, self.people[person])
