@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# So many times as many stories as in CI.
+# So many times as many stories as in CI. Of workers that are killed, three times as many.
 TIMES ?= 20
 
 .PHONY: help quickstart test soak lint format bench clean
@@ -32,7 +32,7 @@ test: $(READY)
 	@$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 soak: $(READY)
-	@SYNCBRIDGE_SOAK=$(TIMES) $(BIN)/python -m pytest -n 2 tests/convergence $(ARGS)
+	@SYNCBRIDGE_SOAK=$(TIMES) $(BIN)/python -m pytest -n 2 tests/convergence tests/seams $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -21,6 +21,9 @@ from tests.fix_project import WholeProject, until
 from tests.project_files import PARTS, PEOPLE
 from tests.seams.load import Load
 
+#: So many times as many workers are killed by `make soak`.
+TIMES = 3 if os.environ.get("SYNCBRIDGE_SOAK") else 1
+
 #: Written by the database itself whenever a checkpoint would go back.
 WATCH_CHECKPOINT = """
 create table went_back (old pg_lsn, new pg_lsn);

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from psycopg import Connection
 
+import syncbridge.destinations.salesforce.destination  # which a project else imports when it opens the destination
 import syncbridge.loops.fan_out
 import syncbridge.worker
 from syncbridge import config, log

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.fix_project import WholeProject, until
-from tests.seams.conftest import Killing
+from tests.seams.conftest import TIMES, Killing
 
 pytestmark = [pytest.mark.seams, pytest.mark.timeout(240)]
 
-KILLS = 15
+KILLS = 8 * TIMES
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.fix_project import WholeProject
-from tests.seams.conftest import Killing
+from tests.seams.conftest import TIMES, Killing
 
 pytestmark = [pytest.mark.seams, pytest.mark.timeout(240)]
 
-KILLS = 12
+KILLS = 6 * TIMES
 
 OWNERS = """
 alter table parts add owner bigint references people (id) on delete set null on update cascade;

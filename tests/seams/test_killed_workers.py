@@ -7,14 +7,16 @@ from contextlib import suppress
 
 import pytest
 
-from tests.seams.conftest import Killing
+from tests.seams.conftest import TIMES, Killing
 
 pytestmark = [pytest.mark.seams, pytest.mark.timeout(240)]
 
 #: Workers that die at each point.
-KILLS = 27
+KILLS = 10 * TIMES
+#: Workers that die at each point of the fan-out, of which fewer lie in the way of a change.
+FAN_OUT_KILLS = 5 * TIMES
 #: Workers that are started as a whole process each time, which takes longer.
-PLAIN_KILLS = 12
+PLAIN_KILLS = 6 * TIMES
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,7 @@ PLAIN_KILLS = 12
     + ["page inside"],
 )
 def test_a_worker_that_is_killed_at_a_seam_loses_nothing_and_doubles_nothing(killing: Killing, point: str) -> None:
-    kills = KILLS if point.startswith(("save", "settle")) else KILLS // 3
+    kills = KILLS if point.startswith(("save", "settle")) else FAN_OUT_KILLS
     for _ in range(kills):
         killing.kill_at(point)
     killing.drain()
