@@ -32,6 +32,9 @@ from syncbridge.worker import Worker
 from tests.both_sides import compare
 from tests.project_files import OBJECTS, ORG, PARTS, PEOPLE, SETTINGS, TABLES
 
+#: Processes keep what they compiled, whatever the shell says: hundreds of workers are started.
+COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": ""}
+
 T = TypeVar("T")
 
 
@@ -152,7 +155,7 @@ class WholeProject:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.environment, **environment},
+                env={**os.environ, **COMPILED_ONCE, **self.environment, **environment},
                 start_new_session=True,
             )
         self.opened.callback(_end_group, process)

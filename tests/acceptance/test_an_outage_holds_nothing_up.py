@@ -5,6 +5,7 @@ from __future__ import annotations
 from syncbridge.model import MappingStatus
 from syncbridge.sandbox.salesforce.server import SandboxServer
 from tests.fix_project import WholeProject, until
+from tests.fix_store import end_waits
 
 
 def write_and_see_it_confirmed(whole: WholeProject) -> None:
@@ -25,6 +26,7 @@ def test_while_salesforce_answers_503_the_log_is_let_go_and_afterwards_all_is_de
     until(lambda: running.mapping().status is MappingStatus.WAITING, what="the mapping waits")
     assert "SERVER_UNAVAILABLE" in running.mapping().reason
     running.salesforce.faults.clear()
+    end_waits(running.postgres)
     running.wait()
     running.assert_equal()
 

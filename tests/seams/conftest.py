@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from syncbridge.model import Lsn
-from tests.fix_project import WholeProject, until
+from tests.fix_project import COMPILED_ONCE, WholeProject, until
 from tests.project_files import PARTS, PEOPLE
 from tests.seams.load import Load
 
@@ -203,7 +203,7 @@ def killing(whole: WholeProject, seed: int, part_fields: str, people_ways: str) 
             stdout=subprocess.PIPE,
             stderr=log,
             bufsize=0,
-            env={**os.environ, **whole.environment},
+            env={**os.environ, **COMPILED_ONCE, **whole.environment},
             start_new_session=True,
         )
     try:
