@@ -85,7 +85,7 @@ def _lines(report: Report) -> Iterator[Text]:
         yield Text(f"  {counts['share']:.2%} of them; of all, between {low:.2%} and {high:.2%} with 95% certainty")
     for count, what in (
         (report.on_its_way, "on their way: they wait to be delivered or polled"),
-        (report.held, "held: dead letters, conflicts and refused records, see `syncbridge status`"),
+        (report.held, f"held: see `syncbridge conflicts {report.mapping}` and `syncbridge dead {report.mapping}`"),
         (report.by_rule, "left as the mapping's `deletes` says"),
         (report.not_ours, "records without a key: not ours"),
     ):

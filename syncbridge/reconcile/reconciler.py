@@ -30,7 +30,7 @@ from syncbridge.reconcile.report import Report
 from syncbridge.reconcile.sides import Sides
 from syncbridge.reconcile.sorting import Sorter
 from syncbridge.source import rows
-from syncbridge.store import mappings, workers
+from syncbridge.store import mappings, way_back, workers
 
 #: Suspects that are looked at once.
 PAGE = 1000
@@ -186,10 +186,13 @@ class Reconciler:
         return unsettled
 
     def _moves(self) -> bool:
-        """Whether anybody delivers what is on its way."""
+        """Whether anybody brings what is on its way to its end, in each direction that the mapping has."""
         applied = mappings.read(self.sides.store, self.sides.mapping.name)
+        back = self.sides.mapping.two_way
+        out = applied.status is MappingStatus.ACTIVE or (back is not None and not back.sends)
+        comes = back is None or way_back.is_active(self.sides.store, self.sides.mapping_id)
         present = workers.read_all(self.sides.store)
-        return applied.status is MappingStatus.ACTIVE and any(w.alive and "deliver" in w.roles for w in present)
+        return out and comes and any(w.alive and "deliver" in w.roles for w in present)
 
 
 def _take(report: Report, gathered: Gathered, compared: Compared) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
+from syncbridge.model import MappingStatus
 from syncbridge.reconcile.drift import Kind
 from syncbridge.reconcile.gathering import Stopped
 from syncbridge.reconcile.reconciler import CAPTURE_BEHIND, Progress
-from syncbridge.store import links, workers
+from syncbridge.store import links, way_back, workers
 from tests.fix_delivery import SmallProject, Start
 from tests.fix_reconcile import Reconciliations
+from tests.fix_two_way import TwoWayProject
 
 
 @pytest.fixture
@@ -220,3 +224,13 @@ def test_when_nobody_captures_the_report_says_that_drift_may_be_a_change(both_si
     both_sides.out.writer.execute("update people set first_name = 'Perhaps unseen' where id = 1")
     report = both_sides.run(captured=lambda: False)
     assert (report.drift, report.warnings) == (1, [CAPTURE_BEHIND])
+
+
+def test_nobody_waits_for_a_poll_of_a_way_back_that_is_paused(both: TwoWayProject) -> None:
+    workers.register(both.out.store, host="here", pid=1, roles=["deliver"])
+    way_back.set_status(both.out.store, both.out.mapping_id, MappingStatus.PAUSED)
+    both.now = datetime.now(UTC)
+    both.edit(1, FirstName="Theirs")
+    pauses: list[float] = []
+    report = Reconciliations(both.out).run(pause=pauses.append, settle=2.0)
+    assert (report.on_its_way, report.drift, pauses) == (1, 0, [])
