@@ -50,8 +50,9 @@ def read_again(
         told = {"mapping": applied.name, "read": run.enqueued, "complete": run.status == "done", "run": run_id}
         print_json(told)
         return
-    what = "are read again" if run.status == "done" else "were read so far; the worker goes on with it"
-    _say(f"{applied.name}: {run.enqueued:,} records {what}.", _hindrance(store, applied))
+    read = f"{run.enqueued:,} record was" if run.enqueued == 1 else f"{run.enqueued:,} records were"
+    what = "read again" if run.status == "done" else "read so far; the worker goes on with it"
+    _say(f"{applied.name}: {read} {what}.", _hindrance(store, applied))
 
 
 def _look_at(store: Connection, applied: AppliedMapping, keys: Sequence[str], *, json: bool) -> None:

@@ -150,11 +150,11 @@ class Loader:
                 raise
             runs.fail(store, run.id, error.message)
             return 0.0
-        self._look_at(list(links.remote_ids(store, run.mapping_id, keys).values()))
+        ids = list(links.remote_ids(store, run.mapping_id, keys).values())
+        self._look_at(ids)
+        runs.advance(store, run.id, phase="keys", after=keys[-1] if keys else run.after, enqueued=len(ids))
         if len(keys) < BY_ID:
             loads.finish(store, run)
-        else:
-            runs.advance(store, run.id, phase="keys", after=keys[-1], enqueued=len(keys))
         return 0.0
 
     def _look_at(self, remote_ids: list[str]) -> None:

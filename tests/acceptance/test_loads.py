@@ -55,7 +55,7 @@ def test_a_resync_from_the_destination_finds_what_no_poll_saw(whole: WholeProjec
     assert "No worker runs, so nothing is read yet. Run: syncbridge run" in told
     whole.start()
     until(lambda: whole.sql("select 1 from syncbridge.worker"), what="the worker is there")
-    assert "records are read again." in whole.done("resync", "people", "--from", "destination").out
+    assert "records were read again." in whole.done("resync", "people", "--from", "destination").out
     until(lambda: row(whole, 1)[0] == "Unseen", what="the change comes")
     until(lambda: whole.sql("select id from people where id = 2") == [], what="the row of the deleted record goes")
     whole.wait()
