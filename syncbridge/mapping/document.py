@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def read_document(path: Path) -> Document:
 def parse_document(text: str, name: str) -> Document:
     """As read_document, of a text."""
     try:
-        nodes = list(YAML(typ="safe", pure=True).compose_all(text))
+        nodes = _composed(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
@@ -128,6 +129,12 @@ def parse_document(text: str, name: str) -> Document:
     except ValueError as error:
         return _broken(name, 1, str(error))
     return Document(name, data, reading.lines, tuple(reading.findings))
+
+
+@lru_cache(maxsize=64)
+def _composed(text: str) -> list[Node | None]:
+    """The documents of a text, only to be read. Some 20 ms a file, and a process reads the same ones often."""
+    return list(YAML(typ="safe", pure=True).compose_all(text))
 
 
 def _broken(name: str, line: int, message: str, remedy: str = "") -> Document:
