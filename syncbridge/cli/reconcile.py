@@ -11,6 +11,7 @@ from datetime import timedelta
 import click
 from psycopg import Connection
 
+from syncbridge.cli.collecting import collecting_seldom
 from syncbridge.cli.reconcile_report import Shown, plain, tell, tell_repair
 from syncbridge.cli.report import as_json, find_mapping, open_project, print_json, read_duration
 from syncbridge.mapping.compile import CompiledMapping
@@ -70,7 +71,7 @@ def reconcile(
                 raise click.UsageError(
                     f"{mapping} goes one way, to {compiled.destination}: no row takes what a record holds"
                 )
-            with Shown(mapping, quiet=json) as shown:
+            with Shown(mapping, quiet=json) as shown, collecting_seldom():
                 reconciler.shown = shown.update
                 report = reconciler.run() if sample is None else reconciler.sample(sample)
             _keep(store, reconciler.sides.mapping_id, report)

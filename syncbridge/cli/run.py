@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import threading
 from queue import SimpleQueue
@@ -12,6 +11,7 @@ import click
 
 from syncbridge import log
 from syncbridge.applying.planning import Decisions
+from syncbridge.cli.collecting import collecting_seldom
 from syncbridge.cli.plan import put_in_force
 from syncbridge.cli.report import open_project
 from syncbridge.errors import SettingsError
@@ -37,17 +37,8 @@ def run(context: click.Context, only: str | None, apply_first: bool, verbose: bo
             put_in_force(project, Decisions(), yes=True)
         _refuse_unapplied(project)
         worker = Worker(project, roles=(only,) if only else ROLES, stop=stop_on_signals())
-        _collect_seldom()
-        worker.run()
-
-
-def _collect_seldom() -> None:
-    """Keep Python from looking for cycles after each 700 objects: batches are made of many that live a moment, and
-    what they come to is a fifth of the worker's time. There are few cycles: those of errors and their frames.
-    """
-    gc.collect()
-    gc.freeze()  # what was loaded so far lives as long as the process
-    gc.set_threshold(50_000, 20, 50)
+        with collecting_seldom():
+            worker.run()
 
 
 def _refuse_unapplied(project: Project) -> None:

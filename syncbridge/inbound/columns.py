@@ -107,7 +107,7 @@ class Columns:
 
     def carries(self, value: Normal, key: str) -> bool:
         """Whether a record whose external id field holds `value` says that it is the one of this entity."""
-        if self._external is None or self._external_form is None:
+        if self._external is None or self._external_form is None or value == key:
             return True
         try:
             return value is not None and self._external.comparable(value) == self._external.comparable(

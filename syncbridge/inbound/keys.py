@@ -30,8 +30,11 @@ def keyed(decision: Decision, columns: Columns) -> Decision:
     if not columns.sends_keys or not pair.external or not stays:
         return decision
     value = pair.external[0]
+    carries = columns.carries(value, pair.key)
+    if carries and name not in (decision.base or {}):
+        return decision  # as it is of nearly all
     base: Fields = {field: known for field, known in (decision.base or {}).items() if field != name}
-    if columns.carries(value, pair.key):
+    if carries:
         return replace(decision, base=base)
     known: tuple[Normal, ...] = (pair.base[name],) if pair.base is not None and name in pair.base else ()
     return replace(decision, base={**base, name: value}, send=decision.send or known != (value,))

@@ -19,7 +19,7 @@ from syncbridge.inbound.columns import Columns
 from syncbridge.inbound.keys import key_differs
 from syncbridge.inbound.known import Known, promised
 from syncbridge.inbound.way import WayBack
-from syncbridge.model import Fields, agrees
+from syncbridge.model import Fields
 from syncbridge.store import held_changes, links
 from syncbridge.store.held_changes import HeldChange
 from syncbridge.store.links import Link
@@ -83,7 +83,8 @@ def _was_refused(held: HeldChange | None, change: RemoteChange, differing: Field
 
 def _differing(columns: Columns, base: Fields, change: RemoteChange) -> Fields:
     """What a record holds otherwise than its base."""
-    return {name: value for name, value in columns.mapped(change.fields).items() if not agrees(base, name, value)}
+    mapped, unknown = columns.rules, object()  # as `agrees` tells; a load asks this of every record
+    return {n: value for n, value in change.fields.items() if base.get(n, unknown) != value and n in mapped}
 
 
 # -- stale reads -------------------------------------------------------------------------------------------------------

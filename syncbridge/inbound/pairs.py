@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from syncbridge.destinations.feed import RemoteChange
 from syncbridge.inbound import parents
@@ -32,10 +32,11 @@ def pair(way: WayBack, ready: Mapping[str, RemoteChange], fresh: Mapping[str, Re
     locked = row_writes.lock(way.source, way.two_way.lock_sql, list(ready)) if ready else {}
     rows = _entities(way, locked)
     family = _parents(way, rows, {**ready, **fresh}, known)
+    nothing = Known()
     locals = _locals(way, rows, ready, known, family)
     return Paired(
         [_pair(way, key, change, known, locals.get(key)) for key, change in ready.items()],
-        [_pair(way, key, change, Known()) for key, change in fresh.items()],
+        [_pair(way, key, change, nothing) for key, change in fresh.items()],
         frozenset(locked),
         family,
     )
@@ -77,7 +78,8 @@ def _pair(way: WayBack, key: str, change: RemoteChange, known: Known, local: Fie
     base = known.base(key, change, there=local is not None)
     carried = (change.fields[columns.external_id],) if columns.external_id in change.fields else ()
     made = base is None and any(columns.carries(value, key) for value in carried)
-    change = replace(change, fields=columns.mapped(change.fields))
+    mapped = columns.mapped(change.fields)
+    change = RemoteChange(change.remote_id, change.modified, mapped, change.deleted, change.merged_into)
     return Pair(
         key,
         change,

@@ -237,13 +237,17 @@ def _account(decision: Decision, way: WayBack) -> dict[str, dict[str, Normal]]:
     return account(decision, way.columns.rules, Rule(way.two_way.conflict), way.columns.sensitive)
 
 
+_OPERATIONS = {
+    Action.UPDATE: Operation.UPDATE,
+    Action.CREATE: Operation.CREATE,
+    Action.INSERT: Operation.CREATE,
+}
+
+
 def _operation(decision: Decision) -> Operation:
     if decision.pair.change.deleted:
         return Operation.DELETE
-    made = (Action.CREATE, Action.INSERT)
-    return {Action.UPDATE: Operation.UPDATE, **dict.fromkeys(made, Operation.CREATE)}.get(
-        decision.action, Operation.NOTHING
-    )
+    return _OPERATIONS.get(decision.action, Operation.NOTHING)
 
 
 def _outcome(decision: Decision, newly: set[str], deletes: str) -> Outcome | None:

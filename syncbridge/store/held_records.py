@@ -99,7 +99,7 @@ def read(
     rows = connection.execute(
         f"select {COLUMNS} from syncbridge.held_record h"  # noqa: S608 - constants
         " where mapping_id = %s and (%s::text[] is null or remote_id = any(%s)) order by since, remote_id limit %s",
-        (mapping_id, *[None if remote_ids is None else sorted(set(remote_ids))] * 2, limit),
+        (mapping_id, *[None if remote_ids is None else text_array(sorted(set(remote_ids)))] * 2, limit),
     )
     return {row[0]: from_row(row) for row in rows}
 
