@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from syncbridge.destinations.feed import ChangesPage, RemoteChange
+from syncbridge.model import Normal
 from syncbridge.store import decisions
 from tests.fix_delivery import Start
 from tests.fix_store import make_due
@@ -37,6 +40,26 @@ def sent(both: TwoWayProject, work: Callable[[], object]) -> int:
     before = len(calls)
     work()
     return sum(count for operation, _, count in calls[before:] if operation in ("upsert", "update", "delete"))
+
+
+def go_round(both: TwoWayProject, times: int) -> None:
+    """Each direction takes a step in turn, as workers do."""
+    for _ in range(times):
+        make_due(both.out.store)
+        both.out.deliverer.step()
+        both.poll()
+
+
+def show_once_more(both: TwoWayProject, remote_id: str, **fields: Normal) -> None:
+    """Let the next page show a record that is gone, as it was before: a query may do so for some seconds."""
+    changes = both.out.destination.changes
+
+    def once(*args: Any, **options: Any) -> ChangesPage:
+        both.out.destination.changes = changes  # type: ignore[method-assign]
+        _, _, position = args
+        return ChangesPage((RemoteChange(remote_id, both.now, fields),), position, more=True)
+
+    both.out.destination.changes = once  # type: ignore[method-assign]
 
 
 def test_a_field_that_is_written_twice_in_a_row_never_flips_back(both: TwoWayProject) -> None:
@@ -71,9 +94,13 @@ def test_a_row_that_was_deleted_does_not_come_back_for_an_older_remote_change(st
     both = started(start_two_way, DELETES)
     both.after(-60)
     both.edit(1, FirstName="Theirs")
+    remote_id = both.remote_id(1)
     both.out.change("delete from people where id = 1", 1)
     both.poll()
     both.out.deliver()
+    show_once_more(both, remote_id, Person_Key__c="1", FirstName="Theirs", LastName="Last 1")
+    both.poller.step()
+    assert both.row(1) is None
     both.settle()
     assert both.row(1) is None
     assert list(both.out.remote()) == ["2"]
@@ -120,6 +147,40 @@ def test_what_is_inserted_and_deleted_before_the_first_push_leaves_nothing_behin
     both.poll()
     assert list(both.out.remote()) == ["1", "2"]
     assert both.out.left() == []
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_is_deleted_while_it_is_first_sent_leaves_nothing_behind(both: TwoWayProject, answered: bool) -> None:
+    upsert = both.out.destination.upsert
+
+    def meanwhile(*args: Any, **options: Any) -> Any:
+        both.out.destination.upsert = upsert  # type: ignore[method-assign]
+        both.out.change("delete from people where id = 7", 7)
+        return upsert(*args, **options)
+
+    both.out.add(7)
+    both.out.destination.upsert = meanwhile  # type: ignore[method-assign]
+    if not answered:
+        both.out.destination.faults.fail_after_write()
+    both.out.deliverer.step()
+    assert list(both.out.remote()) == ["1", "2", "7"]
+    go_round(both, 4)
+    assert both.row(7) is None
+    assert list(both.out.remote()) == ["1", "2"]
+    assert both.out.left() == []
+
+
+def test_an_edit_there_that_no_poll_saw_is_not_overwritten_by_an_update(both: TwoWayProject) -> None:
+    """Between reading a row and sending it somebody else changed the record."""
+    both.after(60)
+    both.edit(1, FirstName="Theirs")
+    both.out.change("update people set first_name = 'Ours', last_name = 'Also ours' where id = 1", 1)
+    assert sent(both, both.out.deliverer.step) == 0
+    go_round(both, 4)
+    record = both.out.remote()["1"]
+    assert both.row(1, "first_name", "last_name") == ("Theirs", "Also ours")
+    assert (record["FirstName"], record["LastName"]) == ("Theirs", "Also ours")
+    assert both.decisions(1)[0]["FirstName"]["local"] == "Ours"
 
 
 def test_one_remote_record_that_two_rows_could_be_is_held_and_not_fought_over(start: Start) -> None:
