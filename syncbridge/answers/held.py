@@ -64,7 +64,7 @@ def view(applied: AppliedMapping, change: HeldChange) -> HeldRemote:
         decision=change.taken,
         decided_at=change.decided_at,
         commands=tuple(_command(applied.name, change, choice) for choice in choices(change)),
-        effects=tuple(_effect(change, choice) for choice in choices(change)),
+        effects=tuple(_effect(applied, change, choice) for choice in choices(change)),
     )
 
 
@@ -112,12 +112,18 @@ def _covered(applied: AppliedMapping, name: str, sides: Mapping[str, Normal]) ->
     return {side: covered(value) for side, value in sides.items()}
 
 
-def _effect(change: HeldChange, choice: str) -> str:
+def _effect(applied: AppliedMapping, change: HeldChange, choice: str) -> str:
     """What a decision does, in words."""
     if choice == RETRY:
         return "it is tried again"
     if change.kind != "delete":
         return {LOCAL: "the row's value goes to the record", REMOTE: "the record's value is written to the row"}[choice]
     if change.message == ROW_DELETED:
-        return {LOCAL: "the record is deleted too", REMOTE: "the row is made anew"}[choice]
-    return {LOCAL: "the record is made anew", REMOTE: "the delete stands: the mapping says what that does"}[choice]
+        return {LOCAL: f"the record {_gone(applied, 'to_destination')}", REMOTE: "the row is made anew"}[choice]
+    return {LOCAL: "the record is made anew", REMOTE: f"the row {_gone(applied, 'to_postgres')}"}[choice]
+
+
+def _gone(applied: AppliedMapping, side: str) -> str:
+    """What the mapping's `deletes` does to the side that is left when the delete of the other one stands."""
+    rule = applied.definition.get("deletes", {}).get(side, "ignore")
+    return {"delete": "is deleted too", "ignore": "stays as it is"}.get(str(rule), "is marked as `deletes` says")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from syncbridge.sandbox.salesforce.server import SandboxServer
+from syncbridge.store import held_changes
+from syncbridge.store.held_changes import RECORD_DELETED, ROW_DELETED, HeldChange
+from tests.applying.test_apply import write
 from tests.cli.conftest import StartCli
 from tests.cli.test_conflict_decisions import PEOPLE, cli, edit, held, name_there, row
 from tests.fix_cli import CliProject
@@ -131,3 +135,24 @@ def test_an_edited_row_of_a_mapping_that_sends_nothing_gets_a_command_that_works
     assert cli.run(*command).code == 0
     cli.poll()
     assert row(cli, 1)[0] == "Ada"
+
+
+@pytest.mark.parametrize(
+    ("deletes", "gone", "says"),
+    [
+        ("{to_postgres: delete}", "record", "the row is deleted too"),
+        ("{to_postgres: ignore}", "record", "the row stays as it is"),
+        ("{to_postgres: {set: {is_test: true}}}", "record", "the row is marked as `deletes` says"),
+        ("{to_destination: delete}", "row", "the record is deleted too"),
+        ("{to_destination: {set: {FirstName: Gone}}}", "row", "the record is marked as `deletes` says"),
+    ],
+)
+def test_what_becomes_of_the_side_that_is_left_is_said_before_it_is_decided(
+    cli: CliProject, deletes: str, gone: str, says: str
+) -> None:
+    write(cli, "people", PEOPLE + f"deletes: {deletes}\n")
+    assert cli.run("apply", "--yes").code == 0
+    why = ROW_DELETED if gone == "row" else RECORD_DELETED
+    change = HeldChange("1", "003", "delete", datetime.now(UTC), message=why)
+    held_changes.hold(cli.store, cli.applied().id, [change])
+    assert says in cli.run("conflicts", "show", "people", "1", "--offline").out
