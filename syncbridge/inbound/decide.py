@@ -9,15 +9,9 @@ from enum import StrEnum
 
 from syncbridge.destinations.feed import RemoteChange
 from syncbridge.inbound.resolve import Fate, Rule, Side, Verdict, after_delete, merge, newer
-from syncbridge.inbound.taking import NOTHING_TAKEN, Taken, differing
-from syncbridge.inbound.taking import values as sides_of
+from syncbridge.inbound.taking import NOTHING_TAKEN, Taken, differing, values
 from syncbridge.model import Fields, Normal, agrees
 from syncbridge.store.held_changes import RECORD_DELETED, ROW_DELETED, WHOLE
-
-#: Stands in the log for a value that nobody is shown.
-MASKED = "(sensitive)"
-#: Stands in the log for the rule where somebody decided.
-PERSON = "a person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +41,10 @@ class Pair:
     def agreed(self) -> Fields | None:
         """The base, and beyond it what nobody but we changed there."""
         return {**(self.base or {}), **self.stored} if self.stored else self.base
+
+    def sides(self, name: str) -> dict[str, Normal]:
+        """Base, local and remote value of a field, as far as there are any."""
+        return values(self.agreed, self.local, self.change, name)
 
 
 class Action(StrEnum):
@@ -119,7 +117,7 @@ def _deleted(pair: Pair, rules: Mapping[str, Rule], conflict: Rule) -> Decision:
         return Decision(pair)
     last = newer(pair.committed, pair.change.modified)
     decided = WHOLE in pair.taken.sides
-    changed = decided or _changed(pair, rules)
+    changed = decided or edited(pair, rules)
     fate = after_delete(conflict, deleted=Side.DESTINATION, other_changed=changed, last=last)
     if fate is Fate.HOLD:
         return Decision(pair, base=pair.base, held_whole=RECORD_DELETED, fate=fate)
@@ -149,7 +147,7 @@ def _row_gone(pair: Pair, conflict: Rule, unedited: Collection[str]) -> Decision
     return Decision(pair, base=base, send=True, fate=fate)
 
 
-def _changed(pair: Pair, rules: Mapping[str, Rule]) -> bool:
+def edited(pair: Pair, rules: Mapping[str, Rule]) -> bool:
     """Whether the row holds something that the destination was never told."""
     base = pair.base or {}
     return any(
@@ -157,47 +155,3 @@ def _changed(pair: Pair, rules: Mapping[str, Rule]) -> bool:
         for name, value in (pair.local or {}).items()
         if rules[name] is not Rule.DESTINATION_OWNS
     )
-
-
-def account(
-    decision: Decision, rules: Mapping[str, Rule], conflict: Rule, sensitive: frozenset[str]
-) -> dict[str, dict[str, Normal]]:
-    """For the log: the inputs of each field in which a side lost, or that is held.
-
-    Where one side is gone, WHOLE tells what became of the pair, and the fields are those that the other one changed.
-    """
-    told = (Verdict.POSTGRES_WINS, Verdict.DESTINATION_WINS, Verdict.HELD, Verdict.BOUNCES)
-    pair, taken = decision.pair, decision.pair.taken
-    names = [name for name, verdict in decision.verdicts.items() if verdict in told or name in taken.sides]
-    accounts: dict[str, dict[str, Normal]] = {}
-    for name in names:
-        rule = PERSON if name in taken.sides else rules[name].value
-        accounts[name] = {
-            "verdict": decision.verdicts[name].value,
-            "rule": rule,
-            **({"values": MASKED} if name in sensitive else values(pair, name)),
-            **(_times(pair, rule) if rule in (PERSON, Rule.NEWEST) else {}),
-        }
-    if decision.fate is not None:
-        rule = PERSON if WHOLE in taken.sides else conflict.value
-        deleted = Side.DESTINATION if pair.change.deleted else Side.POSTGRES
-        fate: dict[str, Normal] = {"verdict": decision.fate.value, "deleted": deleted.value}
-        met = not pair.change.deleted or rule == PERSON or _changed(pair, rules)  # else no rule was needed
-        accounts[WHOLE] = {**fate, "rule": rule, **_times(pair, rule)} if met else fate
-        for name in differing(pair.base, pair.local, pair.change):
-            shown: dict[str, Normal] = {"values": MASKED} if name in sensitive else values(pair, name)
-            # an edit of what the destination owns does not keep a row, and goes with it
-            accounts[name] = {"verdict": decision.fate.value, "rule": rule if met else rules[name].value, **shown}
-    return accounts
-
-
-def _times(pair: Pair, rule: str) -> dict[str, Normal]:
-    """When record and row changed, and when a person decided, each where it is known."""
-    decided = pair.taken.decided_at if rule == PERSON else None
-    times = {"modified": pair.change.modified, "committed": pair.committed, "decided": decided}
-    return {name: moment.isoformat() for name, moment in times.items() if moment is not None}
-
-
-def values(pair: Pair, name: str) -> dict[str, Normal]:
-    """Base, local and remote value of a field, as far as there are any."""
-    return sides_of(pair.agreed, pair.local, pair.change, name)

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from syncbridge.inbound.decide import Action, Decision, account, values
+from syncbridge.inbound import accounts
+from syncbridge.inbound.decide import Action, Decision
 from syncbridge.inbound.parents import Parents
-from syncbridge.inbound.resolve import Fate, Rule, Verdict
 from syncbridge.inbound.taking import differing
 from syncbridge.inbound.waiting import Waiting, held_record
 from syncbridge.inbound.way import WayBack
-from syncbridge.model import Fields, Lsn, Normal, Operation, Outcome, Priority, Reason, agrees
+from syncbridge.model import Fields, Lsn, Priority, Reason, agrees
 from syncbridge.source import rows
 from syncbridge.source.row_writes import Refusal
 from syncbridge.store import database, held_changes, held_records, kept_rows, links, outbox, sync_log
-from syncbridge.store.held_changes import WHOLE, HeldChange, Kind
+from syncbridge.store.held_changes import HeldChange, Kind
 from syncbridge.store.held_records import HeldRecord
 from syncbridge.store.links import Link
 from syncbridge.store.outbox import Touched
-from syncbridge.store.sync_log import Incoming
-
-#: Code of a field that is stopped because it bounces.
-BOUNCES = "BOUNCES"
-#: In the log, of a decision that was not carried out.
-VOID = "what a person decided was about other values than these"
-#: In the log, of a record that was linked so.
-CHOSEN = "linked: a person decided that this record is this row"
 
 
 @dataclass(slots=True)
@@ -67,7 +59,8 @@ def record(way: WayBack, page: Page) -> set[str]:
     outbox.make_due(store, mapping_id, [d.key for d in done if d.key in page.touched and not d.waiting])
     if two_way.sends:
         _send(way, [d.key for d in done if d.send and d.key not in page.touched])
-    told = [*page.waiting.told, *_log_refused(page, newly), *_log_done(done, newly, way)]
+    told = [*page.waiting.told, *accounts.of_refused(page.decisions, page.refused, newly)]
+    told += accounts.of_done(done, newly, way)
     sync_log.append_incoming(store, mapping_id, told)
     return {d.key for d in done if d.key in linked and (d.pair.base is None or d.key in page.kept)}
 
@@ -82,7 +75,7 @@ def _record_new(way: WayBack, page: Page, done: list[Decision], not_made: list[D
     ended = page.gone | {d.pair.change.remote_id for d in done if not d.pair.base}
     held_records.release(store, mapping_id, ended - {each.remote_id for each in page.held_records})
     links.withdraw(store, mapping_id, [d.key for d in not_made if d.pair.base is not None])
-    told = [*_log_held(page, newly), *_log_chosen(page, done)]
+    told = [*accounts.of_held_records(page.held_records, newly), *accounts.of_chosen(done, page.chosen)]
     sync_log.append_incoming(store, mapping_id, told)
 
 
@@ -99,23 +92,6 @@ def _kept(done: list[Decision]) -> dict[str, tuple[str, Fields]]:
     """Rows that stay while their records are gone."""
     gone = [d for d in done if d.action is Action.DELETE]
     return {d.key: (d.pair.change.remote_id, d.pair.base) for d in gone if d.pair.base is not None}
-
-
-def _log_held(page: Page, newly: set[str]) -> list[Incoming]:
-    """They have no key."""
-    return [
-        Incoming("", Operation.CREATE, Outcome.HELD, each.remote_id, code=each.code, message=each.message)
-        for each in page.held_records
-        if each.remote_id in newly
-    ]
-
-
-def _log_chosen(page: Page, done: list[Decision]) -> list[Incoming]:
-    return [
-        Incoming(d.key, Operation.NOTHING, Outcome.WRITTEN, d.pair.change.remote_id, message=CHOSEN)
-        for d in done
-        if d.key in page.chosen
-    ]
 
 
 def _send(way: WayBack, keys: list[str]) -> None:
@@ -136,7 +112,7 @@ def _refused(page: Page) -> list[HeldChange]:
         if refusal is not None and decision.action is not Action.CREATE:
             base = pair.base or {}
             news = [name for name, value in pair.change.fields.items() if not agrees(base, name, value)]
-            fields = {name: values(pair, name) for name in news}
+            fields = {name: pair.sides(name) for name in news}
             change = pair.change
             held.append(
                 HeldChange(
@@ -160,123 +136,15 @@ def _held(decision: Decision) -> HeldChange | None:
     pair, change = decision.pair, decision.pair.change
     here = (*decision.held, *decision.bouncing)
     names = differing(pair.base, pair.local, change) if decision.held_whole else here
-    fields = {name: values(pair, name) for name in names}
+    fields = {name: pair.sides(name) for name in names}
     message = decision.held_whole or "; ".join(_why_held(decision))
     return HeldChange(decision.key, change.remote_id, kind, change.modified, fields, None, message, pair.committed)
 
 
 def _why_held(decision: Decision) -> Iterator[str]:
-    if decision.held and decision.pair.base is None:
+    if decision.held and decision.pair.agreed is None:
         yield f"both sides differ in {', '.join(decision.held)}, and nothing was agreed before"
     elif decision.held:
         yield f"both sides changed {', '.join(decision.held)}"
     if decision.bouncing:
-        yield _bounce_told(decision.bouncing)
-
-
-def _bounce_told(names: Sequence[str]) -> str:
-    return f"{', '.join(names)} came in and went out in turn: a trigger here or an automation there turns values back"
-
-
-def _log_refused(page: Page, newly: set[str]) -> list[Incoming]:
-    return [
-        Incoming(
-            decision.key,
-            _operation(decision),
-            Outcome.REFUSED,
-            decision.pair.change.remote_id,
-            fields=", ".join(decision.write) or None,
-            code=page.refused[decision.key].code,
-            message=_with_void(decision, page.refused[decision.key].message),
-        )
-        for decision in page.decisions
-        if decision.key in page.refused and decision.key in newly
-    ]
-
-
-def _log_done(done: list[Decision], newly: set[str], way: WayBack) -> list[Incoming]:
-    entries = []
-    for decision in done:
-        outcome = _outcome(decision, newly, way.two_way.deletes.action)
-        if outcome is not None:
-            told = _account(decision, way)
-            names = decision.write if outcome is Outcome.WRITTEN else [name for name in told if name != WHOLE]
-            entries.append(
-                Incoming(
-                    decision.key,
-                    _operation(decision),
-                    outcome,
-                    decision.pair.change.remote_id,
-                    fields=", ".join(names) or None,
-                    message=_with_void(decision, decision.held_whole or _merge_told(decision)) or None,
-                    decision=told,
-                )
-            )
-    return [
-        *entries,
-        *(_log_bounce(decision, way) for decision in done if decision.key in newly and decision.bouncing),
-    ]
-
-
-def _log_bounce(decision: Decision, way: WayBack) -> Incoming:
-    told = _account(decision, way)
-    names = decision.bouncing
-    return Incoming(
-        decision.key,
-        Operation.NOTHING,
-        Outcome.HELD,
-        decision.pair.change.remote_id,
-        fields=", ".join(names),
-        code=BOUNCES,
-        message=_bounce_told(names),
-        decision={name: told[name] for name in names},
-    )
-
-
-def _account(decision: Decision, way: WayBack) -> dict[str, dict[str, Normal]]:
-    return account(decision, way.columns.rules, Rule(way.two_way.conflict), way.columns.sensitive)
-
-
-_OPERATIONS = {
-    Action.UPDATE: Operation.UPDATE,
-    Action.CREATE: Operation.CREATE,
-    Action.INSERT: Operation.CREATE,
-}
-
-
-def _operation(decision: Decision) -> Operation:
-    if decision.pair.change.deleted:
-        return Operation.DELETE
-    return _OPERATIONS.get(decision.action, Operation.NOTHING)
-
-
-def _outcome(decision: Decision, newly: set[str], deletes: str) -> Outcome | None:
-    """None where there is nothing to tell: both sides agree, or what is held was told before."""
-    if decision.action in (Action.UPDATE, Action.CREATE, Action.INSERT):
-        return Outcome.WRITTEN
-    if decision.action is Action.DELETE:
-        return Outcome.IGNORED if deletes == "ignore" else Outcome.WRITTEN
-    kept = any(verdict is Verdict.POSTGRES_WINS for verdict in decision.verdicts.values())
-    if kept and decision.pair.taken.sides:
-        return Outcome.KEPT
-    if decision.held or decision.held_whole:
-        return Outcome.HELD if decision.key in newly else None
-    if decision.fate is Fate.REVIVE or (decision.fate is Fate.DELETE and decision.pair.local is None):
-        return Outcome.KEPT
-    if kept:
-        return Outcome.KEPT
-    return Outcome.IGNORED if decision.pair.taken.void else None
-
-
-def _merge_told(decision: Decision) -> str:
-    """Where a record went that was merged into another."""
-    survivor = decision.pair.survivor
-    if survivor is None:
-        return ""
-    row = f", whose row is {survivor.key}" if survivor.key is not None else ""
-    return f"its record was merged into {survivor.remote_id}{row}"
-
-
-def _with_void(decision: Decision, message: str) -> str:
-    """A decision that was not carried out is told: both sides held other values when it was made."""
-    return "; ".join(part for part in (message, VOID if decision.pair.taken.void else "") if part)
+        yield accounts.bounce_told(decision.bouncing)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from syncbridge.inbound.columns import Columns
-from syncbridge.inbound.decide import Action, Decision, values
+from syncbridge.inbound.decide import Action, Decision
 from syncbridge.inbound.way import WayBack
 from syncbridge.model import Operation, Outcome
 from syncbridge.store import parent_waits
@@ -78,7 +78,7 @@ def _told(decision: Decision, names: list[str], columns: Columns) -> Incoming:
 
 def _held(decision: Decision, names: list[str], columns: Columns) -> HeldChange:
     change = decision.pair.change
-    fields = {name: values(decision.pair, name) for name in names}
+    fields = {name: decision.pair.sides(name) for name in names}
     message = _message(decision, names, columns)
     return HeldChange(decision.key, change.remote_id, "refused", change.modified, fields, NO_PARENT, message)
 
