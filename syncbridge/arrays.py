@@ -20,7 +20,8 @@ _HEADER = Struct("!iiIii")
 _LENGTH = Struct("!i")
 _INT8 = Struct("!iq")
 _UINT8 = Struct("!iQ")
-_NULL = _LENGTH.pack(-1)
+#: The element that is null.
+NULL = _LENGTH.pack(-1)
 _TRUE, _FALSE = b"\x00\x00\x00\x01\x01", b"\x00\x00\x00\x01\x00"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # Postgres counts microseconds from here
 
@@ -73,32 +74,38 @@ def _array(kind: type[T], elements: Sequence[bytes]) -> T:
     return kind(_HEADER.pack(1, 1, _OIDS[kind][1], len(elements), 1) + b"".join(elements))
 
 
-def _strings(values: Iterable[bytes | str | None]) -> list[bytes]:
+def texts(values: Iterable[bytes | str | None]) -> list[bytes]:
+    """Elements of a type that is text on the wire."""
     pack = _LENGTH.pack
-    return [_NULL if v is None else pack(len(text := v.encode() if isinstance(v, str) else v)) + text for v in values]
+    return [NULL if v is None else pack(len(text := v.encode() if isinstance(v, str) else v)) + text for v in values]
 
 
 def text_array(values: Iterable[bytes | str | None]) -> TextArray:
     """text[] of UTF-8 strings."""
-    return _array(TextArray, _strings(values))
+    return _array(TextArray, texts(values))
 
 
 class _Packed(dict[str | None, bytes]):
     """Elements by their value; makes each once."""
 
     def __missing__(self, value: str | None) -> bytes:
-        self[value] = packed = _strings([value])[0]
+        self[value] = packed = texts([value])[0]
         return packed
 
 
+def few_texts(values: Iterable[str | None]) -> list[bytes]:
+    """The same where the same few strings stand again and again: a seventh of the time for those."""
+    return list(map(_Packed().__getitem__, values))
+
+
 def few_texts_array(values: Iterable[str | None]) -> TextArray:
-    """text[] in which the same few strings stand again and again: a seventh of the time for those."""
-    return _array(TextArray, list(map(_Packed().__getitem__, values)))
+    """text[] of the same few strings."""
+    return _array(TextArray, few_texts(values))
 
 
 def json_array(values: Iterable[bytes | str | None]) -> JsonArray:
     """json[] of JSON documents."""
-    return _array(JsonArray, _strings(values))
+    return _array(JsonArray, texts(values))
 
 
 def bigint_array(values: Iterable[int]) -> BigintArray:
@@ -121,7 +128,7 @@ def lsn_array(values: Iterable[int]) -> LsnArray:
 def time_array(microseconds: Iterable[int | None]) -> TimeArray:
     """timestamptz[] of microseconds since 2000-01-01 UTC, as the write-ahead log counts them."""
     pack = _INT8.pack
-    return _array(TimeArray, [_NULL if v is None else pack(8, v) for v in microseconds])
+    return _array(TimeArray, [NULL if v is None else pack(8, v) for v in microseconds])
 
 
 def to_microseconds(moment: datetime) -> int:

@@ -15,6 +15,7 @@ from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.outbound.bulk import BulkDelivery
 from syncbridge.outbound.bulk_follow import Follower
 from syncbridge.outbound.bulk_turn import LOOK_EVERY, Turn
+from syncbridge.resync import FirstSync
 from syncbridge.source import rows
 from syncbridge.store import bulk_jobs, workers
 from syncbridge.store.bulk_jobs import Job
@@ -52,9 +53,11 @@ def carrier(
     ending: Callable[[], bool] = lambda: False,
     **values: Any,
 ) -> Carrier:
-    """Both halves, with one pair of connections."""
+    """Both halves, with one pair of connections. What is left of a first sync they take themselves, as in a worker."""
     shared = (number, mapping, destination, bulk, store, source, Turn())
-    return Carrier(Follower(*shared, **values), BulkDelivery(*shared, next_number, ending=ending, **values))
+    first_sync = FirstSync(number, mapping, store, source)
+    delivery = BulkDelivery(*shared, next_number, ending=ending, unqueued=first_sync, **values)
+    return Carrier(Follower(*shared, **values), delivery)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from syncbridge.outbound.bulk import BulkDelivery
 from syncbridge.outbound.bulk_follow import Follower
 from syncbridge.outbound.bulk_turn import LOOK_EVERY
 from syncbridge.project import lost
+from syncbridge.resync import FirstSync
 from syncbridge.store import bulk_jobs
 
 log = logging.getLogger("syncbridge.worker")
@@ -61,19 +62,21 @@ class BulkLoop(Connected):
 
     def _begin(self, bulk: BulkLoading) -> BulkDelivery:
         around, settings = self.around, self.around.project.settings.worker
+        source = self._source(f"bulk compose {self._mapping.name}")
         return BulkDelivery(
             self._mapping_id,
             self._mapping,
             around.project.destination(self._mapping.destination),
             bulk,
             self._state,
-            self._source(f"bulk compose {self._mapping.name}"),
+            source,
             around.turns[self._mapping_id],
             lambda: next(around.numbers),
             max_attempts=settings.max_attempts,
             kin=around.kin[self._mapping_id],
             counts=around.counts[self._mapping_id],
             ending=around.ending.is_set,
+            unqueued=FirstSync(self._mapping_id, self._mapping, self._state, source),
         )
 
     def _give_up_jobs(self) -> None:

@@ -32,7 +32,7 @@ class RunLoop(Connected):
             mapping = self.around.compiled.get(run.mapping_id)
             if mapping is None:
                 continue
-            if outbox.bulk_waiting(self._state, run.mapping_id, enough=outbox.ENOUGH_WAITING):
+            if self._is_left_to_jobs(run, mapping) or self._waits_enough(run):
                 wait = min(wait, FULL)
                 continue
             if run.phase == "rows" and run.after is None:
@@ -45,6 +45,14 @@ class RunLoop(Connected):
         if lost(self._rows):
             raise RetryLater("the connection to the source is gone")
         return wait
+
+    def _is_left_to_jobs(self, run: Run, mapping: CompiledMapping) -> bool:
+        """Whether this process carries bulk jobs that take the pages of this run themselves."""
+        turn = self.around.turns[run.mapping_id]
+        return turn.ours and turn.takes_pages and resync.goes_by_jobs(run, mapping)
+
+    def _waits_enough(self, run: Run) -> bool:
+        return outbox.bulk_waiting(self._state, run.mapping_id, enough=outbox.ENOUGH_WAITING)
 
     def _sifter(self, mapping_id: int, mapping: CompiledMapping) -> Sifter:
         if mapping_id not in self._sifters:

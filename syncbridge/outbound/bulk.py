@@ -21,7 +21,7 @@ from syncbridge.destinations.base import BulkJob, BulkLoading, BulkRefused, Dest
 from syncbridge.mapping.compile import CompiledMapping
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Fields, Priority
-from syncbridge.outbound.bulk_gather import Gathering, Shipment
+from syncbridge.outbound.bulk_gather import Gathering, Shipment, Unqueued
 from syncbridge.outbound.bulk_reserve import Reserve
 from syncbridge.outbound.bulk_turn import LOOK_EVERY, REST, Turn
 from syncbridge.outbound.comparing import Comparer
@@ -65,6 +65,7 @@ class BulkDelivery:
     counts: Counts = field(default_factory=Counts)
     clock: Callable[[], float] = time.monotonic
     ending: Callable[[], bool] = lambda: False
+    unqueued: Unqueued | None = None
     _gathering: Gathering | None = None
     _gathering_since: float = 0.0
     _reserve: Reserve = field(init=False)
@@ -156,6 +157,8 @@ class BulkDelivery:
         if chosen is None or not room:
             return None
         self._gathering_since = self.clock()
+        unqueued = self.unqueued if chosen is Priority.BULK else None
+        self.turn.takes_pages |= unqueued is not None
         return Gathering(
             self.mapping_id,
             self.mapping,
@@ -167,10 +170,13 @@ class BulkDelivery:
             chosen,
             database.now(self.store) if chosen is Priority.LIVE else None,
             self.bulk.most_records,
+            unqueued,
         )
 
     def _is_backlog(self, priority: Priority) -> bool:
         enough = self.bulk.bulk_from
+        if priority is Priority.BULK and self.turn.takes_pages and self.unqueued is not None and self.unqueued.waits():
+            return True
         return bulk_jobs.due(self.store, self.mapping_id, priority, enough=enough) >= enough
 
     def _gather(self, gathering: Gathering) -> None:
@@ -182,6 +188,8 @@ class BulkDelivery:
             self._rest(REST, _no_disk(error))
         if gathering.gathered >= max(1, WORTH_SENDING * gathering.compared) and not gathering.failed:
             self._reserve.hold(gathering.priority, gathering.until)
+        else:
+            self.turn.takes_pages = False
         if more and self.clock() - self._gathering_since < LONGEST_GATHERING:
             return
         self._gathering = None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from tempfile import SpooledTemporaryFile
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import orjson
 import psycopg
@@ -32,6 +32,21 @@ from syncbridge.store.claims import Claimed
 PAGE = 4000
 #: Bytes of a spool that are kept in memory; the rest is in a file without a name.
 _IN_MEMORY = 4 << 20
+
+
+class Unqueued(Protocol):
+    """Rows of a first sync that are not in the outbox yet."""
+
+    def waits(self) -> bool:
+        """Whether there are any."""
+        ...
+
+    def take(self, number: int, limit: int) -> list[Claimed] | None:
+        """Up to `limit` of them, in the outbox and carried by this job now; None when there are none, or not now.
+
+        Empty when they were enqueued for whoever claims them.
+        """
+        ...
 
 
 class LeftOut(NamedTuple):
@@ -105,6 +120,7 @@ class Gathering:
     priority: Priority
     until: datetime | None
     most: int  # records of one job
+    unqueued: Unqueued | None = None
     upserts: Shipment = field(init=False)
     deletes: Shipment | None = None
     compared: int = 0  # rows that were claimed and compared
@@ -134,19 +150,29 @@ class Gathering:
         Raises OSError when the disk is full.
         """
         limit = min(PAGE, self.most - max(each.count for each in self.shipments))
+        claimed = self._claim(limit)
+        if claimed is None:
+            return False
+        self.compared += len(claimed)
+        if claimed:
+            self._sort(claimed)
+        return not self.failed and all(each.count < self.most for each in self.shipments)
+
+    def _claim(self, limit: int) -> list[Claimed] | None:
+        """What waits in the outbox, then what is not there yet; None when there is neither."""
+        number = self.upserts.number
         claimed = claims.claim_for_job(
             self.store,
             self.mapping_id,
-            self.upserts.number,
+            number,
             limit=limit,
             levels=[self.priority],
             until=self.until,
             digest=self.mapping.digest,
         )
-        self.compared += len(claimed)
         if claimed:
-            self._sort(claimed)
-        return bool(claimed) and not self.failed and all(each.count < self.most for each in self.shipments)
+            return claimed
+        return None if self.unqueued is None else self.unqueued.take(number, limit)
 
     def _sort(self, claimed: Sequence[Claimed]) -> None:
         """Settle what needs no call, spool what a job can carry, leave the rest to the lanes."""

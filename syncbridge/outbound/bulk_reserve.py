@@ -87,5 +87,6 @@ class Reserve:
 
     def _end(self, priority: Priority) -> None:
         self.turn.held.discard(priority)
+        self.turn.takes_pages &= priority is not Priority.BULK
         bulk_jobs.end_reserve(self.store, self.mapping_id, priority)
         outbox.wake(self.store, self.mapping_id)

@@ -27,6 +27,7 @@ class Turn:
     left: set[int] = field(default_factory=set)  # jobs that were not sent in full, and that nobody is at
     polls: dict[int, tuple[float, float]] = field(default_factory=dict)  # job -> when to ask next, and wait after it
     held: set[Priority] = field(default_factory=set)  # what lanes leave to jobs
+    takes_pages: bool = False  # jobs take the pages of a first sync: whoever enqueues them leaves it to them
     moved_at: float = float("-inf")  # when a job was last given records, or made progress
     rest_until: float = float("-inf")  # lanes do all of it
     news: threading.Event = field(default_factory=threading.Event)  # there is a job to follow
@@ -36,6 +37,7 @@ class Turn:
         self.left.clear()
         self.polls.clear()
         self.rest_until = float("-inf")
+        self.takes_pages = False
 
     def sent(self, number: int, now: float) -> None:
         """A job was given its records: it needs a moment."""

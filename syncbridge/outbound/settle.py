@@ -56,6 +56,17 @@ class Settlement:
     last_error: tuple[str, str] | None = None  # message, key
     ties: Ties = field(default_factory=Ties)
     astray: dict[str, str] = field(default_factory=dict)  # key -> remote id that the poller is to look at
+    relinked: bool = False  # some of `linked` were linked before
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether all it holds is rows that are done with, their links, and the log."""
+        family = self.ties.kin.parents or self.ties.kin.children
+        return not (family or self.kept or self.held or self.unlinked or self.astray)
+
+
+class _Changed(Exception):
+    """Some of a settlement's rows are not as they were claimed."""
 
 
 def settle(
@@ -73,7 +84,32 @@ def settle(
             over = conflicts.remove(connection, mapping_id, settlement.done.keys() & ours)
             conflicts.release(connection, mapping_id, over)
 
-    database.transact(connection, write)
+    if matching or not settlement.is_simple or not _settle_simple(connection, mapping_id, claim, settlement):
+        database.transact(connection, write)
+
+
+def _settle_simple(connection: Connection, mapping_id: int, claim: int, settlement: Settlement) -> bool:
+    """Settle what leaves no row in the outbox; False, and nothing is done, when some changed or are not ours any more.
+
+    Rows are locked by the statement that removes them, which comes first.
+    """
+
+    def write() -> None:
+        done = settlement.done
+        if len(claims.finish_unchanged(connection, mapping_id, claim, done)) < len(done):
+            raise _Changed
+        if settlement.relinked:
+            links.upsert(connection, mapping_id, settlement.linked)
+        else:
+            links.add(connection, mapping_id, settlement.linked)
+        sync_log.append(connection, mapping_id, settlement.log)
+
+    try:
+        if settlement.done:
+            database.transact(connection, write)
+    except _Changed:
+        return False
+    return True
 
 
 def _write(connection: Connection, mapping_id: int, claim: int, settlement: Settlement) -> set[str]:
@@ -135,6 +171,7 @@ def _take_delivered(settlement: Settlement, planned: Planned, result: Delivered)
     else:
         operation = Operation.CREATE if result.created else Operation.UPDATE
         settlement.linked[row.key] = (result.remote_id, planned.base)
+        settlement.relinked |= row.remote_id is not None
     settlement.done[row.key] = row.version
     _remember(settlement, planned)
     settlement.delivered += 1
@@ -237,6 +274,7 @@ def take_nothing(settlement: Settlement, planned: Planned, *, ignored: bool = Fa
     settlement.same += 1
     if planned.rebased and row.remote_id is not None:
         settlement.linked[row.key] = (row.remote_id, planned.base)
+        settlement.relinked = True
     if absent and row.remote_id is not None:
         settlement.unlinked.append(row.key)
     if ignored:

@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 
+import psycopg
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from syncbridge.arrays import text_array
-from syncbridge.model import Priority
+from syncbridge.arrays import text_array, texts
+from syncbridge.model import Priority, Reason
+from syncbridge.store import copying
 from syncbridge.store.claims import LEFT, Claimed
+from syncbridge.store.copying import Column
+from syncbridge.store.outbox import Commit
 
 #: First half of the session lock of whoever carries the jobs of a mapping, "bulk" as ASCII; the second is its id.
 _LOCK = 0x62756C6B
@@ -106,6 +111,32 @@ def note(connection: Connection, number: int, *, processed: int, failed: int) ->
         " %(processed)s) where id = %(id)s and (processed, failed) is distinct from (%(processed)s, %(failed)s)",
         {"id": number, "processed": processed, "failed": failed},
     )
+
+
+_CARRY_NEW: LiteralString = """
+copy syncbridge.outbox (mapping_id, key, lsn, commit_time, since_lsn, since, reason, priority, claim, job)
+from stdin (format binary)
+"""
+
+
+def carry_new(
+    connection: Connection, number: int, mapping_id: int, keys: Iterable[str], *, reason: Reason, commit: Commit
+) -> bool:
+    """Put entities into the outbox as rows that this job carries already: one version of each row instead of two.
+
+    False when one of them has a row there: nothing was put then.
+    """
+    ordered = sorted(key.encode() for key in keys)
+    lsn, moment = copying.number("pg_lsn", commit[0]), copying.number("timestamptz", commit[1])
+    priority, carrier = copying.number("smallint", Priority.BULK), copying.number("bigint", number)
+    mapping, (why,) = copying.number("integer", mapping_id), texts([reason])
+    columns: list[Column] = [mapping, texts(ordered), lsn, moment, lsn, moment, why, priority, carrier, carrier]
+    try:
+        with connection.transaction():
+            copying.copy_rows(connection, _CARRY_NEW, columns)
+    except psycopg.errors.UniqueViolation:
+        return False
+    return True
 
 
 def move(connection: Connection, number: int, other: int, keys: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Self
 from psycopg import Connection
 
 from syncbridge.arrays import bigint_array, boolean_array, few_texts_array, text_array
-from syncbridge.model import Priority
+from syncbridge.model import Lsn, Priority, Reason
 
 
 class Claimed(NamedTuple):
@@ -31,6 +31,12 @@ class Claimed(NamedTuple):
     base: str | None  # JSON
     error_code: str | None = None  # of the last try, also of one before the newest change
     requeued: float | None = None  # when a person sent it back, in seconds of Postgres's clock
+
+    @classmethod
+    def new(cls, key: str, link: tuple[str, str] | None, *, lsn: Lsn, moment: datetime, reason: Reason) -> Self:
+        """A row that was just put into the outbox under a claim; `link` is the remote id and the base (JSON)."""
+        remote_id, base = link or (None, None)
+        return cls(key, 1, str(lsn), moment, reason, 0, False, remote_id, base)
 
     @classmethod
     def unclaimed(cls, key: str, link: tuple[str, str] | None, *, reason: str, resend: bool = False) -> Self:
@@ -225,6 +231,21 @@ def lock(connection: Connection, mapping_id: int, number: int, keys: Iterable[st
     return {key for (key,) in connection.execute(_LOCK, parameters, prepare=True)}
 
 
+def finish_unchanged(connection: Connection, mapping_id: int, number: int, done: Mapping[str, int]) -> set[str]:
+    """Remove settled rows as `finish`, but leave those that changed meanwhile as they are; the keys that were removed.
+
+    One statement, which locks them itself, in key order.
+    """
+    keys = sorted(done)
+    parameters = {
+        "mapping": mapping_id,
+        "claim": number,
+        "keys": text_array(keys),
+        "versions": bigint_array(done[key] for key in keys),
+    }
+    return {key for (key,) in connection.execute(_DELETE, parameters, prepare=True)}
+
+
 def finish(connection: Connection, mapping_id: int, number: int, done: Mapping[str, int]) -> set[str]:
     """Remove settled rows, `done` being key -> claimed version; the keys that were still ours.
 
@@ -233,15 +254,9 @@ def finish(connection: Connection, mapping_id: int, number: int, done: Mapping[s
     """
     if not done:
         return set()
-    keys = sorted(done)
-    parameters = {
-        "mapping": mapping_id,
-        "claim": number,
-        "keys": text_array(keys),
-        "versions": bigint_array(done[key] for key in keys),
-    }
-    ours = {key for (key,) in connection.execute(_DELETE, parameters, prepare=True)}
-    if len(ours) < len(keys):
+    ours = finish_unchanged(connection, mapping_id, number, done)
+    if len(ours) < len(done):
+        parameters = {"mapping": mapping_id, "claim": number, "keys": text_array(sorted(done.keys() - ours))}
         ours.update(key for (key,) in connection.execute(_RELEASE_CHANGED, parameters))
     return ours
 

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import starmap
+from typing import LiteralString
 
 import orjson
+import psycopg
 from psycopg import Connection
 
-from syncbridge.arrays import json_array, text_array
+from syncbridge.arrays import json_array, text_array, texts
 from syncbridge.model import Fields, Lsn
+from syncbridge.store import copying
+from syncbridge.store.copying import Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,24 @@ def upsert(connection: Connection, mapping_id: int, links: Mapping[str, tuple[st
         "bases": json_array(orjson.dumps(links[key][1]) for key in keys),
     }
     connection.execute(_UPSERT, parameters, prepare=True)
+
+
+_ADD: LiteralString = "copy syncbridge.link (mapping_id, key, remote_id, base) from stdin (format binary)"
+
+
+def add(connection: Connection, mapping_id: int, links: Mapping[str, tuple[str, Fields]]) -> None:
+    """The same of entities that are not likely to be linked yet: it costs less when none of them is."""
+    if len(links) < copying.WORTH_COPYING:
+        upsert(connection, mapping_id, links)
+        return
+    keys = sorted(links)
+    remote_ids, bases = texts(links[key][0] for key in keys), texts(orjson.dumps(links[key][1]) for key in keys)
+    try:
+        with connection.transaction():
+            columns: list[Column] = [copying.number("integer", mapping_id), texts(keys), remote_ids, bases]
+            copying.copy_rows(connection, _ADD, columns)
+    except psycopg.errors.UniqueViolation:
+        upsert(connection, mapping_id, links)
 
 
 def replaced(connection: Connection, mapping_id: int, remote_ids: Mapping[str, str]) -> set[str]:

@@ -226,6 +226,18 @@ def lock(connection: Connection, run_id: int) -> Run | None:
     return None if row is None else _from_row(row)
 
 
+_FIRST_SYNC = (
+    " where r.mapping_id = %s and r.status = 'pending' and r.reason = 'first_sync' and r.phase = 'rows'"
+    " and r.direction = 'out' and not r.resend order by r.id limit 1"
+)
+
+
+def first_sync(connection: Connection, mapping_id: int) -> Run | None:
+    """The first sync of a mapping that has rows left to enqueue."""
+    row = connection.execute(_SELECT + _FIRST_SYNC, (mapping_id,), prepare=True).fetchone()
+    return None if row is None else _from_row(row)
+
+
 def advance(connection: Connection, run_id: int, *, phase: str, after: str | None, enqueued: int) -> None:
     """Record one page, in the transaction that enqueued what of it has to be looked at."""
     connection.execute(

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 import orjson
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier, Literal
 
-from syncbridge.arrays import bigint_array, few_texts_array, json_array, text_array
-from syncbridge.model import Operation, Outcome
+from syncbridge.arrays import (
+    NULL,
+    bigint_array,
+    few_texts,
+    few_texts_array,
+    json_array,
+    text_array,
+    texts,
+    to_microseconds,
+)
+from syncbridge.model import Lsn, Operation, Outcome
+from syncbridge.store import copying
+from syncbridge.store.copying import Column
 
 
 class Entry(NamedTuple):
@@ -75,25 +86,57 @@ select %(mapping)s, key, operation, outcome, reason, lsn::pg_lsn, remote_id, fie
 
 def append(connection: Connection, mapping_id: int, entries: Sequence[Entry]) -> None:
     """Add entries, all with the clock's time."""
-    if not entries:
-        return
-    keys, operations, outcomes, reasons, lsns, remote_ids, fields, attempts, codes, messages = zip(
-        *entries, strict=True
-    )
-    parameters = {
-        "mapping": mapping_id,
-        "keys": text_array(keys),
-        "operations": few_texts_array(operations),
-        "outcomes": few_texts_array(outcomes),
-        "reasons": few_texts_array(reasons),
-        "lsns": few_texts_array(lsns),
-        "remote_ids": text_array(remote_ids),
-        "fields": few_texts_array(fields),
-        "attempts": bigint_array(attempts),
-        "codes": few_texts_array(codes),
-        "messages": few_texts_array(messages),
-    }
-    connection.execute(_APPEND, parameters, prepare=True)
+    if len(entries) >= copying.WORTH_COPYING:
+        _append_many(connection, mapping_id, entries)
+    elif entries:
+        keys, operations, outcomes, reasons, lsns, remote_ids, fields, attempts, codes, messages = zip(
+            *entries, strict=True
+        )
+        parameters = {
+            "mapping": mapping_id,
+            "keys": text_array(keys),
+            "operations": few_texts_array(operations),
+            "outcomes": few_texts_array(outcomes),
+            "reasons": few_texts_array(reasons),
+            "lsns": few_texts_array(lsns),
+            "remote_ids": text_array(remote_ids),
+            "fields": few_texts_array(fields),
+            "attempts": bigint_array(attempts),
+            "codes": few_texts_array(codes),
+            "messages": few_texts_array(messages),
+        }
+        connection.execute(_APPEND, parameters, prepare=True)
+
+
+# The time is given: a default that differs from row to row would make COPY store each row by itself.
+_COPY: LiteralString = """
+copy syncbridge.sync_log
+     (at, mapping_id, key, operation, outcome, reason, lsn, remote_id, fields, attempt, code, message)
+from stdin (format binary)
+"""
+
+
+def _append_many(connection: Connection, mapping_id: int, entries: Sequence[Entry]) -> None:
+    row = connection.execute("select clock_timestamp()", prepare=True).fetchone()
+    assert row is not None  # it always gives a row
+    keys, operations, outcomes, reasons, lsns, ids, fields, attempts, codes, messages = zip(*entries, strict=True)
+    positions = {lsn: NULL if lsn is None else copying.number("pg_lsn", Lsn.parse(lsn)) for lsn in set(lsns)}
+    tries = {attempt: copying.number("integer", attempt) for attempt in set(attempts)}
+    columns: list[Column] = [
+        copying.number("timestamptz", to_microseconds(row[0])),
+        copying.number("integer", mapping_id),
+        texts(keys),
+        few_texts(operations),
+        few_texts(outcomes),
+        few_texts(reasons),
+        map(positions.__getitem__, lsns),
+        texts(ids),
+        few_texts(fields),
+        map(tries.__getitem__, attempts),
+        few_texts(codes),
+        few_texts(messages),
+    ]
+    copying.copy_rows(connection, _COPY, columns)
 
 
 _APPEND_INCOMING = """

@@ -11,21 +11,33 @@ from syncbridge.loops.loop import Surroundings
 from syncbridge.loops.runs import RunLoop
 from syncbridge.mapping.kinship import Kin
 from syncbridge.model import Reason
+from syncbridge.outbound.bulk_turn import Turn
 from syncbridge.store import runs
 from tests.fix_bulk import FROM, BulkProject, StartBulk
+
+
+def run_loop(bulk: BulkProject, turn: Turn) -> RunLoop:
+    """The loop as a worker has it, of a process that has this turn at the mapping's jobs."""
+    small = bulk.small
+    project = SimpleNamespace(
+        store=lambda purpose: small.stores(),
+        source=lambda purpose: bulk.source(),
+        destination=lambda name: bulk.destination,
+    )
+    around = SimpleNamespace(
+        project=project,
+        compiled={small.mapping_id: small.mapping},
+        kin={small.mapping_id: Kin()},
+        turns={small.mapping_id: turn},
+    )
+    return RunLoop(cast(Surroundings, around))
 
 
 def carry_on(bulk: BulkProject, reason: Reason) -> None:
     """Ask for a run, and let the loop enqueue all of its rows."""
     small = bulk.small
     runs.request(small.store, small.mapping_id, reason)
-    project = SimpleNamespace(
-        store=lambda purpose: small.stores(),
-        source=lambda purpose: bulk.source(),
-        destination=lambda name: bulk.destination,
-    )
-    around = SimpleNamespace(project=project, compiled={small.mapping_id: small.mapping}, kin={small.mapping_id: Kin()})
-    with RunLoop(cast(Surroundings, around)) as loop:
+    with run_loop(bulk, Turn()) as loop:
         while runs.pending(small.store):
             loop.step()
 
@@ -76,3 +88,16 @@ def test_a_resync_enqueues_only_what_differs(bulk: BulkProject) -> None:
     small.writer.execute("update people set last_name = 'New' where id = 2")
     carry_on(bulk, Reason.RESYNC)
     assert small.left() == ["2"]
+
+
+def test_pages_that_jobs_take_themselves_are_left_to_them(bulk: BulkProject) -> None:
+    insert(bulk, FROM)
+    small, turn = bulk.small, Turn(ours=True, takes_pages=True)
+    run_id = runs.request(small.store, small.mapping_id, Reason.FIRST_SYNC)
+    with run_loop(bulk, turn) as loop:
+        loop.step()
+        assert small.left() == []
+        turn.ours = False
+        loop.step()
+    assert len(small.left()) == FROM
+    assert runs.read(small.store, run_id).enqueued == FROM

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from psycopg import Connection
 
-from syncbridge.model import Lsn
+from syncbridge.model import Fields, Lsn
 from syncbridge.store import backlog, checkpoints, claims, links, workers
 from syncbridge.store.checkpoints import Checkpoint
 from syncbridge.store.claims import Kept
@@ -33,6 +34,15 @@ def test_a_later_delivery_replaces_the_link(store: Connection, mapping_id: int) 
     links.remove(store, mapping_id, ["a", "unknown"])
     links.remove(store, mapping_id, [])
     assert links.count(store, mapping_id) == 1
+
+
+@pytest.mark.parametrize("linked", [0, 1])
+def test_many_links_are_added_also_where_one_is_there(store: Connection, mapping_id: int, linked: int) -> None:
+    links.upsert(store, mapping_id, {"k7": ("old", {"A": 1})} if linked else {})
+    wanted: dict[str, tuple[str, Fields]] = {f"k{n}": (f"m{n}", {"Name": f"Zoë {n}", "B": None}) for n in range(300)}
+    links.add(store, mapping_id, wanted)
+    found = links.of_entities(store, mapping_id, wanted)
+    assert {key: (link.remote_id, link.base) for key, link in found.items()} == wanted
 
 
 def test_who_has_a_remote_record_is_known_per_mapping(store: Connection, mapping_id: int) -> None:

@@ -45,6 +45,21 @@ def test_entries_are_read_back_whole(store: Connection, mapping_id: int) -> None
     assert (logged.fields, logged.attempt, logged.code, logged.message) == ("Email, Näme", 3, "TOO_LONG", "too long")
 
 
+def test_many_entries_at_once_are_read_back_whole_too(store: Connection, mapping_id: int) -> None:
+    plain = [
+        Entry(f"k{n}", Operation.CREATE, Outcome.DELIVERED, "change", "16/B374D848", "m", "Näme") for n in range(150)
+    ]
+    told = Entry("told", Operation.DELETE, Outcome.DEAD, "change", None, None, None, 3, "TOO_LONG", "a\tb\n\\N")
+    sync_log.append(store, mapping_id, [*plain, told])
+    logged = sync_log.read(store, limit=200)
+    assert [entry.key for entry in logged] == [entry.key for entry in (*plain, told)]
+    found = store.execute(
+        "select distinct lsn::text, fields, attempt, at > now() - interval '1 hour' from syncbridge.sync_log"
+    )
+    assert set(found) == {("16/B374D848", "Näme", 1, True), (None, None, 3, True)}
+    assert (logged[-1].code, logged[-1].message, logged[-1].remote_id) == ("TOO_LONG", "a\tb\n\\N", None)
+
+
 def test_the_newest_entries_come_oldest_first_and_narrowed(store: Connection, mapping_id: int) -> None:
     other = apply_mapping(store, "other")
     _append(store, mapping_id, "a", "b", "c")
