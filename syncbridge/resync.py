@@ -188,8 +188,8 @@ class FirstSync:
         commit = (int(lsn), to_microseconds(moment))
         taken: list[Claimed] = []
         if bulk_jobs.carry_new(self.store, number, self.mapping_id, keys, reason=run.reason, commit=commit):
-            linked = links.read_many(self.store, self.mapping_id, keys)
-            taken = [Claimed.new(key, linked.get(key), lsn=lsn, moment=moment, reason=run.reason) for key in keys]
+            linked, at, why = links.read_many(self.store, self.mapping_id, keys), str(lsn), run.reason.value
+            taken = [Claimed(key, 1, at, moment, why, 0, False, *linked.get(key, (None, None))) for key in keys]
         else:
             enqueue(self.store, self.source, self.mapping_id, keys, reason=run.reason)
         following = "done" if run.filter else "links"

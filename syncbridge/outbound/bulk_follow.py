@@ -77,7 +77,8 @@ class Follower:
         )
         self._guard, self._stops = parts.guard, parts.stops
         self._reserve = Reserve(number, self.mapping.name, self.store, lambda: self.clock(), self.turn)
-        self._settler = ResultSettler(number, self.store, parts.composer, parts.recorder, parts.guard, parts.mask)
+        both = self.mapping.two_way is not None
+        self._settler = ResultSettler(number, self.store, parts.composer, parts.recorder, parts.guard, parts.mask, both)
 
     def step(self) -> float:
         """Ask each job that is due, and settle it when it ended; seconds until there is something to do again.

@@ -76,10 +76,10 @@ class Shipment:
         if kind:
             self.reserved[kind] += 1
 
-    def add(self, key: str, record: Fields | str) -> None:
-        """Keep one record, or the remote id of one to be deleted. Raises OSError when the disk is full."""
-        self._spool.write(orjson.dumps([key, record]) + b"\n")
-        self.count += 1
+    def add(self, records: Sequence[tuple[str, Fields | str]]) -> None:
+        """Keep records, or remote ids of those to be deleted, by their entities' keys. Raises OSError: a full disk."""
+        self._spool.write(b"".join([orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in records]))
+        self.count += len(records)
 
     def records(self) -> Iterator[tuple[str, Fields | str]]:
         """All of them with their entities' keys, in order."""
@@ -204,18 +204,16 @@ class Gathering:
             self.deletes = self._prepare("delete")
         if self.deletes is not None and deletes:
             bulk_jobs.move(self.store, self.upserts.number, self.deletes.number, [p.key for p in deletes])
-        by_shipment = [(p, self._shipment_of(p)) for p in fit]
-        for p, shipment in by_shipment:  # all that is reserved is known before anything can fail
-            shipment.expect(kinds.get(p.key, ""))
+        upserts = [p for p in fit if p.operation is not Operation.DELETE]
+        for p in upserts:  # all that is reserved is known before anything can fail
+            self.upserts.expect(kinds.get(p.key, ""))
+        if self.deletes is not None:
+            for p in deletes:
+                self.deletes.expect(kinds.get(p.key, ""))
+            self.deletes.add([(p.key, str(p.claimed.remote_id)) for p in deletes])
         converter = self.comparer.composer.converter
-        for p, shipment in by_shipment:
-            if shipment is self.deletes:
-                shipment.add(p.key, str(p.claimed.remote_id))
-            else:
-                shipment.add(p.key, {converter.external_field: converter.external_value(p.key), **p.fields})
-
-    def _shipment_of(self, planned: Planned) -> Shipment:
-        return self.deletes if self.deletes is not None and planned.operation is Operation.DELETE else self.upserts
+        name, value = converter.external_field, converter.external_value
+        self.upserts.add([(p.key, {name: value(p.key), **p.fields}) for p in upserts])
 
     def _prepare(self, operation: BulkOperation) -> Shipment:
         number = self.next_number()

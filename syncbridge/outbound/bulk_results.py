@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import orjson
 from psycopg import Connection
@@ -41,6 +42,7 @@ class ResultSettler:
     recorder: Recorder
     guard: Guard
     mask: Mask
+    two_way: bool = False  # the poller links records too
 
     def settle(self, job: Job, results: Iterable[BulkResult]) -> int:
         """Settle every result whose row the job still carries; how many results there were.
@@ -49,19 +51,35 @@ class ResultSettler:
         """
         count, stopped = 0, False
         converter = self.composer.learn()
-        known = {} if job.operation == "delete" else self._entity_keys(job, converter)
+        deletes = job.operation == "delete"
+        known = {} if deletes else self._entity_keys(job, converter)
+        new = {} if deletes or self.two_way else bulk_jobs.unlinked(self.store, job.id)
         for page in _pages(results):
-            keys = self._holders(page) if job.operation == "delete" else known
+            keys = self._holders(page) if deletes else known
             by_key = {keys[result.key]: result for result in page if result.key in keys}
             count += len(page)
-            self._settle_page(job, by_key, converter, heed=not stopped)
+            claimed = self._carried(job, by_key, new)
+            if claimed:
+                self._settle_page(job, claimed, by_key, converter, heed=not stopped)
             stopped |= any(_stops(each.result) for each in by_key.values())
         return count
 
-    def _settle_page(self, job: Job, by_key: Mapping[str, BulkResult], converter: Converter, *, heed: bool) -> None:
-        claimed = bulk_jobs.carried(self.store, self.mapping_id, job.id, by_key)
-        if not claimed:
-            return
+    def _carried(self, job: Job, keys: Iterable[str], new: dict[str, tuple[Any, ...]]) -> list[Claimed]:
+        """The rows of a page as they were claimed: those of `new`, which are taken out of it, the others read now."""
+        found = [(key, new.pop(key, None)) for key in keys]
+        known = [Claimed._make(row) for _, row in found if row is not None]
+        others = [key for key, row in found if row is None]
+        return known + bulk_jobs.carried(self.store, self.mapping_id, job.id, others) if others else known
+
+    def _settle_page(
+        self,
+        job: Job,
+        claimed: Sequence[Claimed],
+        by_key: Mapping[str, BulkResult],
+        converter: Converter,
+        *,
+        heed: bool,
+    ) -> None:
         if job.operation == "delete":
             planned = [Planned(row, Operation.DELETE, {}, {}, vanished=True) for row in claimed]
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import Connection
@@ -201,17 +201,37 @@ def keys(connection: Connection, number: int) -> list[str]:
 
 
 # A change after the claim makes the version another one than was claimed: settling then keeps the row.
-_CARRIED = """
+_AS_CLAIMED = """
 select o.key, case when o.after_lsn is null then o.version else o.version - 1 end,
        (case when o.after_lsn is null then o.lsn else o.since_lsn end)::text,
-       case when o.after_lsn is null then o.commit_time else o.since end,
-       o.reason, o.attempts, o.resend, l.remote_id, l.base::text, o.error_code, null
+       case when o.after_lsn is null then o.commit_time else o.since end, o.reason, o.attempts, o.resend
+"""
+
+_UNLINKED = f"""
+{_AS_CLAIMED}, null, null, o.error_code, null
+  from syncbridge.outbox o left join lateral (select true as there from syncbridge.link
+                                               where mapping_id = o.mapping_id and key = o.key offset 0) as l on true
+ where o.job = %s and l.there is null order by o.key
+"""  # noqa: S608 - constants
+
+
+def unlinked(connection: Connection, number: int) -> dict[str, tuple[Any, ...]]:
+    """The rows of entities without a record that a job still carries: key -> the fields of `Claimed`, as claimed.
+
+    All at once costs a third of what it costs by their keys, and without bases it is some 20 MB for 50,000. As plain
+    tuples they are none of the garbage collector's business.
+    """
+    return {row[0]: row for row in connection.execute(_UNLINKED, (number,), prepare=True)}
+
+
+_CARRIED = f"""
+{_AS_CLAIMED}, l.remote_id, l.base::text, o.error_code, null
   from unnest(%(keys)s) as wanted (key) cross join lateral
        (select * from syncbridge.outbox
          where mapping_id = %(mapping)s and key = wanted.key and job = %(job)s offset 0) as o
        left join lateral (select remote_id, base from syncbridge.link
                            where mapping_id = %(mapping)s and key = wanted.key offset 0) as l on true
-"""
+"""  # noqa: S608 - constants
 
 
 def carried(connection: Connection, mapping_id: int, number: int, keys: Iterable[str]) -> list[Claimed]:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Self
 from psycopg import Connection
 
 from syncbridge.arrays import bigint_array, boolean_array, few_texts_array, text_array
-from syncbridge.model import Lsn, Priority, Reason
+from syncbridge.model import Priority
 
 
 class Claimed(NamedTuple):
@@ -31,12 +31,6 @@ class Claimed(NamedTuple):
     base: str | None  # JSON
     error_code: str | None = None  # of the last try, also of one before the newest change
     requeued: float | None = None  # when a person sent it back, in seconds of Postgres's clock
-
-    @classmethod
-    def new(cls, key: str, link: tuple[str, str] | None, *, lsn: Lsn, moment: datetime, reason: Reason) -> Self:
-        """A row that was just put into the outbox under a claim; `link` is the remote id and the base (JSON)."""
-        remote_id, base = link or (None, None)
-        return cls(key, 1, str(lsn), moment, reason, 0, False, remote_id, base)
 
     @classmethod
     def unclaimed(cls, key: str, link: tuple[str, str] | None, *, reason: str, resend: bool = False) -> Self:
