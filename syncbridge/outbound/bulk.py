@@ -143,7 +143,10 @@ class BulkDelivery:
 
     def _begin_gathering(self) -> Gathering | None:
         """Where a backlog is worth a job, and there is room for one; live changes first."""
-        if self._reserve.resting or not mappings.is_active(self.store, self.mapping_id):
+        if self._reserve.resting:
+            self.turn.takes_pages = False
+            return None
+        if not mappings.is_active(self.store, self.mapping_id):
             return None
         room = bulk_jobs.in_flight(self.store, self.destination.name) < self.bulk.jobs_in_flight
         chosen: Priority | None = None

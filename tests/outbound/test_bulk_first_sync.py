@@ -131,3 +131,15 @@ def test_a_change_of_a_row_that_a_job_took_is_sent_after_it(bulk: BulkProject) -
     bulk.small.deliver()
     assert bulk.small.remote()["40"]["FirstName"] == "Later"
     bulk.assert_equal()
+
+
+def test_while_no_job_is_to_be_had_pages_are_enqueued_for_lanes(bulk: BulkProject) -> None:
+    run_id = ask(bulk, 3 * FROM)
+    enqueue_page(bulk, run_id, FROM)
+    carrier = bulk.open()
+    turn = carrier.delivery.turn
+    carrier.step()
+    assert turn.takes_pages
+    turn.rest_until = bulk.now + 600.0  # the follower was told so, in the midst of a gathering
+    bulk.carry(carrier)
+    assert not turn.takes_pages
