@@ -77,7 +77,9 @@ def of_done(done: Sequence[Decision], newly: Collection[str], way: WayBack) -> l
 
 def _of_one(decision: Decision, outcome: Outcome, way: WayBack) -> Incoming:
     told = _account(decision, way)
-    names = decision.write if outcome is Outcome.WRITTEN else [name for name in told if name != WHOLE]
+    left = () if outcome is Outcome.HELD else (*decision.held, *decision.bouncing)
+    kept = [name for name in told if name != WHOLE and name not in left]
+    names = decision.write if outcome is Outcome.WRITTEN else kept
     return Incoming(
         decision.key,
         _operation(decision),

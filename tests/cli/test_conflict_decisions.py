@@ -115,6 +115,13 @@ def test_a_decision_without_a_worker_is_kept_and_shown(held: CliProject) -> None
     assert row(held, 1) == ("Theirs", "ours@example.com")
 
 
+def test_what_is_still_held_is_not_logged_as_kept(held: CliProject) -> None:
+    held.run("conflicts", "take", "local", "people", "1", "--field", "FirstName")
+    held.poll()
+    (line,) = [line for line in held.run("log", "people", "--key", "1").out.splitlines() if " kept " in line]
+    assert line.endswith("  FirstName")
+
+
 def test_nothing_is_decided_about_values_that_were_not_seen(held: CliProject) -> None:
     seen = revision(held)
     edit(held, "1", FirstName="Newer")
