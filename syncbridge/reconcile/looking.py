@@ -73,7 +73,8 @@ class Looker:
             self._search(carriers)
         entities = sides.entities([each.key for each in sought])
         shared = self._shared(linked, carriers, records)
-        missing = [key for key, several in carriers.items() if not several and key in entities.records]
+        present = entities.records.keys() | entities.missing.keys()  # the latter wait for a parent
+        missing = [key for key, several in carriers.items() if not several and key in present]
         dropped = kept_rows.among(sides.store, sides.mapping_id, missing) if sides.rules.keeps_rows else set()
         seen = []
         for each in sought:

@@ -51,7 +51,7 @@ def _unequal(story: Story) -> Iterator[str]:
         rows = story.project.rows(name)
         listed = list(story.project.far.records(OBJECT[name]).values())
         key = KEYS[OBJECT[name]]
-        for twice, times in Counter(record[key] for record in listed).items():
+        for twice, times in Counter(record[key] for record in listed if record[key] is not None).items():
             if times > 1:
                 yield f"{times} records of {name} {twice}"
         unkeyed = {each for each, record in story.project.far.records(OBJECT[name]).items() if record[key] is None}

@@ -7,65 +7,31 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from syncbridge.outbound import recording
 from syncbridge.reconcile.repair import Side
-from syncbridge.source import row_writes
-from syncbridge.store import claims, held_changes, held_records, links, outbox, rechecks, sync_log, watermarks
-from syncbridge.store.decisions import LOCAL, REMOTE, RETRY
-from syncbridge.store.held_records import CREATE, IGNORE, LINK
+from syncbridge.store.decisions import LOCAL, REMOTE
 from tests.convergence.far_side import FarSide
 from tests.convergence.judgement import judge
 from tests.convergence.mappings import COLUMNS, MARK, NAMES, Variant
-from tests.convergence.project import LANES, Project
+from tests.convergence.project import Project
 from tests.convergence.rest import come_to_rest
 from tests.convergence.story import Story
-
-KEYS = {"companies": (1, 2), "people": (1, 2, 3)}
-
-NAME = st.sampled_from(NAMES)
-WHO = st.sampled_from([(name, key) for name in NAMES for key in (*KEYS[name], -1)] + [("people", 1)] * 3)
-PERSON, COMPANY = st.sampled_from((*KEYS["people"], -1)), st.sampled_from((None, *KEYS["companies"], -1))
-SHAPE = st.sampled_from((0, 1, 2, 3, 4))
-PICK = st.lists(st.integers(0, 5), min_size=1, max_size=2)
-LANE = st.integers(0, LANES - 1)
-CALL = st.sampled_from(("upsert", "delete", "read", "changes", "current", "scan"))
-TROUBLE = st.sampled_from(("lost answer", "lost answer", "unavailable", "quota", "session"))
-#: Where a lane, and a poller, can be killed.
-IN_DELIVERY = st.sampled_from(
-    [
-        (recording, "settle"),
-        (claims, "finish"),
-        (links, "upsert"),
-        (sync_log, "append"),
-        (recording.Recorder, "_draw_conclusions"),
-    ]
-)
-IN_POLL = st.sampled_from(
-    [
-        (held_changes, "hold"),
-        (held_records, "release"),
-        (links, "upsert"),
-        (sync_log, "append_incoming"),
-        (rechecks, "add"),
-        (rechecks, "remove"),
-        (watermarks, "advance"),
-        (outbox, "make_due"),
-        (row_writes, "change"),
-    ]
-)  # fmt: skip
-#: What may happen while a call is under way.
-AMID = st.one_of(
-    st.tuples(st.just("edit_here"), WHO, PICK, SHAPE),
-    st.tuples(st.just("edit_there"), WHO, PICK, SHAPE),
-    st.tuples(st.just("delete_here"), WHO),
-    st.tuples(st.just("delete_there"), WHO),
-    st.tuples(st.just("capture")),
-    st.tuples(st.just("deliver"), NAME),
-    st.tuples(st.just("poll"), NAME),
-    st.tuples(st.just("load"), NAME),
-    st.tuples(st.just("usurp"), NAME),
+from tests.convergence.strategies import (
+    AMID,
+    CALL,
+    COMPANY,
+    DECISION,
+    IN_DELIVERY,
+    IN_POLL,
+    KEYS,
+    LANE,
+    NAME,
+    PERSON,
+    PICK,
+    SHAPE,
+    TROUBLE,
+    WHO,
 )
 
 
@@ -75,13 +41,11 @@ def fields(name: str, pick: list[int]) -> list[str]:
     return list(dict.fromkeys(names[each % len(names)] for each in pick))
 
 
-DECISION = st.sampled_from((RETRY, CREATE, IGNORE, LINK))
-
-
 class Machine(RuleBasedStateMachine):
     """One example: a story, then rest, then judgement."""
 
     project: Project
+    calm = False  # nothing is deleted, and both sides' changes are held for a person
 
     def far_side(self) -> FarSide:
         """A destination as new."""
@@ -91,11 +55,13 @@ class Machine(RuleBasedStateMachine):
         conflict=st.sampled_from(("newest", "postgres", "destination", "hold")),
         to_postgres=st.sampled_from(("delete", "ignore", MARK)),
         rows_first=st.booleans(),
+        added=st.sampled_from((True, True, False)),
     )
-    def begin(self, conflict: str, to_postgres: str, rows_first: bool) -> None:
+    def begin(self, conflict: str, to_postgres: str, rows_first: bool, added: bool) -> None:
         """Two companies and three people are on both sides."""
         self.far = self.far_side()
-        self.project.begin(self.far, Variant(conflict, to_postgres, rows_first))
+        conflict, added = ("hold", True) if self.calm else (conflict, added)
+        self.project.begin(self.far, Variant(conflict, to_postgres, added, rows_first))
         self.story = Story(self.project)
         self.busy: set[str] = set()
         for name in NAMES:
@@ -126,10 +92,12 @@ class Machine(RuleBasedStateMachine):
     def edit_alike(self, who: tuple[str, int], pick: list[int]) -> None:
         self.story.edit_alike(*who, fields(who[0], pick)[0])
 
+    @precondition(lambda self: not self.calm)
     @rule(who=WHO)
     def delete_here(self, who: tuple[str, int]) -> None:
         self.story.delete_here(*who)
 
+    @precondition(lambda self: not self.calm)
     @rule(who=WHO)
     def delete_there(self, who: tuple[str, int]) -> None:
         self.story.delete_there(*who)
@@ -146,6 +114,7 @@ class Machine(RuleBasedStateMachine):
     def create_there(self, name: str, shape: int, company: int | None, key: int | None) -> None:
         self.story.create_there(name, shape, company, key)
 
+    @precondition(lambda self: not self.calm)
     @rule(name=NAME, key=st.sampled_from((1, 2, -1)), loser=st.sampled_from((1, 2, -1, -2)))
     def merge_there(self, name: str, key: int, loser: int) -> None:
         self.story.merge_there(name, key, loser)
@@ -210,6 +179,16 @@ class Machine(RuleBasedStateMachine):
     def take(self, name: str, which: int, side: str, one: bool) -> None:
         self.story.take(name, which, side, one=one)
 
+    @rule(who=WHO, pick=PICK, shape=SHAPE, side=st.sampled_from((LOCAL, REMOTE)))
+    def dispute(self, who: tuple[str, int], pick: list[int], shape: int, side: str) -> None:
+        """Both sides change the same, and where that is held a person decides."""
+        self.story.edit_here(*who, fields(who[0], pick), 0)
+        self.story.edit_there(*who, fields(who[0], pick), shape)
+        self.story.capture()
+        self.poll(name=who[0], page=False)
+        self.story.take(who[0], who[1], side, one=False)
+
+    @precondition(lambda self: not self.calm)
     @rule(name=NAME, which=st.integers(0, 3), decision=DECISION, key=st.integers(1, 3))
     def take_new(self, name: str, which: int, decision: str, key: int) -> None:
         self.story.take_new(name, which, decision, key)
@@ -217,6 +196,12 @@ class Machine(RuleBasedStateMachine):
     @rule(name=NAME, resume=st.booleans(), ways=st.sampled_from(("both", "in", "out")))
     def pause(self, name: str, resume: bool, ways: str) -> None:
         self.story.pause(name, resume=resume, ways=ways)
+
+    @precondition(lambda self: not self.calm)
+    @rule(now=st.sampled_from((True, False, False)))
+    def amend(self, now: bool) -> None:
+        if now:
+            self.story.amend()
 
     @rule(name=NAME)
     def resync(self, name: str) -> None:
@@ -226,6 +211,7 @@ class Machine(RuleBasedStateMachine):
     def ask_load(self, name: str, where: str) -> None:
         self.story.ask_load(name, where)
 
+    @precondition(lambda self: not self.calm)
     @rule(name=NAME, side=st.sampled_from((Side.RULES, Side.RULES, Side.POSTGRES, Side.DESTINATION)))
     def repair(self, name: str, side: Side) -> None:
         self.story.capture()
@@ -253,8 +239,8 @@ class Machine(RuleBasedStateMachine):
             self._work(f"load {given[0]}", lambda: self.story.load(given[0]))
         elif what == "usurp":
             self.story.usurp(given[0])
-        elif what == "capture":
-            self.story.capture()
+        elif what in ("capture", "amend"):
+            getattr(self.story, what)()
         elif what.startswith("edit"):
             who, pick, shape = given
             getattr(self.story, what)(*who, fields(who[0], pick), shape)

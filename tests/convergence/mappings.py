@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 TABLES = """
 create table clock (seconds float8);
@@ -58,8 +58,7 @@ conflict: {conflict}
 fields:
   FirstName: first_name
   LastName: {{column: last_name, default: Unknown}}
-  Email: email
-  Score__c: score
+{added}  Score__c: score
   Title: {{column: title, owner: destination}}
   Department: {{column: department, owner: postgres}}
   Grade__c: {{column: grade, owner: destination}}
@@ -85,6 +84,8 @@ COLUMNS = {
 PLAIN = ("BillingCity", "LastName")
 OBJECT = {"companies": "Account", "people": "Contact"}
 NAMES = tuple(MAPPINGS)
+#: A field that comes into the mapping of people later, in some stories.
+ADDED = "  Email: email\n"
 #: What marks rows whose records are gone.
 MARK = "{set: {gone: true}}"
 
@@ -95,4 +96,9 @@ class Variant:
 
     conflict: str = "newest"
     to_postgres: str = "delete"  # or ignore, or MARK
+    added: bool = True  # the field ADDED is in force
     rows_first: bool = False  # rows and state have connections of their own, as where they are different databases
+
+    def amended(self) -> Variant:
+        """With the field that was not there at first."""
+        return replace(self, added=True)

@@ -12,6 +12,7 @@ from syncbridge.reconcile.repair import Repairer, Side
 from syncbridge.store import decisions, held_records, loads, mappings, record_decisions, way_back
 from syncbridge.store.decisions import LOCAL, REMOTE, RETRY
 from syncbridge.store.held_changes import WHOLE
+from tests.convergence.amending import amend
 from tests.convergence.mappings import COLUMNS, OBJECT
 from tests.convergence.people import entity_of
 from tests.convergence.telling import Telling
@@ -73,6 +74,17 @@ class Operators(Telling):
             mappings.set_status(store, mapping_id, MappingStatus.PAUSED, reason="a person")
         if ways != "out":
             way_back.set_status(store, mapping_id, MappingStatus.PAUSED, reason="a person")
+
+    def amend(self) -> None:
+        """A field is added to the mapping of people: what both sides hold in it was never agreed on."""
+        if self.project.variant.added:
+            return
+        self.tell("the field Email is added to the mapping of people")
+        amend(self.project)
+        for key in self.project.rows("people"):
+            self.ledger.shake("people", key)
+        for remote_id, record in self.project.far.records("Contact").items():
+            self.ledger.shake("people", entity_of("people", remote_id, record))
 
     def resync(self, name: str) -> None:
         self.tell(f"resync {name}")

@@ -28,7 +28,7 @@ from syncbridge.source.catalog import read_catalog
 from syncbridge.store import database, mappings, outbox, runs
 from syncbridge.store.runs import Direction
 from tests.convergence.far_side import Died, FarSide
-from tests.convergence.mappings import MAPPINGS, NAMES, TABLES, Variant
+from tests.convergence.mappings import ADDED, MAPPINGS, NAMES, TABLES, Variant
 
 #: Tables of the state that are not emptied.
 KEPT = ("migration", "mapping", "sync_log_other")
@@ -83,16 +83,17 @@ class Project:
             self.sql("select case when is_called then last_value else 0 end from written_number_seq")[0][0]
         )
         self.seconds = 0.0
-        self.mappings = {name: self._apply(name) for name in NAMES}
+        self.mappings: dict[str, tuple[int, CompiledMapping]] = {}
+        for name in NAMES:
+            self.apply(name)
         self.sql("update syncbridge.mapping set status = 'active', reason = '', hint = '', until = null")
-        self.kin = kinship({n: id for n, (id, _) in self.mappings.items()}, dict(self.mappings.values()))
-        self.lanes = {(name, lane): self._lane(name, lane) for name in NAMES for lane in range(LANES)}
-        self._start_pollers()
+        self.start_workers()
         for name in NAMES:
             self.poll(name)
 
-    def _apply(self, name: str) -> tuple[int, CompiledMapping]:
-        compiled = self._compiled(name, self.variant.conflict, self.variant.to_postgres)
+    def apply(self, name: str) -> None:
+        """Put a mapping in force."""
+        compiled = self._compiled(name, self.variant)
         mapping_id, _ = mappings.apply(
             self.store,
             name=name,
@@ -101,10 +102,11 @@ class Project:
             definition=dict(compiled.definition),
             digest=compiled.digest,
         )
-        return mapping_id, compiled
+        self.mappings[name] = mapping_id, compiled
 
-    def _compile(self, name: str, conflict: str, to_postgres: str) -> CompiledMapping:
-        text = MAPPINGS[name].format(conflict=conflict, to_postgres=to_postgres)
+    def _compile(self, name: str, variant: Variant) -> CompiledMapping:
+        added = ADDED if variant.added else ""
+        text = MAPPINGS[name].format(conflict=variant.conflict, to_postgres=variant.to_postgres, added=added)
         return compile_mapping(parse_mapping(text), self.tables[name])
 
     def _lane(self, name: str, lane: int) -> Deliverer:
@@ -125,7 +127,10 @@ class Project:
             clock=lambda: self.seconds,
         )
 
-    def _start_pollers(self) -> None:
+    def start_workers(self) -> None:
+        """By the mappings that are in force."""
+        self.kin = kinship({n: id for n, (id, _) in self.mappings.items()}, dict(self.mappings.values()))
+        self.lanes = {(name, lane): self._lane(name, lane) for name in NAMES for lane in range(LANES)}
         self.pollers = {name: self._poller(name, "poll") for name in NAMES}
         self.loaders = {name: Loader(self._poller(name, "load"), part=2, clock=lambda: self.seconds) for name in NAMES}
 
@@ -237,8 +242,7 @@ class Project:
         try:
             work()
         except Died:
-            self.lanes = {each: self._lane(*each) for each in self.lanes}
-            self._start_pollers()
+            self.start_workers()
             return True
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.convergence.amending import carry_runs
 from tests.convergence.mappings import NAMES
 from tests.convergence.story import Story
 
@@ -17,11 +18,13 @@ def come_to_rest(story: Story) -> None:
     project.far.be_late(0)
     for name in NAMES:
         story.pause(name, resume=True, ways="both")
+    story.amend()
     before: Any = None
     for _ in range(15):
         story.pass_time(1000)
         story.capture()
         for name in NAMES:
+            carry_runs(project)
             for _ in range(40):
                 if not project.load(name):
                     break

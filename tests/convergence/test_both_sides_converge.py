@@ -60,6 +60,17 @@ def test_both_sides_converge(project: Project) -> None:
     run_state_machine_as_test(OnMemory, settings=stories(int(os.environ.get("STORIES", "50"))))
 
 
+def test_what_persons_decide_stands(project: Project) -> None:
+    class Disputes(Machine):
+        calm = True
+
+        def far_side(self) -> MemoryFarSide:
+            return MemoryFarSide()
+
+    Disputes.project = project
+    run_state_machine_as_test(Disputes, settings=stories(12))
+
+
 def test_both_sides_converge_over_http(project: Project, sandbox_server: SandboxServer) -> None:
     class OnSandbox(Machine):
         def far_side(self) -> SandboxFarSide:
