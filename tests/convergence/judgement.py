@@ -202,6 +202,8 @@ def _undecided(story: Story) -> Iterator[str]:
         name, entity, remote = place
         last = [edit for at in ("here", "there") if (edit := ledger.last.get((place, at)))]
         numbers = {number_of(sides.get("local")), number_of(sides.get("remote"))}
+        if any(mark in str(sides[side]) for mark in "?!"):
+            continue  # the other side refuses it
         saw_all = all(edit.number <= edits and edit.number in numbers for edit in last)
         if not saw_all or ledger.is_shaken(name, entity) or any(ledger.root(*each) == entity for each in held):
             continue
