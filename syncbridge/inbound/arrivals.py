@@ -210,11 +210,25 @@ class Arrivals:
             given = self.way.two_way.keys_by_default
             self._default = escaped(text_of(row_writes.defaults(self.way.source, given.table, given.columns)))
         keys = row_writes.evaluate(self.way.source, self._default, len(nameless))
+        taken = self._taken(keys)
         for key, change in zip(keys, nameless, strict=True):
-            if key in arrived.fresh or key in arrived.named:
+            if key in taken:
+                message = f"the default of the key gave {key}, which is taken: move the sequence past the table's keys"
+                self._hold(change, NO_KEY, message, arrived)
+            elif key in arrived.fresh or key in arrived.named:
                 self._hold(change, NO_KEY, "the default of the key gave a key twice", arrived)
             else:
                 arrived.fresh[key] = change
+
+    def _taken(self, keys: Sequence[str]) -> set[str]:
+        """Of keys that are about to be promised those that have a row or a record: they would change hands.
+
+        In one database nothing is promised, and the table's own constraint refuses them.
+        """
+        if self.way.in_one_database:
+            return set()
+        linked = links.remote_ids(self.way.store, self.way.mapping_id, keys)
+        return linked.keys() | row_writes.lock(self.way.source, self.way.two_way.lock_sql, sorted(set(keys))).keys()
 
     def _hold(
         self, change: RemoteChange, code: str, message: str, arrived: Arrived, candidates: Sequence[str] = ()

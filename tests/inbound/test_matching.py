@@ -163,6 +163,35 @@ def test_a_row_that_was_only_promised_is_made_by_the_next_poll(
         assert both.remote_id(1) == one
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_default_key_that_a_row_has_already_makes_no_record_that_rows(
+    start_new: StartNew, dsn: str, linked: bool
+) -> None:
+    """As where rows were imported with their keys, and the sequence was not moved."""
+    with database.connect(dsn, purpose="rows") as rows_of_another_database:
+        both = start_new(own_store=rows_of_another_database)
+        both.out.writer.execute(
+            "insert into people (id, first_name, last_name) overriding system value"
+            " select n, 'Ours', 'Ours' from generate_series(1, 2) as n"
+        )
+        if linked:
+            both.out.touch(1, 2)
+            both.out.deliver()
+            both.age_links()
+        before = [both.remote_id(key) for key in (1, 2) if linked]
+        one = put(both, FirstName="Theirs")
+        both.poll()
+        assert held_records.read(both.out.store, both.out.mapping_id)[one].message == (
+            "the default of the key gave 2, which is taken: move the sequence past the table's keys"
+        )
+        assert rows(both, "id, first_name") == [(1, "Ours"), (2, "Ours")]
+        assert [both.remote_id(key) for key in (1, 2) if linked] == before
+        record_decisions.retry(both.out.store, both.out.mapping_id)  # the sequence has gone on
+        both.settle()
+        assert rows(both, "id, first_name") == [(1, "Ours"), (2, "Ours"), (3, "Theirs")]
+        assert both.remote_id(3) == one
+
+
 def die(*_: Any, **__: Any) -> Any:
     raise Died
 
