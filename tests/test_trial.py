@@ -112,6 +112,8 @@ def test_salesforce_is_only_read_by_plan_records(whole: WholeProject) -> None:
     assert (people["counts"]["create"], people["counts"]["update"], people["rows"]) == (4, 1, 5)
     assert people["calls"] >= 2
     update = next(each for each in told if each.get("fate") == "update")
-    assert update["fields"] == [{"field": "LastName", "before": "Last 1", "after": "Changed", "sent": True, "held": False}]
+    assert update["fields"] == [
+        {"field": "LastName", "before": "Last 1", "after": "Changed", "sent": True, "held": False}
+    ]
     assert [control.calls(route) for route in ("collections_upsert", "collections_delete")] == before
     assert whole.sql("select o::text from syncbridge.outbox o") == state
